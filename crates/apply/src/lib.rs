@@ -1,0 +1,1 @@
+//! the executor as step(event) -> effects, and its simulator; pure.

@@ -1,0 +1,1 @@
+//! plan and apply driven with real effects.

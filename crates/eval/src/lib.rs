@@ -1,0 +1,1 @@
+//! stock Nix as one persistent, lazy evaluator.

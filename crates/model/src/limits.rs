@@ -1,0 +1,48 @@
+//! Every wait has a limit, every queue a bound, every retry a count: this is where they have their names.
+
+use std::time::Duration;
+
+/// Longest line that a provider may send (a message with all its values), in bytes.
+pub const PROVIDER_MESSAGE_BYTES: usize = 256 * 1024 * 1024;
+/// How long a provider may take from its start to its answer to `initialize`.
+pub const PROVIDER_START: Duration = Duration::from_secs(30);
+/// How long one call of a provider may take before it is cancelled, unless the resource says otherwise.
+pub const PROVIDER_CALL: Duration = Duration::from_secs(60 * 60);
+/// How long a provider that was asked to stop may go on before it is killed.
+pub const PROVIDER_STOP: Duration = Duration::from_secs(5);
+/// Processes per (executable, arguments, configuration).
+pub const PROVIDER_PROCESSES: usize = 4;
+/// Requests that one provider process works on at once, unless its `initialize` says less.
+pub const PROVIDER_CONCURRENCY: usize = 16;
+/// Bytes of a provider's standard error that are kept to be shown with a failure.
+pub const PROVIDER_STDERR_BYTES: usize = 64 * 1024;
+/// How often a transient failure of one operation is retried.
+pub const OPERATION_RETRIES: u32 = 4;
+/// First pause before a retry; each further one doubles, with jitter.
+pub const OPERATION_BACKOFF: Duration = Duration::from_millis(250);
+/// Longest pause before a retry.
+pub const OPERATION_BACKOFF_MAX: Duration = Duration::from_secs(20);
+/// Resources that are worked on at once, unless `--parallelism` says otherwise.
+pub const PARALLELISM: usize = 10;
+/// How long the evaluator may take to its first word (Nix starting, reading the root).
+pub const EVALUATOR_START: Duration = Duration::from_secs(120);
+/// Bytes of one argument that the evaluator may pass to the bridge (the kernel's limit is 128 KiB).
+pub const EVALUATOR_ARGUMENT_BYTES: usize = 96 * 1024;
+/// Bytes of the evaluator's standard error kept for an error message.
+pub const EVALUATOR_STDERR_BYTES: usize = 256 * 1024;
+/// How deep an input is walked in search of its leaves.
+pub const INPUT_DEPTH: usize = 64;
+/// Longest member name in bytes.
+pub const MEMBER_NAME_BYTES: usize = 1024;
+/// Longest member path in segments.
+pub const MEMBER_DEPTH: usize = 64;
+/// Lease of the state lock: a holder that has not renewed for this long may be dispossessed.
+pub const LOCK_LEASE: Duration = Duration::from_secs(60);
+/// How often a holder renews its lease.
+pub const LOCK_RENEW: Duration = Duration::from_secs(15);
+/// Events after which the state log is given a snapshot.
+pub const SNAPSHOT_EVENTS: u64 = 20_000;
+/// Longest line of the state log in bytes.
+pub const STATE_LINE_BYTES: usize = 256 * 1024 * 1024;
+/// Bytes of a streamed operation's output that are recorded in history.
+pub const HISTORY_OUTPUT_BYTES: usize = 16 * 1024;

@@ -1,0 +1,1 @@
+//! declared, recorded and observed make a plan; pure.

@@ -1,0 +1,1 @@
+//! wire types of the provider protocol (v0 and v1) and of the event stream.

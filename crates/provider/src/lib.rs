@@ -1,0 +1,1 @@
+//! provider client (spawn, pool, time-outs) and SDK (one trait and serve).

@@ -1,0 +1,1 @@
+//! the log, intents, locks and backends of what Freehold remembers.

@@ -1,0 +1,1 @@
+//! the Nix store: realising paths, GC roots.

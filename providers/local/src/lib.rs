@@ -1,0 +1,1 @@
+//! built-in provider local: files, programs, keys and other things of this machine.

@@ -1,0 +1,1 @@
+//! built-in provider nix: builds kept alive by GC roots.

@@ -1,0 +1,1 @@
+//! built-in provider s3: buckets and objects.

@@ -1,0 +1,3 @@
+//! Housekeeping of the project.
+
+fn main() {}
