@@ -1,1 +1,26 @@
-//! declared, recorded and observed make a plan; pure.
+//! Declared + recorded + observed → [`Plan`]. Pure: no IO, no async, no clock.
+//!
+//! [`decide`] says what happens to one member; [`Planner`] is the machine that walks a deployment as it is evaluated, asks for
+//! what it has to know (evaluations, reads, proposals of providers) and ends with a plan. `freehold-engine` carries out what it asks for;
+//! `freehold-apply` follows the plan. This crate never talks to the world and never decides *how* a step is carried out.
+
+mod decide;
+mod deletion;
+mod diff;
+mod facts;
+mod identity;
+mod json;
+mod options;
+mod plan;
+mod planner;
+mod saved;
+mod suggest;
+
+pub use decide::{Considered, Decision, decide, effective_inputs};
+pub use deletion::DeletionOrder;
+pub use diff::{Change, diff_attrs};
+pub use facts::{Observation, OpenIntent, Proposal, ProposedAction, Recovery, TypeFacts};
+pub use options::{Mode, PlanOptions};
+pub use plan::{Action, Drift, Move, OpenStructure, Plan, Problem, Reason, Step, Summary};
+pub use planner::{PlanEffect, PlanEvent, Planner};
+pub use saved::{SavedPlan, Stale};

@@ -1,0 +1,206 @@
+//! What happens to one member: the decision that plan and apply share.
+
+use freehold_model::{Attrs, Declaration, Lifecycle, Pointer, Record, Status, Value};
+
+use crate::plan::provider_text;
+use crate::{Action, Change, Observation, Proposal, ProposedAction, Reason, TypeFacts, diff_attrs};
+
+/// Everything that bears on the decision about one declared member.
+#[derive(Debug, Clone, Copy)]
+pub struct Considered<'a> {
+    /// What is declared, possibly with unknown places.
+    pub declaration: &'a Declaration,
+    /// What is recorded.
+    pub record: Option<&'a Record>,
+    /// What was seen of the world, if it was looked at.
+    pub observed: Option<&'a Observation>,
+    /// What is known of the type.
+    pub facts: &'a TypeFacts,
+    /// `--replace`.
+    pub replace_asked: bool,
+    /// An operation on it was begun and its outcome is not known.
+    pub interrupted: bool,
+}
+
+/// What happens to a member.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// What.
+    pub action: Action,
+    /// Why; never empty.
+    pub reasons: Vec<Reason>,
+    /// What differs.
+    pub changes: Vec<Change>,
+    /// Whether the provider has a say before this is final.
+    pub ask_provider: bool,
+}
+
+impl Decision {
+    fn new(action: Action, reasons: Vec<Reason>, changes: Vec<Change>, ask_provider: bool) -> Self {
+        Self { action, reasons, changes, ask_provider }
+    }
+
+    /// Takes the provider's word into account.
+    pub fn with_proposal(mut self, proposal: &Proposal) -> Self {
+        let said = proposal.reasons.iter().cloned().map(Reason::Provider);
+        match (self.action, proposal.action) {
+            (Action::Update | Action::None, ProposedAction::Replace) => {
+                self.action = Action::Replace;
+                self.reasons.retain(|r| *r != Reason::Unchanged);
+                self.reasons.extend(said);
+            }
+            (Action::Update, ProposedAction::None) if !self.reasons.contains(&Reason::Interrupted) => {
+                let drifted = self.reasons.contains(&Reason::Drifted) || self.reasons.contains(&Reason::Changed);
+                self.action = if drifted { Action::Read } else { Action::None };
+                self.reasons = if drifted { vec![Reason::Observed] } else { vec![Reason::Unchanged] };
+                self.reasons.extend(said);
+            }
+            (Action::None, ProposedAction::Update) => {
+                self.action = Action::Update;
+                self.reasons = said.collect();
+                if self.reasons.is_empty() {
+                    self.reasons.push(Reason::Drifted);
+                }
+            }
+            _ => self.reasons.extend(said),
+        }
+        self
+    }
+}
+
+/// Decides about one declared member. Pure and total.
+pub fn decide(c: Considered<'_>) -> Decision {
+    let asks = c.facts.can_plan;
+    let Some(record) = c.record else {
+        let changes = diff_attrs(&Attrs::new(), &c.declaration.inputs);
+        let reason = if c.interrupted { Reason::Interrupted } else { Reason::New };
+        return Decision::new(Action::Create, vec![reason], changes, asks);
+    };
+    let inputs = effective_inputs(c.declaration, Some(record));
+    if matches!(c.observed, Some(Observation::Gone)) {
+        let changes = diff_attrs(&Attrs::new(), &inputs);
+        return Decision::new(Action::Create, vec![Reason::Gone], changes, asks);
+    }
+    let mut changes = diff_attrs(prior_inputs(record, c.observed), &inputs);
+    let replace = replace_reasons(&c, record, &mut changes);
+    if !replace.is_empty() {
+        return Decision::new(Action::Replace, replace, changes, asks);
+    }
+    let mut reasons = Vec::new();
+    let drifted = has_drifted(record, c.observed);
+    if !changes.is_empty() {
+        let only_drift = drifted && diff_attrs(&record.inputs, &inputs).is_empty();
+        reasons.push(if only_drift { Reason::Drifted } else { Reason::Changed });
+    } else if drifted {
+        reasons.push(Reason::Drifted);
+    }
+    if c.interrupted {
+        reasons.push(Reason::Interrupted);
+    }
+    if reasons.is_empty() {
+        return Decision::new(Action::None, vec![Reason::Unchanged], changes, c.facts.plan_always);
+    }
+    if c.facts.can_update {
+        Decision::new(Action::Update, reasons, changes, asks)
+    } else {
+        Decision::new(Action::Replace, reasons, changes, asks)
+    }
+}
+
+/// The inputs that will be sent: as declared, with what `ignoreChanges` names left as recorded.
+pub fn effective_inputs(declaration: &Declaration, record: Option<&Record>) -> Attrs {
+    let mut inputs = declaration.inputs.clone();
+    if let Some(record) = record {
+        for place in &declaration.lifecycle.ignore_changes {
+            keep_recorded(&mut inputs, &record.inputs, place);
+        }
+    }
+    inputs
+}
+
+/// What an update starts from: the world where it told its inputs, else the record.
+fn prior_inputs<'a>(record: &'a Record, observed: Option<&'a Observation>) -> &'a Attrs {
+    match observed {
+        Some(Observation::Object { inputs: Some(inputs), .. }) => inputs,
+        _ => &record.inputs,
+    }
+}
+
+/// Whether the world is not as recorded.
+pub(crate) fn has_drifted(record: &Record, observed: Option<&Observation>) -> bool {
+    match observed {
+        Some(Observation::Gone) => true,
+        Some(Observation::Object { inputs, outputs, .. }) => {
+            inputs.as_ref().is_some_and(|i| !diff_attrs(&record.inputs, i).is_empty())
+                || !diff_attrs(&record.outputs, outputs).is_empty()
+        }
+        None => false,
+    }
+}
+
+fn replace_reasons(c: &Considered<'_>, record: &Record, changes: &mut [Change]) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    let now = (provider_text(&c.declaration.provider), &c.declaration.type_name);
+    let was = (provider_text(&record.provider.provider), &record.type_name);
+    let same_provider = now.0 == was.0 || record.provider.name == now.0 || both_external(c.declaration, record);
+    if now.1 != was.1 || !same_provider {
+        reasons.push(Reason::TypeChanged { from: format!("{}.{}", was.0, was.1), to: format!("{}.{}", now.0, now.1) });
+    }
+    if record.status == Status::Tainted {
+        reasons.push(Reason::Tainted);
+    }
+    if c.replace_asked {
+        reasons.push(Reason::Asked);
+    }
+    if replace_when_changed(&c.declaration.lifecycle, record) {
+        reasons.push(Reason::ReplaceWhen);
+    }
+    let mut stuck: Vec<String> = Vec::new();
+    for change in changes {
+        let input = change.at.tokens().first();
+        // Whether an unknown value will really differ is settled at apply.
+        let differs = change.after.as_ref().is_none_or(Value::is_known);
+        if let Some(input) = input.filter(|i| differs && c.facts.force_new.contains(*i)) {
+            change.forces_replace = true;
+            if !stuck.contains(input) {
+                stuck.push(input.clone());
+            }
+        }
+    }
+    if !stuck.is_empty() {
+        reasons.push(Reason::CannotChange(stuck));
+    }
+    reasons
+}
+
+/// Another build of the same external program is the same provider: its path differs, its objects do not.
+fn both_external(declaration: &Declaration, record: &Record) -> bool {
+    use freehold_model::ProviderRef::Stdio;
+    let base = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
+    match (&declaration.provider, &record.provider.provider) {
+        (Stdio { executable: a, .. }, Stdio { executable: b, .. }) => base(a) == base(b),
+        _ => false,
+    }
+}
+
+fn replace_when_changed(lifecycle: &Lifecycle, record: &Record) -> bool {
+    match (&lifecycle.replace_when, &record.replace_when) {
+        (Some(now), Some(was)) => now.is_known() && !now.same_content(was),
+        // A trigger that is new or gone says nothing about a change.
+        _ => false,
+    }
+}
+
+fn keep_recorded(inputs: &mut Attrs, recorded: &Attrs, place: &Pointer) {
+    let Some((first, rest)) = place.tokens().split_first() else { return };
+    if rest.is_empty() {
+        match recorded.get(first) {
+            Some(value) => inputs.insert(first.clone(), value.clone()),
+            None => inputs.remove(first),
+        };
+        return;
+    }
+    if let (Some(Value::Map(inner)), Some(Value::Map(old))) = (inputs.get_mut(first), recorded.get(first)) {
+        keep_recorded(inner, old, &Pointer::new(rest.to_vec()));
+    }
+}

@@ -1,0 +1,337 @@
+//! One declared member: from its declaration over a look at the world and the provider's word to its step.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use freehold_model::{Attrs, Declaration, MemberPath, Record, Status, Value};
+
+use super::{Member, PlanEffect, Planner};
+use crate::decide::has_drifted;
+use crate::plan::provider_text;
+use crate::{
+    Action, Considered, Decision, Drift, Observation, Problem, Proposal, Reason, Recovery, Step, TypeFacts, decide,
+    diff_attrs, effective_inputs,
+};
+
+impl Planner {
+    pub(super) fn take_declaration(
+        &mut self,
+        path: &MemberPath,
+        mut declaration: Box<Declaration>,
+        facts: Arc<TypeFacts>,
+        mut edges: BTreeSet<MemberPath>,
+        open: bool,
+    ) {
+        if self.members.contains_key(path) {
+            return;
+        }
+        for old in std::mem::take(&mut declaration.lifecycle.moved) {
+            self.move_records(&old, path);
+        }
+        edges.extend(declaration.depends_on.iter().cloned());
+        self.known_types
+            .entry((provider_text(&declaration.provider), declaration.type_name.clone()))
+            .or_insert_with(|| Arc::clone(&facts));
+        let exact = self.exact && !open;
+        let member = Member { declaration, facts, edges, exact, open, observed: None, decision: None, step: None };
+        self.members.insert(path.clone(), member);
+        self.consider(path);
+    }
+
+    /// Looks at the world first, where that is asked for and possible.
+    pub(super) fn consider(&mut self, path: &MemberPath) {
+        let Some(member) = self.members.get(path) else { return };
+        let facts = Arc::clone(&member.facts);
+        let unfinished_create =
+            self.intents.get(path).is_some_and(|i| i.action == Action::Create) && !self.records.contains_key(path);
+        if unfinished_create {
+            return self.resume_create(path, &facts);
+        }
+        let interrupted = self.intents.contains_key(path);
+        match self.records.get(path) {
+            Some(record) if facts.can_read && (self.options.refresh || interrupted) => {
+                let record = Box::new(record.clone());
+                self.outstanding += 1;
+                self.effects.push(PlanEffect::Read { member: path.clone(), record });
+            }
+            _ => self.decide_member(path),
+        }
+    }
+
+    /// A create was begun and no end of it is recorded: is there an object?
+    fn resume_create(&mut self, path: &MemberPath, facts: &TypeFacts) {
+        let Some(intent) = self.intents.get(path).cloned() else { return };
+        let knows_object = facts.recovery == Recovery::Read || intent.partial.is_some();
+        if facts.can_read && knows_object {
+            if let Some(record) = self.record_of_intent(path) {
+                self.outstanding += 1;
+                self.effects.push(PlanEffect::Read { member: path.clone(), record: Box::new(record) });
+            }
+        } else if facts.recovery == Recovery::Again {
+            self.decide_member(path);
+        } else {
+            self.ask_about_intent(path);
+            self.fail(path.clone());
+        }
+    }
+
+    pub(super) fn ask_about_intent(&mut self, path: &MemberPath) {
+        self.problem(
+            path,
+            "an interrupted apply may have made its object, and the provider cannot tell",
+            Some(format!(
+                "look for it; then take it over with `freehold import {path} ID`, or say that there is none with `freehold state rm {path}`"
+            )),
+        );
+    }
+
+    /// A record as it would stand had the unfinished create ended.
+    pub(super) fn record_of_intent(&self, path: &MemberPath) -> Option<Record> {
+        let intent = self.intents.get(path)?;
+        let declaration = self.members.get(path).map(|m| &m.declaration);
+        let (provider, type_name) = match (&intent.provider, declaration) {
+            (Some(provider), _) => (provider.clone(), intent.type_name.clone()),
+            (None, _) => return None,
+        };
+        Some(Record {
+            provider,
+            type_name,
+            inputs: intent.inputs.clone(),
+            outputs: intent.partial.clone().unwrap_or_default(),
+            private: None,
+            edges: BTreeSet::new(),
+            interval: freehold_model::Interval { began: intent.began, ended: intent.began },
+            status: Status::Ok,
+            deposed: Vec::new(),
+            protect: false,
+            keep: false,
+            create_before_destroy: false,
+            replace_when: None,
+            holder: declaration.and_then(|d| d.holder.clone()),
+        })
+    }
+
+    pub(super) fn take_observation(&mut self, path: &MemberPath, result: Result<Observation, Problem>) {
+        if self.removals.contains_key(path) {
+            return self.take_removal_observation(path, result);
+        }
+        let observed = match result {
+            Ok(observed) => observed,
+            Err(problem) => {
+                self.problems.push(problem);
+                return self.fail(path.clone());
+            }
+        };
+        if !self.records.contains_key(path) {
+            // The object of an unfinished create: there, or not.
+            if let (Observation::Object { inputs, outputs, private }, Some(mut record)) =
+                (&observed, self.record_of_intent(path))
+            {
+                record.inputs = inputs.clone().unwrap_or(record.inputs);
+                record.outputs.clone_from(outputs);
+                record.private.clone_from(private);
+                self.records.insert(path.clone(), record);
+                if let Some(member) = self.members.get_mut(path) {
+                    member.observed = None;
+                }
+            }
+            return self.decide_member(path);
+        }
+        self.note_drift(path, &observed);
+        if let Some(member) = self.members.get_mut(path) {
+            member.observed = Some(observed);
+        }
+        self.decide_member(path);
+    }
+
+    pub(super) fn note_drift(&mut self, path: &MemberPath, observed: &Observation) {
+        let Some(record) = self.records.get(path) else { return };
+        if !has_drifted(record, Some(observed)) {
+            return;
+        }
+        let mut changes = Vec::new();
+        if let Observation::Object { inputs, outputs, .. } = observed {
+            let under = |place: &str, before: &Attrs, after: &Attrs| {
+                diff_attrs(
+                    &[(place.to_owned(), Value::Map(before.clone()))].into(),
+                    &[(place.to_owned(), Value::Map(after.clone()))].into(),
+                )
+            };
+            if let Some(inputs) = inputs {
+                changes.extend(under("inputs", &record.inputs, inputs));
+            }
+            changes.extend(under("outputs", &record.outputs, outputs));
+        }
+        self.drift.push(Drift { member: path.clone(), gone: *observed == Observation::Gone, changes });
+    }
+
+    pub(super) fn decide_member(&mut self, path: &MemberPath) {
+        let Some(member) = self.members.get(path) else { return };
+        let record = self.records.get(path);
+        let decision = decide(Considered {
+            declaration: &member.declaration,
+            record,
+            observed: member.observed.as_ref(),
+            facts: &member.facts,
+            replace_asked: self.options.replaces(path) && record.is_some(),
+            interrupted: self.intents.get(path).is_some_and(|i| i.action != Action::Create || record.is_none()),
+        });
+        let asks = decision.ask_provider && member.facts.can_plan;
+        let prior = match decision.action {
+            Action::Create => None,
+            _ => self.prior(path).map(Box::new),
+        };
+        let mut declaration = member.declaration.clone();
+        declaration.inputs = effective_inputs(&declaration, record);
+        let Some(member) = self.members.get_mut(path) else { return };
+        member.decision = Some(decision);
+        if asks {
+            self.outstanding += 1;
+            self.effects.push(PlanEffect::Propose { member: path.clone(), declaration, prior });
+        } else {
+            self.settle(path, Attrs::new());
+        }
+    }
+
+    pub(super) fn take_proposal(&mut self, path: &MemberPath, result: Result<Proposal, Vec<Problem>>) {
+        match result {
+            Ok(proposal) => {
+                if let Some(member) = self.members.get_mut(path) {
+                    member.decision = member.decision.take().map(|d| d.with_proposal(&proposal));
+                }
+                self.settle(path, proposal.outputs);
+            }
+            Err(problems) => {
+                self.problems.extend(problems);
+                self.fail(path.clone());
+            }
+        }
+    }
+
+    /// The record, brought up to what was observed.
+    fn prior(&self, path: &MemberPath) -> Option<Record> {
+        let mut record = self.records.get(path)?.clone();
+        if let Some(Observation::Object { inputs, outputs, private }) =
+            self.members.get(path).and_then(|m| m.observed.as_ref())
+        {
+            if let Some(inputs) = inputs {
+                record.inputs.clone_from(inputs);
+            }
+            record.outputs.clone_from(outputs);
+            if private.is_some() {
+                record.private.clone_from(private);
+            }
+        }
+        Some(record)
+    }
+
+    /// Makes the step and tells the evaluation what is known of the outputs.
+    fn settle(&mut self, path: &MemberPath, planned: Attrs) {
+        let prior = self.prior(path);
+        let Some(member) = self.members.get_mut(path) else { return };
+        let Some(decision) = member.decision.take() else { return };
+        let declaration = &member.declaration;
+        let intent = self.intents.get(path);
+        let decision = adopt_resumed(decision, intent.is_some());
+        let outputs = planned_outputs(&decision, declaration, prior.as_ref(), &member.facts, planned);
+        let mut reasons = decision.reasons;
+        if member.open {
+            let needs = self.open_needs.get(path).cloned().unwrap_or_default();
+            reasons.push(Reason::MayChange(needs));
+        }
+        let gone = reasons.contains(&Reason::Gone);
+        let step = Step {
+            member: path.clone(),
+            deposed: None,
+            action: decision.action,
+            create_first: declaration.lifecycle.create_before_destroy,
+            reasons,
+            provider: provider_text(&declaration.provider),
+            type_name: declaration.type_name.clone(),
+            changes: decision.changes,
+            declaration: Some((**declaration).clone()),
+            exact: member.exact,
+            open: member.open,
+            outputs: outputs.clone(),
+            edges: member.edges.clone(),
+            prior: if gone { None } else { prior },
+            resumes: intent.map(|i| i.op),
+        };
+        self.refuse_what_must_not_be(&step);
+        let held_back = step.action.is_forward() && outputs.values().any(Value::is_known);
+        if let Some(member) = self.members.get_mut(path) {
+            member.step = Some(step);
+        }
+        if held_back {
+            self.provisional.push((path.clone(), outputs));
+        } else {
+            self.publish(path.clone(), outputs);
+        }
+    }
+
+    fn refuse_what_must_not_be(&mut self, step: &Step) {
+        let Some(declaration) = &step.declaration else { return };
+        for check in declaration.preconditions.clone() {
+            self.require(&step.member, &check);
+        }
+        if step.action != Action::Replace {
+            return;
+        }
+        let Some(member) = self.members.get(&step.member) else { return };
+        let why = step.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        if declaration.lifecycle.protect {
+            self.problem(
+                &step.member,
+                format!("is protected and would be replaced: {why}"),
+                Some("take back the change, or set `lifecycle.protect = false` first".into()),
+            );
+        } else if !member.facts.can_delete && !self.options.forgets(&step.member) {
+            self.problem(
+                &step.member,
+                format!("has to be replaced ({why}), and its provider cannot delete"),
+                Some(format!(
+                    "`--forget {}` drops the old object from the record and leaves it in the world",
+                    step.member
+                )),
+            );
+        }
+    }
+}
+
+/// An object that an interrupted create had made and that is as declared is taken into the record.
+fn adopt_resumed(mut decision: Decision, resumed: bool) -> Decision {
+    if resumed && decision.action == Action::None {
+        decision.action = Action::Adopt;
+        decision.reasons = vec![Reason::Interrupted];
+    }
+    decision
+}
+
+/// Every declared output, known as far as it can be before the step is done.
+fn planned_outputs(
+    decision: &Decision,
+    declaration: &Declaration,
+    prior: Option<&Record>,
+    facts: &TypeFacts,
+    planned: Attrs,
+) -> Attrs {
+    let keeps_outputs = matches!(decision.action, Action::None | Action::Read | Action::Adopt);
+    if let (true, Some(prior)) = (keeps_outputs, prior) {
+        return prior.outputs.clone();
+    }
+    let mut outputs: Attrs = declaration.outputs.iter().map(|name| (name.clone(), Value::Unknown)).collect();
+    if let (Action::Update, Some(prior)) = (decision.action, prior) {
+        let stable = prior.outputs.iter().filter(|(name, _)| facts.stable_outputs.contains(*name));
+        outputs.extend(stable.map(|(name, value)| (name.clone(), value.clone())));
+    }
+    outputs.extend(planned);
+    for place in &facts.sensitive_outputs {
+        if let Some((first, rest)) = place.tokens().split_first()
+            && let Some(value) = outputs.get_mut(first)
+        {
+            // A place that this output does not have needs no hiding.
+            let _ = value.mark_sensitive(&freehold_model::Pointer::new(rest.to_vec()));
+        }
+    }
+    outputs
+}

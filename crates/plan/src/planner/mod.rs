@@ -1,0 +1,380 @@
+//! The machine that makes a plan: it is told what was evaluated, observed and proposed, and says what it has to know next.
+//!
+//! It asks through [`PlanEffect`]s and is answered with [`PlanEvent`]s in any order; it ends with [`PlanEffect::Finished`].
+//! Reading order: this file (the conversation), [`members`] (one member from its declaration to its step),
+//! [`quiet`] (what is done when the evaluation can go no further), [`removals`] (what is recorded and no longer declared).
+
+mod members;
+mod quiet;
+mod removals;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use freehold_model::{Attrs, Declaration, MemberPath, OutputRef, Record, Structure};
+
+use crate::{
+    Drift, Mode, Move, Observation, OpenIntent, OpenStructure, Plan, PlanOptions, Problem, Proposal, Step, TypeFacts,
+};
+
+/// What the planner is told.
+#[derive(Debug, Clone)]
+pub enum PlanEvent {
+    /// A composite was evaluated.
+    Structure {
+        /// Which.
+        member: MemberPath,
+        /// Its members.
+        structure: Structure,
+    },
+    /// A resource was wholly evaluated.
+    Declared {
+        /// Which.
+        member: MemberPath,
+        /// What it declares; every value known.
+        declaration: Box<Declaration>,
+        /// Outputs that were seen to flow in.
+        edges: BTreeSet<OutputRef>,
+        /// Its type.
+        facts: Arc<TypeFacts>,
+    },
+    /// A member cannot be evaluated further with the outputs that are published. Sent before each [`PlanEvent::Quiet`].
+    Waiting {
+        /// Which.
+        member: MemberPath,
+        /// What is known of it; `None` when not even its kind is.
+        partial: Option<(Box<Declaration>, Arc<TypeFacts>)>,
+        /// What it waits for.
+        needs: BTreeSet<OutputRef>,
+    },
+    /// A member cannot be evaluated at all.
+    EvalFailed {
+        /// Which.
+        member: MemberPath,
+        /// What is wrong.
+        message: String,
+        /// How to mend it.
+        hint: Option<String>,
+    },
+    /// The evaluation can go no further with the outputs that are published.
+    Quiet,
+    /// Answer to [`PlanEffect::Read`].
+    Observed {
+        /// Whose object.
+        member: MemberPath,
+        /// What was seen, or why nothing could be.
+        result: Result<Observation, Problem>,
+    },
+    /// Answer to [`PlanEffect::Propose`].
+    Proposed {
+        /// Whose change.
+        member: MemberPath,
+        /// What the provider says, or what is wrong with the inputs.
+        result: Result<Proposal, Vec<Problem>>,
+    },
+    /// Answer to [`PlanEffect::Describe`].
+    Described {
+        /// Whose record.
+        member: MemberPath,
+        /// Its type, or why the provider could not be asked.
+        result: Result<Arc<TypeFacts>, Problem>,
+    },
+}
+
+/// What the planner asks for.
+#[derive(Debug, Clone)]
+pub enum PlanEffect {
+    /// Evaluate these members.
+    Evaluate(Vec<MemberPath>),
+    /// Look at an object.
+    Read {
+        /// Whose.
+        member: MemberPath,
+        /// What is known of it.
+        record: Box<Record>,
+    },
+    /// Ask the provider what a change means.
+    Propose {
+        /// Whose.
+        member: MemberPath,
+        /// What is declared; its inputs may be unknown in part.
+        declaration: Box<Declaration>,
+        /// What there is; `None` for a new object.
+        prior: Option<Box<Record>>,
+    },
+    /// Say what is known of a recorded type.
+    Describe {
+        /// A member of that type.
+        member: MemberPath,
+        /// Its record.
+        record: Box<Record>,
+    },
+    /// Hand outputs to the evaluation; an unknown one will not be known in this plan.
+    Publish {
+        /// Whose.
+        member: MemberPath,
+        /// Which.
+        outputs: Attrs,
+    },
+    /// Tell the evaluation that this member's outputs will never come.
+    Fail {
+        /// Whose.
+        member: MemberPath,
+    },
+    /// The plan is made.
+    Finished(Box<Plan>),
+}
+
+/// Makes one plan.
+#[derive(Debug)]
+pub struct Planner {
+    options: PlanOptions,
+    records: BTreeMap<MemberPath, Record>,
+    intents: BTreeMap<MemberPath, OpenIntent>,
+    structures: BTreeMap<MemberPath, Vec<String>>,
+    members: BTreeMap<MemberPath, Member>,
+    waiting: BTreeMap<MemberPath, Waiting>,
+    failed: BTreeSet<MemberPath>,
+    skipped: BTreeSet<MemberPath>,
+    open: BTreeMap<MemberPath, BTreeSet<OutputRef>>,
+    /// What the members with unknown inputs wait for.
+    open_needs: BTreeMap<MemberPath, BTreeSet<OutputRef>>,
+    /// Members that targets need.
+    needed: BTreeSet<MemberPath>,
+    forgotten: BTreeSet<MemberPath>,
+    known_types: BTreeMap<(String, String), Arc<TypeFacts>>,
+    removals: BTreeMap<MemberPath, Removal>,
+    /// Planned outputs that are held back until everything that needs none of them is evaluated.
+    provisional: Vec<(MemberPath, Attrs)>,
+    /// Whether evaluation still rests on nothing that this plan changes.
+    exact: bool,
+    /// Questions without an answer yet.
+    outstanding: usize,
+    quiet: bool,
+    finished: bool,
+    moves: Vec<Move>,
+    drift: Vec<Drift>,
+    problems: Vec<Problem>,
+    effects: Vec<PlanEffect>,
+}
+
+/// A declared member on its way to a step.
+#[derive(Debug)]
+struct Member {
+    declaration: Box<Declaration>,
+    facts: Arc<TypeFacts>,
+    edges: BTreeSet<MemberPath>,
+    exact: bool,
+    open: bool,
+    observed: Option<Observation>,
+    decision: Option<crate::Decision>,
+    step: Option<Step>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    partial: Option<(Box<Declaration>, Arc<TypeFacts>)>,
+    needs: BTreeSet<OutputRef>,
+}
+
+/// What becomes of a record without a declaration.
+#[derive(Debug)]
+enum Removal {
+    /// Its type is being asked for, or its object is being looked at.
+    Asking,
+    /// Settled.
+    Step(Box<Step>),
+    /// It cannot be decided; a problem says why.
+    Stuck,
+}
+
+impl Planner {
+    /// Starts from what is recorded and what was left unfinished.
+    pub fn new(
+        options: PlanOptions,
+        records: BTreeMap<MemberPath, Record>,
+        intents: BTreeMap<MemberPath, OpenIntent>,
+    ) -> Self {
+        Self {
+            options,
+            records,
+            intents,
+            structures: BTreeMap::new(),
+            members: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            failed: BTreeSet::new(),
+            skipped: BTreeSet::new(),
+            open: BTreeMap::new(),
+            open_needs: BTreeMap::new(),
+            needed: BTreeSet::new(),
+            forgotten: BTreeSet::new(),
+            known_types: BTreeMap::new(),
+            removals: BTreeMap::new(),
+            provisional: Vec::new(),
+            exact: true,
+            outstanding: 0,
+            quiet: false,
+            finished: false,
+            moves: Vec::new(),
+            drift: Vec::new(),
+            problems: Vec::new(),
+            effects: Vec::new(),
+        }
+    }
+
+    /// The first questions.
+    pub fn start(&mut self) -> Vec<PlanEffect> {
+        if self.options.mode == Mode::Normal {
+            self.evaluate(vec![MemberPath::root()]);
+        } else {
+            self.quiet = true;
+            self.advance();
+        }
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Takes an answer and asks what follows from it.
+    pub fn step(&mut self, event: PlanEvent) -> Vec<PlanEffect> {
+        match event {
+            PlanEvent::Structure { member, structure } => self.take_structure(&member, structure),
+            PlanEvent::Declared { member, declaration, edges, facts } => {
+                self.waiting.remove(&member);
+                let edges = edges.into_iter().map(|e| e.member).collect();
+                self.take_declaration(&member, declaration, facts, edges, false);
+            }
+            PlanEvent::Waiting { member, partial, needs } => {
+                let settled = self.members.contains_key(&member) || self.open.contains_key(&member);
+                if !settled && !self.skipped.contains(&member) {
+                    self.waiting.insert(member, Waiting { partial, needs });
+                }
+            }
+            PlanEvent::EvalFailed { member, message, hint } => {
+                self.problems.push(Problem { member: member.clone(), message, hint });
+                self.fail(member);
+            }
+            PlanEvent::Quiet => self.quiet = true,
+            PlanEvent::Observed { member, result } => {
+                self.outstanding -= 1;
+                self.take_observation(&member, result);
+            }
+            PlanEvent::Proposed { member, result } => {
+                self.outstanding -= 1;
+                self.take_proposal(&member, result);
+            }
+            PlanEvent::Described { member, result } => {
+                self.outstanding -= 1;
+                self.take_description(&member, result);
+            }
+        }
+        self.advance();
+        std::mem::take(&mut self.effects)
+    }
+
+    fn take_structure(&mut self, member: &MemberPath, structure: Structure) {
+        self.waiting.remove(member);
+        for (from, to) in &structure.moved {
+            self.move_records(from, to);
+        }
+        self.forgotten.extend(structure.removed);
+        for check in &structure.checks {
+            self.require(member, check);
+        }
+        let children: Vec<MemberPath> = structure.members.iter().map(|name| member.child(name)).collect();
+        self.structures.insert(member.clone(), structure.members);
+        for child in &children {
+            if self.options.excludes(child) {
+                self.publish_recorded_within(child);
+            }
+        }
+        let wanted = children.into_iter().filter(|c| self.is_wanted(c) && !self.options.excludes(c)).collect();
+        self.evaluate(wanted);
+    }
+
+    /// What can be done when an answer has come and, possibly, nothing is outstanding.
+    fn advance(&mut self) {
+        while self.outstanding == 0 && self.quiet && !self.finished && self.effects.is_empty() {
+            if self.options.mode == Mode::Normal && self.move_on() {
+                continue;
+            }
+            self.settle_removals();
+        }
+    }
+
+    fn evaluate(&mut self, members: Vec<MemberPath>) {
+        if !members.is_empty() {
+            self.quiet = false;
+            self.effects.push(PlanEffect::Evaluate(members));
+        }
+    }
+
+    fn publish(&mut self, member: MemberPath, outputs: Attrs) {
+        if self.options.mode == Mode::Normal {
+            self.quiet = false;
+            self.effects.push(PlanEffect::Publish { member, outputs });
+        }
+    }
+
+    fn fail(&mut self, member: MemberPath) {
+        self.waiting.remove(&member);
+        self.failed.insert(member.clone());
+        if self.options.mode == Mode::Normal {
+            self.quiet = false;
+            self.effects.push(PlanEffect::Fail { member });
+        }
+    }
+
+    fn problem(&mut self, member: &MemberPath, message: impl Into<String>, hint: Option<String>) {
+        self.problems.push(Problem { member: member.clone(), message: message.into(), hint });
+    }
+
+    fn require(&mut self, member: &MemberPath, check: &freehold_model::Check) {
+        if check.assertion == freehold_model::Value::Bool(false) {
+            self.problem(member, check.message.clone(), None);
+        }
+    }
+
+    /// Moves every record within `from`; a record that is at its new place already is left alone.
+    fn move_records(&mut self, from: &MemberPath, to: &MemberPath) {
+        let old: Vec<MemberPath> =
+            self.records.range(from.clone()..).map(|(p, _)| p.clone()).take_while(|p| p.is_within(from)).collect();
+        for path in old {
+            let Some(target) = path.rebase(from, to) else { continue };
+            if self.records.contains_key(&target) || self.members.contains_key(&path) {
+                continue;
+            }
+            if let Some(record) = self.records.remove(&path) {
+                self.records.insert(target.clone(), record);
+                self.moves.push(Move { from: path, to: target });
+            }
+        }
+    }
+
+    fn publish_recorded_within(&mut self, top: &MemberPath) {
+        let recorded: Vec<(MemberPath, Attrs)> = self
+            .records
+            .range(top.clone()..)
+            .take_while(|(p, _)| p.is_within(top))
+            .map(|(p, r)| (p.clone(), r.outputs.clone()))
+            .collect();
+        for (member, outputs) in recorded {
+            self.publish(member, outputs);
+        }
+    }
+
+    fn finish(&mut self, mut removals: Vec<Step>) {
+        self.finished = true;
+        let mut steps: Vec<Step> = std::mem::take(&mut self.members).into_values().filter_map(|m| m.step).collect();
+        steps.append(&mut removals);
+        let open = std::mem::take(&mut self.open);
+        self.problems.sort_by(|a, b| a.member.cmp(&b.member));
+        self.effects.push(PlanEffect::Finished(Box::new(Plan {
+            options: self.options.clone(),
+            moves: std::mem::take(&mut self.moves),
+            steps,
+            drift: std::mem::take(&mut self.drift),
+            open: open.into_iter().map(|(member, needs)| OpenStructure { member, needs }).collect(),
+            structures: std::mem::take(&mut self.structures),
+            problems: std::mem::take(&mut self.problems),
+        })));
+    }
+}

@@ -1,0 +1,216 @@
+//! What is done when the evaluation can go no further: settle what rests on unknown outputs, widen the scope, or name the cycle.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use freehold_model::{MemberPath, OutputRef};
+
+use super::{Planner, Waiting};
+use crate::suggest::did_you_mean;
+
+impl Planner {
+    /// Whether this member has to be evaluated: it is, holds, or is needed by a target.
+    pub(super) fn is_wanted(&self, member: &MemberPath) -> bool {
+        self.options.is_target(member)
+            || self.options.targets.iter().any(|t| t.is_within(member))
+            || self.needed.iter().any(|n| n.is_within(member))
+    }
+
+    /// Does what can be done; false when every declared member is settled.
+    pub(super) fn move_on(&mut self) -> bool {
+        if !self.provisional.is_empty() {
+            self.exact = false;
+            for (member, outputs) in std::mem::take(&mut self.provisional) {
+                self.publish(member, outputs);
+            }
+            return true;
+        }
+        if self.waiting.is_empty() {
+            return false;
+        }
+        if self.widen_scope() || self.settle_waiting() {
+            return true;
+        }
+        self.report_stuck();
+        true
+    }
+
+    /// Members that a target needs are planned too.
+    fn widen_scope(&mut self) -> bool {
+        let needs: BTreeSet<MemberPath> =
+            self.waiting.values().flat_map(|w| w.needs.iter().map(|n| n.member.clone())).collect();
+        let new: Vec<MemberPath> =
+            needs.into_iter().filter(|n| !self.is_wanted(n) && !self.options.excludes(n)).collect();
+        self.needed.extend(new.iter().cloned());
+        let first_unknown: BTreeSet<MemberPath> = new
+            .iter()
+            .filter_map(|path| {
+                (1..=path.names().len())
+                    .map(|n| MemberPath::new(path.names()[..n].to_vec()))
+                    .find(|prefix| !self.structures.contains_key(prefix))
+            })
+            .collect();
+        self.evaluate(first_unknown.into_iter().collect());
+        !new.is_empty()
+    }
+
+    /// Settles every waiting member whose needs are all settled, as unknown.
+    fn settle_waiting(&mut self) -> bool {
+        let ready: Vec<MemberPath> = self
+            .waiting
+            .iter()
+            .filter(|(_, w)| w.needs.iter().all(|need| self.is_settled(&need.member)))
+            .map(|(path, _)| path.clone())
+            .collect();
+        for path in &ready {
+            let Some(waiting) = self.waiting.remove(path) else { continue };
+            self.settle_one(path, waiting);
+        }
+        !ready.is_empty()
+    }
+
+    fn settle_one(&mut self, path: &MemberPath, waiting: Waiting) {
+        let of = |set: &BTreeSet<MemberPath>| waiting.needs.iter().any(|n| set.contains(&n.member));
+        if of(&self.failed) {
+            // Its cause is reported already.
+            self.fail(path.clone());
+        } else if of(&self.skipped) || waiting.needs.iter().any(|n| self.is_excluded_without_record(&n.member)) {
+            self.skipped.insert(path.clone());
+            let outputs = self.records.get(path).map(|r| r.outputs.clone()).unwrap_or_default();
+            self.publish(path.clone(), outputs);
+        } else if let Some((declaration, facts)) = waiting.partial {
+            let edges = waiting.needs.iter().map(|n| n.member.clone()).collect();
+            self.open_needs.insert(path.clone(), waiting.needs);
+            self.take_open_declaration(path, declaration, facts, edges);
+        } else {
+            self.open.insert(path.clone(), waiting.needs);
+        }
+    }
+
+    fn take_open_declaration(
+        &mut self,
+        path: &MemberPath,
+        declaration: Box<freehold_model::Declaration>,
+        facts: std::sync::Arc<crate::TypeFacts>,
+        edges: BTreeSet<MemberPath>,
+    ) {
+        self.take_declaration(path, declaration, facts, edges, true);
+        if let Some(member) = self.members.get_mut(path) {
+            member.open = true;
+        }
+        if let Some(step) = self.members.get_mut(path).and_then(|m| m.step.as_mut()) {
+            step.open = true;
+        }
+    }
+
+    /// Whether nothing more will be known of this member's outputs in this plan.
+    fn is_settled(&self, member: &MemberPath) -> bool {
+        self.members.get(member).is_some_and(|m| m.step.is_some())
+            || self.failed.contains(member)
+            || self.skipped.contains(member)
+            || self.open.keys().any(|open| member.is_within(open))
+            || self.is_excluded_without_record(member)
+    }
+
+    fn is_excluded_without_record(&self, member: &MemberPath) -> bool {
+        self.options.excludes(member) && !self.records.contains_key(member)
+    }
+
+    /// Nothing moves: members wait for each other, or for something that does not exist.
+    fn report_stuck(&mut self) {
+        let needs: BTreeMap<MemberPath, BTreeSet<OutputRef>> =
+            self.waiting.iter().map(|(path, w)| (path.clone(), w.needs.clone())).collect();
+        if let Some(cycle) = find_cycle(&needs) {
+            let text = cycle.iter().map(ToString::to_string).collect::<Vec<_>>().join(" → ");
+            let at = cycle.first().map_or_else(MemberPath::root, |o| o.member.clone());
+            self.problem(
+                &at,
+                format!("outputs depend on each other: {text}"),
+                Some("break the circle: let one of them not use the other's output".into()),
+            );
+        } else if let Some((path, waiting)) = self.waiting.iter().next() {
+            let needs: Vec<String> = waiting.needs.iter().map(ToString::to_string).collect();
+            let (path, text) = (path.clone(), needs.join(", "));
+            self.problem(&path, format!("waits for {text}, which nothing provides"), None);
+        }
+        for path in std::mem::take(&mut self.waiting).into_keys() {
+            self.fail(path);
+        }
+    }
+
+    /// Paths on the command line that name nothing.
+    pub(super) fn check_named_members(&mut self) {
+        let options = self.options.clone();
+        let named = [("--target", &options.targets), ("--exclude", &options.excludes), ("--replace", &options.replace)];
+        for (flag, paths) in named {
+            for path in paths {
+                if self.exists(path) {
+                    continue;
+                }
+                let known = self.structures.iter().flat_map(|(p, names)| names.iter().map(|n| p.child(n).to_string()));
+                let known = known.chain(self.records.keys().map(ToString::to_string));
+                let hint = did_you_mean(&path.to_string(), known)
+                    .map(|m| format!("did you mean `{m}`?"))
+                    .unwrap_or_else(|| "`freehold members` lists them".to_owned());
+                self.problem(path, format!("there is no member `{path}` ({flag})"), Some(hint));
+            }
+        }
+    }
+
+    fn exists(&self, path: &MemberPath) -> bool {
+        let declared = path.is_root()
+            || path
+                .parent()
+                .and_then(|p| self.structures.get(&p))
+                .is_some_and(|names| path.name().is_some_and(|name| names.iter().any(|n| n == name)));
+        declared
+            || self.open.keys().any(|o| path.is_within(o))
+            || self.failed.iter().any(|f| path.is_within(f))
+            || self.records.keys().any(|r| r.is_within(path))
+    }
+}
+
+/// A circle among waiting members, as the outputs along it; the first is repeated at the end.
+fn find_cycle(needs: &BTreeMap<MemberPath, BTreeSet<OutputRef>>) -> Option<Vec<OutputRef>> {
+    let mut done: BTreeSet<&MemberPath> = BTreeSet::new();
+    for start in needs.keys() {
+        let mut trail: Vec<(&MemberPath, Vec<&OutputRef>)> = Vec::new();
+        let mut via: Vec<&OutputRef> = Vec::new();
+        let mut on_trail: BTreeSet<&MemberPath> = BTreeSet::new();
+        if done.contains(start) {
+            continue;
+        }
+        trail.push((start, needs[start].iter().collect()));
+        on_trail.insert(start);
+        while let Some((member, open)) = trail.last_mut() {
+            let Some(next) = open.pop() else {
+                done.insert(member);
+                on_trail.remove(*member);
+                trail.pop();
+                via.pop();
+                continue;
+            };
+            // A need within a composite that itself waits is a need of that composite.
+            let Some(target) = holder_of(&next.member, needs) else { continue };
+            if on_trail.contains(target) {
+                let from = trail.iter().position(|(m, _)| *m == target).unwrap_or(0);
+                let mut cycle: Vec<OutputRef> = via[from..].iter().map(|o| (*o).clone()).collect();
+                cycle.push(next.clone());
+                cycle.insert(0, next.clone());
+                return Some(cycle);
+            }
+            if !done.contains(target) {
+                via.push(next);
+                on_trail.insert(target);
+                trail.push((target, needs[target].iter().collect()));
+            }
+        }
+    }
+    None
+}
+
+fn holder_of<'a>(member: &MemberPath, needs: &'a BTreeMap<MemberPath, BTreeSet<OutputRef>>) -> Option<&'a MemberPath> {
+    (0..=member.names().len())
+        .rev()
+        .map(|n| MemberPath::new(member.names()[..n].to_vec()))
+        .find_map(|p| needs.get_key_value(&p).map(|(k, _)| k))
+}
