@@ -46,3 +46,25 @@ pub const SNAPSHOT_EVENTS: u64 = 20_000;
 pub const STATE_LINE_BYTES: usize = 256 * 1024 * 1024;
 /// Bytes of a streamed operation's output that are recorded in history.
 pub const HISTORY_OUTPUT_BYTES: usize = 16 * 1024;
+/// Attempts of one request to a bucket, the first included.
+pub const S3_ATTEMPTS: u32 = 6;
+/// First pause before a request to a bucket is tried again; each further one doubles, with jitter.
+pub const S3_BACKOFF: Duration = Duration::from_millis(100);
+/// Longest pause before a request to a bucket is tried again.
+pub const S3_BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// How long a bucket may take to accept a connection.
+pub const S3_CONNECT: Duration = Duration::from_secs(10);
+/// How long a bucket may be silent within a request before the attempt is given up.
+pub const S3_SILENCE: Duration = Duration::from_secs(60);
+/// How long a signature on a request is good for.
+pub const S3_SIGNATURE: Duration = Duration::from_secs(15 * 60);
+/// Largest object that is read into memory, in bytes.
+pub const S3_OBJECT_BYTES: u64 = 1024 * 1024 * 1024;
+/// Files larger than this are uploaded in parts, in bytes.
+pub const S3_SINGLE_BYTES: u64 = 64 * 1024 * 1024;
+/// Size of one part of a large upload, in bytes; grown when a file would need more parts than a store takes.
+pub const S3_PART_BYTES: u64 = 16 * 1024 * 1024;
+/// Parts that a store takes per upload.
+pub const S3_PARTS: u64 = 10_000;
+/// Connections to one store that are kept open between requests.
+pub const S3_IDLE_CONNECTIONS: usize = 64;
