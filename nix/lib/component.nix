@@ -1,0 +1,449 @@
+# Evaluates one component: the definitions of a member → what other expressions see of it (its *view*), which carries its
+# export for the engine in `_export`.
+#
+# There are two ways to the same view:
+#   * the quick path, for definitions that are plain sets, or functions that return one: options are merged straight from
+#     the table in `../modules/component.nix`. One member costs some tens of microseconds;
+#   * the module system, for definitions with `imports`, `options`, `config`, paths and so on, and for the root.
+# Nothing looks at all members at once, and nothing of a member is forced before it is asked for.
+#
+# Where to go next: `export.nix` makes the export from the merged options.
+{
+  lib,
+  errors,
+  optionTable,
+  memberTypes,
+  providersLib,
+  exportLib,
+  specialArgs,
+}:
+let
+  inherit (builtins)
+    attrNames
+    concatMap
+    elem
+    filter
+    functionArgs
+    head
+    intersectAttrs
+    isAttrs
+    isFunction
+    mapAttrs
+    removeAttrs
+    tail
+    zipAttrsWith
+    ;
+  inherit (lib) mkOption types;
+  inherit (memberTypes)
+    inputValue
+    isProperty
+    mergeOne
+    settle
+    ;
+
+  # What makes a definition a module in the long form.
+  longForm = {
+    config = null;
+    options = null;
+    imports = null;
+    require = null;
+    freeformType = null;
+    disabledModules = null;
+    key = null;
+    _module = null;
+    _type = null;
+  };
+  ignored = [
+    "_class"
+    "_file"
+  ];
+
+  memberOptions = {
+    members = null;
+    inputs = null;
+    outputs = null;
+  };
+  knownNames = attrNames (optionTable // memberOptions) ++ ignored;
+
+  # ---- context ----------------------------------------------------------------------------------------------------
+  # `path` from the root · `outputs`: node of `outputValues` · `scope`: providers · `siblings`: views around it ·
+  # `root`: view of the root · `session`: what is the same everywhere.
+
+  childContext = ctx: scope: members: name: {
+    path = ctx.path ++ [ name ];
+    outputs = ctx.outputs.${name} or (throw "no outputs are known of `${errors.showMember (ctx.path ++ [ name ])}`");
+    inherit scope;
+    siblings = members;
+    inherit (ctx) root session;
+  };
+
+  moduleArgs = ctx: view: scope: {
+    members = view.members;
+    providers = scope;
+    resources = mapAttrs (_: exportLib.legacyView) view.members;
+    inherit (ctx) siblings root;
+    inherit (ctx.session) reveal resourceProviderSystem freeholdLib;
+  };
+
+  # ---- members ----------------------------------------------------------------------------------------------------
+
+  # All members of a component: name → view.
+  membersOf =
+    {
+      loc,
+      context,
+      extraModules,
+    }:
+    defs:
+    let
+      one = head defs;
+    in
+    if tail defs == [ ] then
+      mapAttrs (
+        name: value:
+        evalMember extraModules (context name) (loc ++ [ name ]) [
+          {
+            inherit (one) file;
+            inherit value;
+          }
+        ]
+      ) one.value
+    else
+      zipAttrsWith (name: ds: evalMember extraModules (context name) (loc ++ [ name ]) ds) (
+        map (d: mapAttrs (_: value: { inherit (d) file; inherit value; }) d.value) defs
+      );
+
+  membersType =
+    args:
+    lib.mkOptionType {
+      name = "members";
+      description = "set of members";
+      check = isAttrs;
+      merge = loc: defs: membersOf (args // { inherit loc; }) defs;
+      emptyValue = {
+        value = { };
+      };
+      # `options.members = lazyAttrsOf (submodule …)` in a mix-in adds modules to every member.
+      typeMerge =
+        other:
+        let
+          elemType = other.payload.elemType or other.wrapped or null;
+          modules = if elemType == null then null else elemType.getSubModules;
+        in
+        if
+          elem other.name [
+            "lazyAttrsOf"
+            "attrsOf"
+          ]
+          && modules != null
+        then
+          membersType (args // { extraModules = args.extraModules ++ modules; })
+        else
+          null;
+    };
+
+  evalMember =
+    extraModules: ctx: loc: defs:
+    let
+      settled = if tail defs == [ ] && !(isProperty (head defs).value) then defs else settle loc defs;
+      quick = evalQuick ctx loc settled;
+    in
+    if extraModules == [ ] && quick.possible then
+      quick.view
+    else
+      (evalFull ctx loc (extraModules ++ map asModule settled)).view;
+
+  asModule = d: {
+    _file = d.file;
+    imports = [ d.value ];
+  };
+
+  # ---- the quick path ---------------------------------------------------------------------------------------------
+
+  evalQuick =
+    ctx: loc: defs:
+    let
+      args = {
+        inherit lib;
+        config = view;
+        options = (evalFull ctx loc (map asModule defs)).options;
+        name = lib.last loc;
+      }
+      // moduleArgs ctx view scope
+      // specialArgs;
+      applied = map (
+        d:
+        let
+          f = d.value;
+          v =
+            if isFunction f then
+              if removeAttrs (functionArgs f) (attrNames args) == { } then f args else null
+            else if isAttrs f && f ? __functor then
+              if removeAttrs (lib.functionArgs f) (attrNames args) == { } then f args else null
+            else
+              f;
+        in
+        if isAttrs f && !(f ? __functor) then
+          d
+        else
+          {
+            inherit (d) file;
+            value = v;
+          }
+      ) defs;
+      possible = builtins.all (d: isAttrs d.value && intersectAttrs longForm d.value == { }) applied;
+
+      single = applied != [ ] && tail applied == [ ];
+      only = (head applied).value;
+      defsOf =
+        if single then
+          name:
+          if only ? ${name} then
+            [
+              {
+                inherit (head applied) file;
+                value = only.${name};
+              }
+            ]
+          else
+            [ ]
+        else
+          name:
+          concatMap (
+            d:
+            if d.value ? ${name} then
+              [
+                {
+                  inherit (d) file;
+                  value = d.value.${name};
+                }
+              ]
+            else
+              [ ]
+          ) applied;
+      has =
+        name:
+        let
+          ds = defsOf name;
+        in
+        ds != [ ] && (tail ds == [ ] && !(isProperty (head ds).value) || settle (loc ++ [ name ]) ds != [ ]);
+
+      option =
+        name: o:
+        let
+          ds = defsOf name;
+          absent =
+            if o ? default then
+              if ds == [ ] && o.default == { } then mergeOne (loc ++ [ name ]) o.type [ { file = ""; value = { }; } ] else o.default
+            else
+              throw "`${errors.showPath (loc ++ [ name ])}` is not defined";
+        in
+        if ds == [ ] then
+          absent
+        else if tail ds == [ ] && !(isProperty (head ds).value) then
+          mergeOne (loc ++ [ name ]) o.type ds
+        else if settle (loc ++ [ name ]) ds == [ ] then
+          absent
+        else
+          mergeOne (loc ++ [ name ]) o.type ds;
+
+      unknown = concatMap (d: attrNames (removeAttrs d.value knownNames)) applied;
+
+      scope =
+        if defsOf "providers" == [ ] then
+          ctx.scope
+        else
+          providersLib.extendScope loc ctx.scope (option "providers" optionTable.providers);
+
+      type = providersLib.resolve (loc ++ [ "type" ]) scope (option "type" optionTable.type);
+      members =
+        let
+          ds = defsOf "members";
+          plain = if ds == [ ] || tail ds == [ ] && !(isProperty (head ds).value) then ds else settle (loc ++ [ "members" ]) ds;
+        in
+        if plain == [ ] then
+          { }
+        else
+          membersOf {
+            loc = loc ++ [ "members" ];
+            context = childContext ctx scope view.members;
+            extraModules = [ ];
+          } (map (checkSet (loc ++ [ "members" ])) plain);
+
+      inputDefs =
+        let
+          ds = defsOf "inputs";
+        in
+        if ds == [ ] || tail ds == [ ] && !(isProperty (head ds).value) then ds else settle (loc ++ [ "inputs" ]) ds;
+
+      view =
+        if unknown != [ ] then
+          throw (unknownOption loc (head unknown))
+        else
+          mapAttrs option optionTable
+          // exportLib.derive {
+            inherit ctx loc has scope type;
+            get = name: option name optionTable.${name};
+            inherit inputDefs members;
+            hasMembers = has "members";
+            hasInputs = inputDefs != [ ];
+            outputDefs = defsOf "outputs";
+          }
+          // {
+            inherit members;
+          };
+    in
+    {
+      inherit possible view;
+    };
+
+  checkSet =
+    loc: d:
+    if isAttrs d.value then
+      d
+    else
+      throw "`${errors.showPath loc}` must be a set of members, but is a ${builtins.typeOf d.value} (in `${toString d.file}`)";
+
+  unknownOption =
+    loc: name:
+    let
+      names = filter (n: !(elem n ignored)) knownNames;
+      at = errors.showPath (loc ++ [ name ]);
+      near = errors.nearest name names;
+    in
+    "`${at}` does not exist.${errors.didYouMean name names}\n"
+    + (
+      if near != [ ] then
+        "hint: `${errors.showPath (loc ++ [ (head near) ])} = …;`"
+      else
+        "hint: an input is written `${errors.showPath (loc ++ [ "inputs" name ])} = …;`, a member of a composite `${errors.showPath (loc ++ [ "members" name ])} = …;`; options here: ${errors.listed names}"
+    );
+
+  # ---- the module system ------------------------------------------------------------------------------------------
+
+  freeformInputs = {
+    _file = "<freehold inputs>";
+    freeformType = types.lazyAttrsOf inputValue;
+  };
+
+  evalFull =
+    ctx: loc: modules:
+    let
+      evaluated = lib.evalModules {
+        class = "nixops4Component";
+        prefix = loc;
+        specialArgs = {
+          inherit (ctx.session) resourceProviderSystem freeholdLib reveal;
+        }
+        // specialArgs;
+        modules = [ base ] ++ modules;
+      };
+      inherit (evaluated) config options;
+
+      scope =
+        if options.providers.isDefined && config.providers != { } then
+          providersLib.extendScope loc ctx.scope config.providers
+        else
+          ctx.scope;
+      isDefined = name: options.${name}.highestPrio < 1500 && options.${name}.isDefined;
+      type = providersLib.resolve (loc ++ [ "type" ]) scope config.type;
+      typed = options.type.isDefined;
+
+      derived = exportLib.derive {
+        inherit ctx loc scope type;
+        has = isDefined;
+        get = name: config.${name};
+        inherit (config) members;
+        hasMembers = isDefined "members";
+        hasInputs = isDefined "inputs" && !typed;
+        inputDefs = null;
+        inputSet = config.inputs;
+        declaredInputs = removeAttrs (options.inputs.type.getSubOptions [ ]) [
+          "_module"
+          "_freeformOptions"
+        ];
+        outputDefs = [ ];
+        outputSet = config.outputs;
+        declaredOutputs = removeAttrs (options.outputs.type.getSubOptions [ ]) [
+          "_module"
+          "_freeformOptions"
+        ];
+      };
+
+      base = {
+        _file = "<freehold component>";
+        key = "<freehold component>";
+        options = optionTable // {
+          members = mkOption {
+            type = membersType {
+              loc = loc ++ [ "members" ];
+              context = childContext ctx scope config.members;
+              extraModules = [ ];
+            };
+            default = { };
+            description = "What the composite consists of: resources and composites by name.";
+          };
+          inputs = mkOption {
+            type = types.submoduleWith {
+              modules = [ freeformInputs ];
+              shorthandOnlyDefinesConfig = true;
+            };
+            default = { };
+            description = "What is given to the provider.";
+          };
+          outputs = mkOption {
+            type = types.submoduleWith {
+              modules = [ freeformInputs ];
+              shorthandOnlyDefinesConfig = true;
+            };
+            default = { };
+            description = "What the provider gives back, known when the resource is there.";
+          };
+          absoluteMemberPath = mkOption {
+            type = types.raw;
+            readOnly = true;
+            default = ctx.path;
+            description = "Where the component is, from the root.";
+          };
+          _export = mkOption {
+            type = types.raw;
+            readOnly = true;
+            internal = true;
+            default = derived._export;
+            description = "What the engine gets.";
+          };
+        };
+        config = {
+          _module.args = {
+            members = config.members;
+            providers = scope;
+            resources = mapAttrs (_: exportLib.legacyView) config.members;
+            inherit (ctx) siblings root;
+          };
+          inputs = lib.mkIf (typed && type.inputModule != null) (_: {
+            imports = [ type.inputModule ];
+          });
+          outputs = lib.mkMerge [
+            (lib.mkIf (typed && type.outputModule != null) (_: {
+              imports = [ type.outputModule ];
+            }))
+            (lib.mkIf (typed || options.resourceType.isDefined) (
+              mapAttrs (name: _: ctx.outputs.${name}) derived.outputsSkeleton
+            ))
+          ];
+          resourceType = lib.mkIf typed (lib.mkDefault type.type);
+        };
+      };
+    in
+    {
+      inherit options;
+      view = config // {
+        inherit (derived) _export state provider outputsSkeleton;
+        inherit (config) outputs;
+        inputs = derived.inputs;
+      };
+    };
+in
+{
+  inherit evalFull;
+}

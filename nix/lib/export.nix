@@ -1,0 +1,311 @@
+# From merged options to what leaves the library: the derived part of a view, and the export that the engine reads.
+#
+# The form of the export is NixOps4's, with additions that are left out where nothing was said:
+#   composite: { members = { name = export; }; moved; removed; checks; }
+#   resource:  { resource = { provider; type; inputs; outputsSkeleton; state; lifecycle; preconditions; postconditions;
+#                operations; dependsOn; }; }
+{
+  lib,
+  errors,
+  memberTypes,
+  providersLib,
+}:
+let
+  inherit (builtins)
+    attrNames
+    filter
+    head
+    isAttrs
+    isFunction
+    isPath
+    listToAttrs
+    map
+    mapAttrs
+    removeAttrs
+    tail
+    zipAttrsWith
+    ;
+  inherit (memberTypes) valueOf inputValue;
+
+  needsModules = d: !(isAttrs d.value) || d.value ? __functor;
+
+  # The inputs from plain definitions.
+  plainInputs =
+    loc: defs:
+    if defs == [ ] then
+      { }
+    else if tail defs == [ ] then
+      mapAttrs (
+        name: value:
+        valueOf (loc ++ [ name ]) [
+          {
+            inherit (head defs) file;
+            inherit value;
+          }
+        ]
+      ) (head defs).value
+    else
+      zipAttrsWith (name: ds: valueOf (loc ++ [ name ]) ds) (
+        map (d: mapAttrs (_: value: { inherit (d) file; inherit value; }) d.value) defs
+      );
+
+  # The inputs (or outputs) from definitions that are modules, or for a type that declares options.
+  modularSet =
+    loc: module: defs:
+    lib.evalModules {
+      prefix = loc;
+      modules = [
+        {
+          _file = "<freehold inputs>";
+          freeformType = lib.types.lazyAttrsOf inputValue;
+        }
+      ]
+      ++ lib.optional (module != null) module
+      ++ map (
+        d:
+        if needsModules d then
+          {
+            _file = d.file;
+            imports = [ d.value ];
+          }
+        else
+          {
+            _file = d.file;
+            config = d.value;
+          }
+      ) defs;
+    };
+
+  declaredIn =
+    evaluated:
+    removeAttrs evaluated.options [
+      "_module"
+      "_freeformOptions"
+    ];
+
+  # Names that the type does not know, or wants and did not get: a message, or null.
+  inputProblem =
+    {
+      loc,
+      type,
+      declared,
+      names,
+    }:
+    let
+      specs = if type.inputs == null then { } else type.inputs;
+      known = specs // declared;
+      open = type.inputs == null && declared == { };
+      unknown = attrNames (removeAttrs names (attrNames known));
+      missing = filter (n: specs.${n}.required && !(names ? ${n})) (attrNames specs);
+      at = name: errors.showPath (loc ++ [ name ]);
+      near = errors.nearest (head unknown) (attrNames known);
+      typeName = "${if type.provider.type == "builtin" then "${type.provider.name}." else ""}${type.type}";
+    in
+    if open then
+      null
+    else if unknown != [ ] then
+      "`${at (head unknown)}` does not exist: `${typeName}` has no such input.${errors.didYouMean (head unknown) (attrNames known)}\n"
+      + (if near == [ ] then "hint: " else "hint: `${at (head near)} = …;`\nnote: ")
+      + "inputs of `${typeName}`: ${errors.listed (attrNames known)}"
+    else if missing != [ ] then
+      "`${at (head missing)}` is missing: `${typeName}` needs it${
+        if specs.${head missing}.description == "" then "" else " (${specs.${head missing}.description})"
+      }\nhint: `${at (head missing)} = …;`${
+        if tail missing == [ ] then "" else "\nnote: also missing: ${errors.listed (tail missing)}"
+      }"
+    else
+      null;
+
+  untyped = {
+    inputs = null;
+    outputs = null;
+    inputModule = null;
+    outputModule = null;
+    provider.type = "stdio";
+    type = "resource";
+    holdsState = null;
+  };
+
+  derive =
+    {
+      ctx,
+      loc,
+      has,
+      get,
+      scope,
+      type,
+      # Definitions (quick path), or the merged set and its declared options (module system).
+      inputDefs,
+      inputSet ? null,
+      declaredInputs ? { },
+      outputDefs,
+      outputSet ? null,
+      declaredOutputs ? { },
+      # Views of the members.
+      members,
+      hasMembers,
+      hasInputs,
+    }:
+    let
+      path = ctx.path;
+      typed = has "type";
+      isResource = typed || has "resourceType";
+      member = if path == [ ] then "the root" else errors.showMember path;
+      kind = if typed then type else untyped;
+
+      # -- inputs
+      inputLoc = loc ++ [ "inputs" ];
+      modularInputs = inputDefs != null && (kind.inputModule != null || builtins.any needsModules inputDefs);
+      evaluatedInputs = modularSet inputLoc kind.inputModule inputDefs;
+      rawInputs =
+        if inputDefs == null then
+          inputSet
+        else if modularInputs then
+          evaluatedInputs.config
+        else
+          plainInputs inputLoc inputDefs;
+      problem = inputProblem {
+        loc = inputLoc;
+        type = kind;
+        declared =
+          if inputDefs == null then
+            declaredInputs
+          else if modularInputs then
+            declaredIn evaluatedInputs
+          else
+            { };
+        names = rawInputs;
+      };
+      inputs = if problem == null then rawInputs else throw problem;
+
+      # -- outputs
+      evaluatedOutputs = modularSet (loc ++ [ "outputs" ]) kind.outputModule (
+        outputDefs
+        ++ [
+          {
+            file = "<outputs>";
+            value = outputsFromEngine;
+          }
+        ]
+      );
+      outputsFromEngine = mapAttrs (name: _: ctx.outputs.${name}) outputsSkeleton;
+      outputsModular = kind.outputModule != null || outputDefs != [ ];
+      outputsSkeleton =
+        if has "outputsSkeleton" then
+          get "outputsSkeleton"
+        else if kind.outputs != null then
+          mapAttrs (_: _: { }) (kind.outputs // declaredOutputs)
+        else if outputDefs != [ ] then
+          mapAttrs (_: _: { }) (declaredIn (modularSet (loc ++ [ "outputs" ]) null (filter needsModules outputDefs)))
+        else
+          mapAttrs (_: _: { }) declaredOutputs;
+      outputs =
+        if outputSet != null then
+          outputSet
+        else if outputsModular then
+          evaluatedOutputs.config
+        else
+          outputsFromEngine;
+
+      # -- provider
+      given = get "provider";
+      provider =
+        if typed then
+          if has "provider" then
+            type.provider
+            // lib.filterAttrs (_: v: v != null) (removeAttrs given [ "config" ])
+            // {
+              config = type.provider.config // given.config;
+            }
+          else
+            type.provider
+        else if given.type or null == "builtin" then
+          {
+            inherit (given) type name config;
+          }
+        else if given.executable == null then
+          throw "`${errors.showPath (loc ++ [ "provider" "executable" ])}` is missing.\nhint: `${errors.showPath (loc ++ [ "type" ])} = providers.<provider>.<type>;` names a provider and a type at once"
+        else
+          {
+            type = "stdio";
+            inherit (given) executable config;
+            args = if given.args == null then [ ] else given.args;
+          };
+
+      resourceType = if has "resourceType" then get "resourceType" else type.type;
+
+      optional = name: if has name then { ${name} = get name; } else { };
+
+      resource = {
+        inherit provider inputs outputsSkeleton;
+        type = resourceType;
+        state = if has "state" then get "state" else null;
+      }
+      // optional "lifecycle"
+      // conditions "preconditions"
+      // conditions "postconditions"
+      // optional "operations"
+      // optional "dependsOn";
+
+      conditions = name: if has name then { ${name} = map (condition name) (get name); } else { };
+      condition =
+        name: c:
+        if c ? assertion && c ? message then
+          { inherit (c) assertion message; }
+        else
+          throw "`${errors.showPath (loc ++ [ name ])}`: a condition is `{ assertion = …; message = \"…\"; }`";
+
+      composite = {
+        members = mapAttrs (_: m: m._export) members;
+      }
+      // (if has "moved" then { moved = map (m: { from = path ++ m.from; to = path ++ m.to; }) (get "moved"); } else { })
+      // (if has "removed" then { removed = map (p: path ++ p) (get "removed"); } else { })
+      // conditions "checks";
+
+      stray = filter has [
+        "state"
+        "lifecycle"
+        "preconditions"
+        "postconditions"
+        "operations"
+        "dependsOn"
+      ];
+    in
+    {
+      inherit
+        inputs
+        outputs
+        outputsSkeleton
+        provider
+        resourceType
+        ;
+      absoluteMemberPath = path;
+      _export =
+        if isResource then
+          if hasMembers then
+            throw "`${member}` has both a type and members: it must be a resource or a composite.\nhint: make the resource a member of the composite: `${errors.showPath (loc ++ [ "members" "self" "type" ])} = …;`"
+          else
+            { inherit resource; }
+        else if hasInputs || stray != [ ] then
+          throw "`${member}` has ${
+            if hasInputs then "inputs" else "`${head stray}`"
+          } but no type.\nhint: `${errors.showPath (loc ++ [ "type" ])} = providers.<provider>.<type>;`, for example `providers.local.file`"
+        else
+          composite;
+    };
+
+  # How the older form reads a resource: outputs directly (`resources.x.host`).
+  legacyView =
+    view:
+    {
+      handle = view;
+    }
+    // view.outputs
+    // {
+      inherit (view) absoluteMemberPath outputs inputs;
+      _type = "freeholdMember";
+    };
+in
+{
+  inherit derive legacyView;
+}
