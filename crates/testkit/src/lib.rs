@@ -4,7 +4,8 @@
 //! It never skips in silence: a part that cannot run here is reported through [`not_run()`], and `./x test` lists
 //! those reports in its summary.
 //!
-//! Where to go next: [`Scratch`] (every test starts there), [`nixes()`], [`Freehold`], [`SmallDisk`], [`Minio`].
+//! Where to go next: [`Scratch`] (every test starts there), [`nixes()`], [`Freehold`], [`SmallDisk`], [`Minio`],
+//! and, behind the feature `s3`, `s3::S3Server`.
 #![allow(clippy::panic, clippy::print_stderr, reason = "a test helper's way to fail and to talk")]
 
 mod freehold;
@@ -12,6 +13,8 @@ mod minio;
 mod nixes;
 mod not_run;
 mod process;
+#[cfg(feature = "s3")]
+pub mod s3;
 mod scratch;
 mod small_disk;
 
