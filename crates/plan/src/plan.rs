@@ -98,6 +98,8 @@ pub enum Reason {
     OutOfScope,
     /// The world changed and the declaration does not care.
     Observed,
+    /// Only what the deployment says of its life or its state holder changed.
+    Life,
 }
 
 impl Reason {
@@ -124,6 +126,7 @@ impl Reason {
             Self::Deposed => "deposed",
             Self::OutOfScope => "out-of-scope",
             Self::Observed => "observed",
+            Self::Life => "life",
         }
     }
 }
@@ -157,6 +160,7 @@ impl std::fmt::Display for Reason {
             Self::Deposed => f.write_str("replaced earlier, its old object is still to be deleted"),
             Self::OutOfScope => f.write_str("not part of this run"),
             Self::Observed => f.write_str("the record is brought up to date"),
+            Self::Life => f.write_str("its lifecycle or state holder changed, which touches the record alone"),
         }
     }
 }

@@ -233,6 +233,7 @@ impl Planner {
         let declaration = &member.declaration;
         let intent = self.intents.get(path);
         let decision = adopt_resumed(decision, intent.is_some());
+        let decision = note_life(decision, declaration, prior.as_ref());
         let outputs = planned_outputs(&decision, declaration, prior.as_ref(), &member.facts, planned);
         let mut reasons = decision.reasons;
         if member.open {
@@ -303,6 +304,27 @@ fn adopt_resumed(mut decision: Decision, resumed: bool) -> Decision {
     if resumed && decision.action == Action::None {
         decision.action = Action::Adopt;
         decision.reasons = vec![Reason::Interrupted];
+    }
+    decision
+}
+
+/// A change that touches the record alone is written there.
+fn note_life(mut decision: Decision, declaration: &Declaration, prior: Option<&Record>) -> Decision {
+    let Some(record) = prior else { return decision };
+    let life = &declaration.lifecycle;
+    let trigger_differs = match (&life.replace_when, &record.replace_when) {
+        (Some(now), Some(was)) => now.is_known() && !now.same_content(was),
+        (Some(now), None) => now.is_known(),
+        (None, was) => was.is_some(),
+    };
+    let differs = life.protect != record.protect
+        || life.keep != record.keep
+        || life.create_before_destroy != record.create_before_destroy
+        || declaration.holder != record.holder
+        || trigger_differs;
+    if decision.action == Action::None && differs {
+        decision.action = Action::Read;
+        decision.reasons = vec![Reason::Life];
     }
     decision
 }

@@ -1,0 +1,129 @@
+//! What goes at the end: removed members and deposed objects, in the reverse of how they came to be.
+
+use freehold_model::{Interval, MemberPath, Record};
+use freehold_plan::Action;
+
+use super::operate::What;
+use super::{Executor, Stage};
+use crate::{Failure, Report, Skip};
+
+/// One object to delete: a member's current one, or a deposed one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Target {
+    pub(super) member: MemberPath,
+    pub(super) deposed: Option<String>,
+}
+
+impl Executor {
+    pub(super) fn add_deletion(&mut self, target: Target, record: Record) {
+        let mut interval = record.interval;
+        if target.deposed.is_some()
+            && let Some(current) = self.records.get(&target.member)
+        {
+            // A member's record lists its deposed objects, so they go before it.
+            let after = current.interval.ended.max(interval.ended) + 1;
+            interval = Interval { began: after, ended: after };
+        }
+        self.deletions.insert(target.clone(), interval);
+        self.deleting.insert(target, Box::new(record));
+    }
+
+    /// Begins the deletions that may begin; false when there is nothing left to do.
+    pub(super) fn continue_deleting(&mut self) -> bool {
+        if self.deleting.is_empty() {
+            return false;
+        }
+        if self.stopping {
+            self.skip_all(&Skip::Interrupted);
+            return true;
+        }
+        if !self.deleting_started {
+            self.deleting_started = true;
+            self.spare_what_is_still_used();
+        }
+        self.begin_deletions();
+        true
+    }
+
+    pub(super) fn begin_deletions(&mut self) {
+        while self.has_room() {
+            let Some(target) = self.deletions.take_ready() else { return };
+            let op = self.new_op();
+            self.report(Report::Started { op, member: target.member.clone(), action: Action::Delete });
+            self.begin_op(op, What::Delete(target));
+        }
+    }
+
+    /// A member that was not brought along may still depend on what it was made after.
+    fn spare_what_is_still_used(&mut self) {
+        let users: Vec<(MemberPath, u64)> = self
+            .nodes
+            .iter()
+            .filter(|(_, n)| n.stage == Stage::Finished { ok: false })
+            .filter_map(|(path, _)| Some((path.clone(), self.records.get(path)?.interval.began)))
+            .collect();
+        let spared: Vec<(Target, MemberPath)> = self
+            .deleting
+            .iter()
+            .filter_map(|(target, record)| {
+                let user = users.iter().find(|(_, began)| record.interval.ended < *began)?;
+                Some((target.clone(), user.0.clone()))
+            })
+            .collect();
+        for (target, member) in spared {
+            self.deletions.done(&target);
+            self.deletion_skipped(&target, Skip::StillUsed { member });
+        }
+    }
+
+    pub(super) fn deletion_done(&mut self, target: &Target) {
+        self.deletions.done(target);
+        self.deleting.remove(target);
+        match &target.deposed {
+            None => drop(self.records.remove(&target.member)),
+            Some(key) => {
+                if let Some(record) = self.records.get_mut(&target.member) {
+                    record.deposed.retain(|d| &d.key != key);
+                }
+            }
+        }
+        *self.summary.done.entry(Action::Delete).or_default() += 1;
+        self.report(Report::Done { member: target.member.clone(), action: Action::Delete });
+        if self.stopping {
+            self.skip_all(&Skip::Interrupted);
+        } else {
+            self.begin_deletions();
+        }
+    }
+
+    pub(super) fn deletion_failed(&mut self, target: &Target, failure: Failure) {
+        let member = target.member.clone();
+        self.report(Report::Failed { member: member.clone(), action: Action::Delete, failure: failure.clone() });
+        self.summary.failed.push((member.clone(), Action::Delete, failure));
+        self.deleting.remove(target);
+        for kept in self.deletions.failed(target) {
+            self.deletion_skipped(&kept, Skip::StillUsed { member: member.clone() });
+        }
+        if !self.stopping {
+            self.begin_deletions();
+        }
+    }
+
+    pub(super) fn deletion_skipped(&mut self, target: &Target, why: Skip) {
+        if self.deleting.remove(target).is_none() {
+            return;
+        }
+        self.deletions.done(target);
+        let member = target.member.clone();
+        self.report(Report::Skipped { member: member.clone(), action: Action::Delete, why: why.clone() });
+        self.summary.skipped.push((member, Action::Delete, why));
+    }
+
+    /// Everything that has not begun is left out.
+    fn skip_all(&mut self, why: &Skip) {
+        let unbegun: Vec<Target> = self.deletions.remaining().cloned().collect();
+        for target in unbegun {
+            self.deletion_skipped(&target, why.clone());
+        }
+    }
+}

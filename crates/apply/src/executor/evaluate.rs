@@ -1,0 +1,297 @@
+//! Members whose inputs, or whose very existence, become known on the way.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use freehold_model::{Declaration, ErrorKind, MemberPath, OutputRef, Structure, Value};
+use freehold_plan::{
+    Action, Considered, Decision, Problem, Proposal, Reason, TypeFacts, decide, diff_attrs, effective_inputs,
+};
+
+use super::delete::Target;
+use super::{Executor, Node, Stage};
+use crate::{ApplyEffect, Failure, Report, Skip};
+
+impl Executor {
+    /// A composite whose members were left open is known now.
+    pub(super) fn take_structure(&mut self, member: &MemberPath, structure: &Structure) {
+        self.open.remove(member);
+        self.opened.insert(member.clone());
+        let children: Vec<MemberPath> = structure.members.iter().map(|name| member.child(name)).collect();
+        for child in &children {
+            self.open.insert(child.clone(), Vec::new());
+        }
+        self.remove_undeclared(member, &children);
+        if !children.is_empty() {
+            self.quiet = false;
+            self.effects.push(ApplyEffect::Evaluate(children));
+        }
+    }
+
+    /// Records within `member` that stand under none of `children` have left the deployment.
+    fn remove_undeclared(&mut self, member: &MemberPath, children: &[MemberPath]) {
+        let gone: Vec<MemberPath> = self
+            .records
+            .range(member.clone()..)
+            .map(|(path, _)| path)
+            .take_while(|path| path.is_within(member))
+            .filter(|path| *path != member && !children.iter().any(|c| path.is_within(c)))
+            .cloned()
+            .collect();
+        for path in gone {
+            let Some(record) = self.records.get(&path).cloned() else { continue };
+            let target = Target { member: path.clone(), deposed: None };
+            if record.keep {
+                self.write_forgotten(&path);
+            } else if record.protect {
+                let failure = protected(&path, "deleted");
+                self.report(Report::Failed { member: path.clone(), action: Action::Delete, failure: failure.clone() });
+                self.summary.failed.push((path, Action::Delete, failure));
+            } else {
+                self.report(Report::Decided { member: path, action: Action::Delete });
+                self.add_deletion(target, record);
+            }
+        }
+    }
+
+    pub(super) fn take_waiting(&mut self, member: &MemberPath, needs: &BTreeSet<OutputRef>) {
+        let texts = needs.iter().map(ToString::to_string).collect();
+        let culprit = needs.iter().find_map(|need| {
+            let node = self.nodes.get(&need.member)?;
+            (node.stage == Stage::Finished { ok: false }).then(|| need.member.clone())
+        });
+        let why = culprit.map_or(Skip::Waits { needs: texts }, |member| Skip::Needs { member });
+        self.waits.insert(member.clone(), why);
+    }
+
+    pub(super) fn take_eval_failure(&mut self, member: &MemberPath, failure: Failure) {
+        self.open.remove(member);
+        if self.nodes.contains_key(member) {
+            self.fail_member(member, failure);
+        } else {
+            self.report(Report::Failed { member: member.clone(), action: Action::None, failure: failure.clone() });
+            self.summary.failed.push((member.clone(), Action::None, failure));
+            self.quiet = false;
+            self.effects.push(ApplyEffect::Fail { member: member.clone() });
+        }
+    }
+
+    /// A resource is wholly known: settle what the plan left open and get in line.
+    pub(super) fn take_declaration(
+        &mut self,
+        path: &MemberPath,
+        mut declaration: Box<Declaration>,
+        edges: &BTreeSet<OutputRef>,
+        facts: &Arc<TypeFacts>,
+    ) {
+        if self.open.remove(path).is_some() && !self.nodes.contains_key(path) {
+            self.add_late_member(path);
+            self.remove_undeclared(path, &[]);
+        }
+        let Some(node) = self.nodes.get(path) else { return };
+        if node.stage != Stage::Evaluating {
+            return;
+        }
+        let decision = decide(Considered {
+            declaration: &declaration,
+            record: node.prior.as_deref(),
+            observed: None,
+            facts,
+            replace_asked: false,
+            interrupted: node.resumes.is_some(),
+        });
+        let (action, asks) = match reconcile(node, &decision) {
+            Ok(settled) => settled,
+            Err(failure) => return self.fail_member(path, failure),
+        };
+        if let Some(failure) = refused(path, action, &declaration, facts) {
+            return self.fail_member(path, failure);
+        }
+        declaration.inputs = effective_inputs(&declaration, node.prior.as_deref());
+        let Some(node) = self.nodes.get_mut(path) else { return };
+        node.edges = edges.iter().map(|e| e.member.clone()).chain(declaration.depends_on.iter().cloned()).collect();
+        node.create_first = declaration.lifecycle.create_before_destroy;
+        node.declaration = Some(declaration.clone());
+        node.reasons = decision.reasons;
+        if asks && facts.can_plan {
+            node.action = action;
+            node.stage = Stage::Proposing;
+            let prior = node.prior.clone();
+            self.outstanding_proposals += 1;
+            self.effects.push(ApplyEffect::Propose { member: path.clone(), declaration, prior });
+        } else {
+            self.settle(path, action);
+        }
+    }
+
+    pub(super) fn take_proposal(&mut self, path: &MemberPath, result: Result<Proposal, Vec<Problem>>) {
+        self.outstanding_proposals -= 1;
+        let Some(node) = self.nodes.get_mut(path) else { return };
+        match result {
+            Ok(proposal) => {
+                let said = Decision {
+                    action: node.action,
+                    reasons: std::mem::take(&mut node.reasons),
+                    changes: Vec::new(),
+                    ask_provider: false,
+                }
+                .with_proposal(&proposal);
+                let protect = node.declaration.as_ref().is_some_and(|d| d.lifecycle.protect);
+                if said.action == Action::Replace && protect {
+                    return self.fail_member(path, protected(path, "replaced"));
+                }
+                self.settle(path, said.action);
+            }
+            Err(problems) => {
+                let messages: Vec<String> = problems.iter().map(|p| p.message.clone()).collect();
+                let hint = problems.into_iter().find_map(|p| p.hint);
+                let failure = Failure { kind: ErrorKind::User, message: messages.join("; "), hint };
+                self.fail_member(path, failure);
+            }
+        }
+    }
+
+    fn add_late_member(&mut self, path: &MemberPath) {
+        self.unfinished += 1;
+        let prior = self.records.get(path).cloned().map(Box::new);
+        self.nodes.insert(
+            path.clone(),
+            Node {
+                action: Action::None,
+                create_first: false,
+                open: true,
+                reasons: Vec::new(),
+                declaration: None,
+                edges: BTreeSet::new(),
+                prior,
+                resumes: None,
+                blocked_by: 0,
+                stage: Stage::Evaluating,
+            },
+        );
+    }
+
+    /// The action is final: nothing to do, or in line.
+    fn settle(&mut self, path: &MemberPath, action: Action) {
+        let Some(node) = self.nodes.get_mut(path) else { return };
+        node.action = action;
+        let open = node.open;
+        if open {
+            self.report(Report::Decided { member: path.clone(), action });
+        }
+        if action == Action::None {
+            let outputs = self.records.get(path).map(|r| r.outputs.clone()).unwrap_or_default();
+            self.publish(path, outputs);
+            self.summary.done.entry(Action::None).and_modify(|n| *n += 1).or_insert(1);
+            self.finish_member(path, true);
+        } else {
+            self.block_on_edges(path);
+        }
+    }
+
+    pub(super) fn publish(&mut self, path: &MemberPath, outputs: freehold_model::Attrs) {
+        if self.needs_evaluation {
+            self.quiet = false;
+            self.effects.push(ApplyEffect::Publish { member: path.clone(), outputs });
+        }
+    }
+
+    /// Nothing moves any more: what still waits, waits for something that will not come.
+    pub(super) fn give_up_stuck(&mut self) {
+        let stuck: Vec<MemberPath> = self
+            .nodes
+            .iter()
+            .filter(|(_, n)| !matches!(n.stage, Stage::Finished { .. }))
+            .map(|(path, _)| path.clone())
+            .collect();
+        for path in stuck {
+            let why = self.why_stuck(&path);
+            self.skip(&path, why);
+        }
+        for path in std::mem::take(&mut self.open).into_keys() {
+            let why = self.why_stuck(&path);
+            self.report(Report::Skipped { member: path.clone(), action: Action::None, why: why.clone() });
+            self.summary.skipped.push((path, Action::None, why));
+        }
+    }
+
+    fn why_stuck(&self, path: &MemberPath) -> Skip {
+        if self.stopping {
+            return Skip::Interrupted;
+        }
+        self.waits.get(path).cloned().unwrap_or(Skip::Waits { needs: Vec::new() })
+    }
+}
+
+/// What the plan said and what is known now, brought together: the action, and whether the provider still has a say.
+fn reconcile(node: &Node, decision: &Decision) -> Result<(Action, bool), Failure> {
+    if node.open {
+        let planned_for_good = matches!(node.action, Action::Replace | Action::Adopt);
+        let drifted = node.reasons.contains(&Reason::Drifted) && decision.action == Action::None;
+        return Ok(match (planned_for_good, drifted) {
+            (true, _) => (node.action, false),
+            (_, true) => (Action::Update, true),
+            _ => (decision.action, decision.ask_provider && decision.action != Action::Create),
+        });
+    }
+    if let Some(planned) = &node.declaration
+        && node.action.is_forward()
+        && let Some(now) = decision.changes.iter().find(|c| !was_planned(c, planned))
+        && decision.action != Action::None
+    {
+        return Err(changed_since(&format!("input `{}` turned out other than planned", now.at)));
+    }
+    match (node.action, decision.action) {
+        (Action::None, Action::None) => Ok((Action::None, false)),
+        (Action::None, now) => Err(changed_since(&format!("needs `{}`, which was not planned", now.as_str()))),
+        (Action::Update, Action::None) if node.reasons == [Reason::Changed] => Ok((Action::None, false)),
+        (Action::Update, Action::Replace) => Err(changed_since("has to be replaced, which was not planned")),
+        (planned, _) => Ok((planned, false)),
+    }
+}
+
+/// Whether the value that this change ends in is the one that was planned (or was unknown then).
+fn was_planned(change: &freehold_plan::Change, planned: &Declaration) -> bool {
+    let inputs = Value::Map(planned.inputs.clone());
+    let Some(now) = &change.after else { return inputs.get(&change.at).is_none_or(|v| *v == Value::Null) };
+    match inputs.get(&change.at) {
+        None => false,
+        Some(then) if !then.is_known() => true,
+        Some(then) => {
+            let wrap = |v: &Value| [("v".to_owned(), v.clone())].into();
+            diff_attrs(&wrap(then), &wrap(now)).is_empty()
+        }
+    }
+}
+
+fn changed_since(what: &str) -> Failure {
+    Failure {
+        kind: ErrorKind::User,
+        message: format!("{what}: a provider gave other outputs than it had announced"),
+        hint: Some("run `freehold apply` again: it plans with the outputs as they are now".into()),
+    }
+}
+
+fn refused(path: &MemberPath, action: Action, declaration: &Declaration, facts: &TypeFacts) -> Option<Failure> {
+    if let Some(check) = declaration.preconditions.iter().find(|c| c.assertion != Value::Bool(true)) {
+        return Some(Failure { kind: ErrorKind::User, message: check.message.clone(), hint: None });
+    }
+    if action == Action::Replace && declaration.lifecycle.protect {
+        return Some(protected(path, "replaced"));
+    }
+    (action == Action::Replace && !facts.can_delete).then(|| Failure {
+        kind: ErrorKind::User,
+        message: "has to be replaced, and its provider cannot delete".into(),
+        hint: Some(format!(
+            "`freehold state rm {path}` drops the old object from the record and leaves it in the world"
+        )),
+    })
+}
+
+fn protected(path: &MemberPath, what: &str) -> Failure {
+    Failure {
+        kind: ErrorKind::User,
+        message: format!("is protected and would be {what}"),
+        hint: Some(format!("set `lifecycle.protect = false` for `{path}` and apply first")),
+    }
+}

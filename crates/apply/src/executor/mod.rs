@@ -1,0 +1,387 @@
+//! The machine that follows a plan.
+//!
+//! Reading order: this file (the conversation and the scheduler), [`evaluate`] (members whose inputs become known on the way),
+//! [`operate`] (one operation from its intent to its recorded result), [`delete`] (what goes at the end, in reverse order).
+//!
+//! Scheduling counts how many unfinished members each one waits for; no graph is walked. Intents are written a little ahead of the
+//! calls so that one fsync serves many; results are written while the next calls run.
+
+mod delete;
+mod evaluate;
+mod operate;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use freehold_model::{Declaration, MemberPath, Record, limits};
+use freehold_plan::{Action, DeletionOrder, Plan, Reason, Step};
+
+use crate::{ApplyEffect, ApplyEvent, ApplySummary, Failure, RecordChange, Report, Skip};
+use operate::Op;
+
+/// Follows one plan.
+#[derive(Debug)]
+pub struct Executor {
+    records: BTreeMap<MemberPath, Record>,
+    nodes: BTreeMap<MemberPath, Node>,
+    parallelism: usize,
+    next_op: u64,
+    ops: BTreeMap<u64, Op>,
+    /// Members whose turn has come.
+    ready: VecDeque<MemberPath>,
+    /// Operations whose intent is durable.
+    callable: VecDeque<u64>,
+    running: usize,
+    /// Composites whose members are not known yet.
+    open: BTreeMap<MemberPath, Vec<String>>,
+    /// Composites that became known on the way.
+    opened: BTreeSet<MemberPath>,
+    deletions: DeletionOrder<delete::Target>,
+    deleting: BTreeMap<delete::Target, Box<Record>>,
+    deleting_started: bool,
+    /// Why members that cannot be evaluated wait.
+    waits: BTreeMap<MemberPath, Skip>,
+    /// Whether the state can be written no more.
+    state_broken: bool,
+    /// Who waits for a member to be done.
+    waiters: BTreeMap<MemberPath, Vec<MemberPath>>,
+    outstanding_proposals: usize,
+    unfinished: usize,
+    quiet: bool,
+    needs_evaluation: bool,
+    moves_op: Option<u64>,
+    pending_moves: Vec<freehold_plan::Move>,
+    stopping: bool,
+    finished: bool,
+    summary: ApplySummary,
+    effects: Vec<ApplyEffect>,
+}
+
+/// A member that something is done to.
+#[derive(Debug)]
+struct Node {
+    action: Action,
+    create_first: bool,
+    /// Whether the plan left the action open (or knew nothing of the member).
+    open: bool,
+    reasons: Vec<Reason>,
+    declaration: Option<Box<Declaration>>,
+    edges: BTreeSet<MemberPath>,
+    prior: Option<Box<Record>>,
+    resumes: Option<u64>,
+    /// Unfinished members it waits for.
+    blocked_by: usize,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Its inputs are not known yet.
+    Evaluating,
+    /// The provider is asked what the change means.
+    Proposing,
+    /// It is known what to do; others have to be done first, or its turn has not come.
+    Blocked,
+    /// An operation is under way.
+    Operating,
+    /// Done, failed or left out.
+    Finished { ok: bool },
+}
+
+impl Executor {
+    /// Follows `plan`, which must be free of problems; `records` is the state as it was planned on, before the plan's moves.
+    /// Operation ids start at `first_op`.
+    pub fn new(plan: Plan, records: BTreeMap<MemberPath, Record>, parallelism: usize, first_op: u64) -> Self {
+        let mut this = Self {
+            records,
+            nodes: BTreeMap::new(),
+            parallelism: parallelism.max(1),
+            next_op: first_op,
+            ops: BTreeMap::new(),
+            ready: VecDeque::new(),
+            callable: VecDeque::new(),
+            running: 0,
+            open: BTreeMap::new(),
+            opened: BTreeSet::new(),
+            deletions: DeletionOrder::default(),
+            deleting: BTreeMap::new(),
+            deleting_started: false,
+            waits: BTreeMap::new(),
+            state_broken: false,
+            waiters: BTreeMap::new(),
+            outstanding_proposals: 0,
+            unfinished: 0,
+            quiet: false,
+            needs_evaluation: false,
+            moves_op: None,
+            pending_moves: plan.moves,
+            stopping: false,
+            finished: false,
+            summary: ApplySummary::default(),
+            effects: Vec::new(),
+        };
+        for mv in &this.pending_moves {
+            if let Some(record) = this.records.remove(&mv.from) {
+                this.records.insert(mv.to.clone(), record);
+            }
+        }
+        this.open =
+            plan.open.into_iter().map(|o| (o.member, o.needs.iter().map(ToString::to_string).collect())).collect();
+        for step in plan.steps {
+            this.take_step(step);
+        }
+        this
+    }
+
+    /// The first effects.
+    pub fn start(&mut self) -> Vec<ApplyEffect> {
+        if self.pending_moves.is_empty() {
+            self.begin();
+        } else {
+            let op = self.new_op();
+            self.moves_op = Some(op);
+            let moves = std::mem::take(&mut self.pending_moves);
+            self.effects.push(ApplyEffect::WriteResult {
+                op,
+                member: MemberPath::root(),
+                change: Box::new(RecordChange::Moved(moves)),
+            });
+        }
+        self.pump();
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Takes an event and says what follows from it.
+    pub fn step(&mut self, event: ApplyEvent) -> Vec<ApplyEffect> {
+        match event {
+            ApplyEvent::Structure { member, structure } => self.take_structure(&member, &structure),
+            ApplyEvent::Evaluated { member, declaration, edges, facts } => {
+                self.take_declaration(&member, declaration, &edges, &facts);
+            }
+            ApplyEvent::Waiting { member, needs } => self.take_waiting(&member, &needs),
+            ApplyEvent::EvalFailed { member, failure } => self.take_eval_failure(&member, failure),
+            ApplyEvent::Quiet => self.quiet = true,
+            ApplyEvent::Proposed { member, result } => self.take_proposal(&member, result),
+            ApplyEvent::IntentDurable { op } => self.take_intent_durable(op),
+            ApplyEvent::ResultDurable { op } => self.take_result_durable(op),
+            ApplyEvent::Called { op, outcome } => self.take_outcome(op, outcome),
+            ApplyEvent::TimerFired { op } => self.take_timer(op),
+            ApplyEvent::Interrupted { hard } => self.interrupt(hard),
+            ApplyEvent::StateFailed { failure } => self.take_state_failure(failure),
+        }
+        self.pump();
+        std::mem::take(&mut self.effects)
+    }
+
+    fn take_step(&mut self, step: Step) {
+        if step.action == Action::Delete {
+            if let Some(prior) = step.prior {
+                self.add_deletion(delete::Target { member: step.member, deposed: step.deposed }, prior);
+            }
+            return;
+        }
+        let inexact = !step.exact || step.open;
+        if step.action == Action::None && !inexact {
+            return;
+        }
+        self.unfinished += 1;
+        self.needs_evaluation |= inexact;
+        self.nodes.insert(
+            step.member,
+            Node {
+                action: step.action,
+                create_first: step.create_first,
+                open: step.open,
+                reasons: step.reasons,
+                declaration: step.declaration.map(Box::new),
+                edges: step.edges,
+                prior: step.prior.map(Box::new),
+                resumes: step.resumes,
+                blocked_by: 0,
+                stage: if inexact { Stage::Evaluating } else { Stage::Blocked },
+            },
+        );
+    }
+
+    /// Everything that can begin does.
+    fn begin(&mut self) {
+        if !self.open.is_empty() {
+            self.needs_evaluation = true;
+        }
+        if self.needs_evaluation {
+            let real = self.records.iter().filter(|(path, _)| !self.nodes.contains_key(*path));
+            let real = real.map(|(path, record)| (path.clone(), record.outputs.clone())).collect();
+            self.effects.push(ApplyEffect::BeginPhase(real));
+            self.effects.push(ApplyEffect::Pending(self.nodes.keys().cloned().collect()));
+            let evaluating = self.nodes.iter().filter(|(_, n)| n.stage == Stage::Evaluating);
+            let wanted: Vec<MemberPath> = evaluating.map(|(p, _)| p.clone()).chain(self.open.keys().cloned()).collect();
+            self.effects.push(ApplyEffect::Evaluate(wanted));
+        } else {
+            self.quiet = true;
+        }
+        let known: Vec<MemberPath> =
+            self.nodes.iter().filter(|(_, n)| n.stage == Stage::Blocked).map(|(p, _)| p.clone()).collect();
+        for path in known {
+            self.block_on_edges(&path);
+        }
+    }
+
+    /// Counts the unfinished members that `path` waits for; queues it when there are none.
+    fn block_on_edges(&mut self, path: &MemberPath) {
+        let Some(node) = self.nodes.get(path) else { return };
+        let mut blockers = Vec::new();
+        for edge in &node.edges {
+            let within = self.nodes.range(edge.clone()..).take_while(|(p, _)| p.is_within(edge));
+            for (other, blocker) in within {
+                match blocker.stage {
+                    Stage::Finished { ok: true } => {}
+                    Stage::Finished { ok: false } => {
+                        let why = Skip::Needs { member: other.clone() };
+                        let path = path.clone();
+                        return self.skip(&path, why);
+                    }
+                    _ if other != path => blockers.push(other.clone()),
+                    _ => {}
+                }
+            }
+        }
+        if let Some(node) = self.nodes.get_mut(path) {
+            node.stage = Stage::Blocked;
+            node.blocked_by = blockers.len();
+        }
+        if blockers.is_empty() {
+            self.ready.push_back(path.clone());
+        }
+        for blocker in blockers {
+            self.waiters.entry(blocker).or_default().push(path.clone());
+        }
+    }
+
+    /// Begins what may begin, calls what may be called, and ends when nothing is left.
+    fn pump(&mut self) {
+        if self.finished || self.moves_op.is_some() {
+            return;
+        }
+        loop {
+            self.begin_ready();
+            self.call_ready();
+            let idle = self.ops.is_empty() && self.ready.is_empty() && self.outstanding_proposals == 0;
+            if !idle {
+                return;
+            }
+            if self.unfinished > 0 || !self.open.is_empty() {
+                if self.needs_evaluation && !self.quiet && !self.stopping {
+                    return;
+                }
+                self.give_up_stuck();
+                continue;
+            }
+            if self.continue_deleting() {
+                continue;
+            }
+            self.finished = true;
+            self.summary.interrupted = self.stopping;
+            self.effects.push(ApplyEffect::Finished(Box::new(std::mem::take(&mut self.summary))));
+            return;
+        }
+    }
+
+    fn begin_ready(&mut self) {
+        while self.has_room() {
+            let Some(path) = self.ready.pop_front() else { return };
+            if self.stopping {
+                self.skip(&path, Skip::Interrupted);
+            } else {
+                self.begin_member(&path);
+            }
+        }
+    }
+
+    /// Whether another operation may begin: some are begun ahead so that one fsync serves many intents.
+    fn has_room(&self) -> bool {
+        let ahead = (self.parallelism * 2).max(32);
+        self.ops.len() < self.parallelism + ahead
+    }
+
+    fn finish_member(&mut self, path: &MemberPath, ok: bool) {
+        let Some(node) = self.nodes.get_mut(path) else { return };
+        if matches!(node.stage, Stage::Finished { .. }) {
+            return;
+        }
+        node.stage = Stage::Finished { ok };
+        self.unfinished -= 1;
+        if !ok {
+            if self.needs_evaluation {
+                self.quiet = false;
+                self.effects.push(ApplyEffect::Fail { member: path.clone() });
+            }
+        }
+        for waiter in self.waiters.remove(path).unwrap_or_default() {
+            if ok {
+                self.unblock(&waiter);
+            } else {
+                self.skip(&waiter, Skip::Needs { member: path.clone() });
+            }
+        }
+    }
+
+    fn unblock(&mut self, path: &MemberPath) {
+        let Some(node) = self.nodes.get_mut(path) else { return };
+        node.blocked_by = node.blocked_by.saturating_sub(1);
+        if node.blocked_by == 0 && node.stage == Stage::Blocked {
+            self.ready.push_back(path.clone());
+        }
+    }
+
+    fn skip(&mut self, path: &MemberPath, why: Skip) {
+        let Some(node) = self.nodes.get(path) else { return };
+        if matches!(node.stage, Stage::Finished { .. }) {
+            return;
+        }
+        let action = node.action;
+        self.report(Report::Skipped { member: path.clone(), action, why: why.clone() });
+        self.summary.skipped.push((path.clone(), action, why));
+        self.finish_member(path, false);
+    }
+
+    fn fail_member(&mut self, path: &MemberPath, failure: Failure) {
+        let action = self.nodes.get(path).map_or(Action::None, |n| n.action);
+        self.report(Report::Failed { member: path.clone(), action, failure: failure.clone() });
+        self.summary.failed.push((path.clone(), action, failure));
+        self.finish_member(path, false);
+    }
+
+    fn report(&mut self, report: Report) {
+        self.effects.push(ApplyEffect::Report(report));
+    }
+
+    fn new_op(&mut self) -> u64 {
+        let op = self.next_op;
+        self.next_op += 1;
+        op
+    }
+
+    fn interrupt(&mut self, hard: bool) {
+        if !self.stopping {
+            self.stopping = true;
+            self.report(Report::Stopping);
+            self.stop_unbegun();
+        }
+        if hard {
+            self.effects.push(ApplyEffect::KillCalls);
+        }
+    }
+
+    fn take_state_failure(&mut self, failure: Failure) {
+        self.summary.failed.push((MemberPath::root(), Action::None, failure.clone()));
+        self.report(Report::Failed { member: MemberPath::root(), action: Action::None, failure });
+        self.moves_op = None;
+        self.stopping = true;
+        self.abandon_writes();
+    }
+}
+
+/// The delay before the `attempt`-th retry (from 1), doubling up to the limit. Jitter is the driver's.
+fn backoff(attempt: u32) -> std::time::Duration {
+    let factor = 2_u32.saturating_pow(attempt.saturating_sub(1));
+    limits::OPERATION_BACKOFF.saturating_mul(factor).min(limits::OPERATION_BACKOFF_MAX)
+}

@@ -1,0 +1,448 @@
+//! One operation: intent made durable, provider called, result made durable, dependents let go.
+
+use freehold_model::{
+    Attrs, ErrorKind, Interval, MemberPath, ProviderIdentity, ProviderRef, Record, Sensitive, Status, limits,
+};
+use freehold_plan::Action;
+use serde_json::Value as Json;
+
+use super::delete::Target;
+use super::{Executor, backoff};
+use crate::{ApplyEffect, Call, Failure, Intent, IntentAction, Outcome, RecordChange, Report};
+
+/// An operation under way.
+#[derive(Debug)]
+pub(super) struct Op {
+    pub(super) what: What,
+    pub(super) phase: Phase,
+    attempts: u32,
+    /// How it ended; told once that is durable.
+    ending: Option<Ending>,
+}
+
+/// What an operation does.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum What {
+    /// Makes the member's object; the old one is deposed when it is a create-first replacement.
+    Create(MemberPath),
+    /// Changes the member's object.
+    Update(MemberPath),
+    /// Deletes the old object before the new one is made.
+    DeleteFirst(MemberPath),
+    /// Deletes for good.
+    Delete(Target),
+    /// Writes the record alone.
+    Write(MemberPath),
+    /// Writes a record that nothing waits for.
+    Aside,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The intent is being written.
+    Intending,
+    /// The intent is durable, its turn has not come.
+    Callable,
+    /// The provider is at it.
+    Calling,
+    /// A retry waits for its time.
+    Backoff,
+    /// The result is being written.
+    Recording,
+}
+
+#[derive(Debug)]
+enum Ending {
+    Recorded(Box<Record>),
+    Deleted,
+    Forgotten,
+    Failed(Failure),
+    NotBegun,
+}
+
+impl Executor {
+    /// Begins what the member's action asks for first.
+    pub(super) fn begin_member(&mut self, path: &MemberPath) {
+        let Some(node) = self.nodes.get_mut(path) else { return };
+        node.stage = super::Stage::Operating;
+        let (action, create_first, has_prior) = (node.action, node.create_first, node.prior.is_some());
+        let op = self.new_op();
+        self.report(Report::Started { op, member: path.clone(), action });
+        match action {
+            Action::Create => self.begin_op(op, What::Create(path.clone())),
+            Action::Replace if create_first || !has_prior => self.begin_op(op, What::Create(path.clone())),
+            Action::Replace => self.begin_op(op, What::DeleteFirst(path.clone())),
+            Action::Update => self.begin_op(op, What::Update(path.clone())),
+            Action::Forget => self.write(op, path, RecordChange::Forgotten, Ending::Forgotten),
+            Action::Read | Action::Adopt | Action::None | Action::Delete => self.write_record(op, path),
+        }
+    }
+
+    /// Brings the record up to what was seen and to what the deployment says of its life.
+    fn write_record(&mut self, op: u64, path: &MemberPath) {
+        let Some(node) = self.nodes.get(path) else { return };
+        let Some(mut record) = node.prior.clone() else { return };
+        if let Some(d) = &node.declaration {
+            describe_life(&mut record, d);
+        }
+        let change = RecordChange::Observed(record.clone());
+        self.write(op, path, change, Ending::Recorded(record));
+    }
+
+    fn write(&mut self, op: u64, path: &MemberPath, change: RecordChange, ending: Ending) {
+        let what = What::Write(path.clone());
+        self.ops.insert(op, Op { what, phase: Phase::Recording, attempts: 0, ending: Some(ending) });
+        self.effects.push(ApplyEffect::WriteResult { op, member: path.clone(), change: Box::new(change) });
+    }
+
+    /// Drops a record that no node stands for.
+    pub(super) fn write_forgotten(&mut self, path: &MemberPath) {
+        let op = self.new_op();
+        self.ops.insert(op, Op { what: What::Aside, phase: Phase::Recording, attempts: 0, ending: None });
+        let change = Box::new(RecordChange::Forgotten);
+        self.effects.push(ApplyEffect::WriteResult { op, member: path.clone(), change });
+    }
+
+    pub(super) fn begin_op(&mut self, op: u64, what: What) {
+        let Some(intent) = self.intent(&what) else { return };
+        self.ops.insert(op, Op { what, phase: Phase::Intending, attempts: 0, ending: None });
+        self.effects.push(ApplyEffect::WriteIntent { op, intent: Box::new(intent) });
+    }
+
+    fn intent(&mut self, what: &What) -> Option<Intent> {
+        let of_record = |member: &MemberPath, action, record: &Record| Intent {
+            member: member.clone(),
+            action,
+            provider: record.provider.provider.clone(),
+            type_name: record.type_name.clone(),
+            inputs: record.inputs.clone(),
+            supersedes: None,
+        };
+        match what {
+            What::Create(path) | What::Update(path) => {
+                let node = self.nodes.get_mut(path)?;
+                let supersedes = node.resumes.take();
+                let d = node.declaration.as_ref()?;
+                let action = if matches!(what, What::Create(_)) { IntentAction::Create } else { IntentAction::Update };
+                Some(Intent {
+                    member: path.clone(),
+                    action,
+                    provider: d.provider.clone(),
+                    type_name: d.type_name.clone(),
+                    inputs: d.inputs.clone(),
+                    supersedes,
+                })
+            }
+            What::DeleteFirst(path) => {
+                let node = self.nodes.get_mut(path)?;
+                let supersedes = node.resumes.take();
+                let intent = of_record(path, IntentAction::Delete, node.prior.as_ref()?);
+                Some(Intent { supersedes, ..intent })
+            }
+            What::Delete(target) => {
+                let action = target.deposed.clone().map_or(IntentAction::Delete, IntentAction::DeleteDeposed);
+                Some(of_record(&target.member, action, self.deleting.get(target)?))
+            }
+            What::Write(_) | What::Aside => None,
+        }
+    }
+
+    pub(super) fn take_intent_durable(&mut self, op: u64) {
+        let Some(state) = self.ops.get_mut(&op) else { return };
+        if self.stopping {
+            return self.record_not_begun(op);
+        }
+        state.phase = Phase::Callable;
+        self.callable.push_back(op);
+    }
+
+    pub(super) fn call_ready(&mut self) {
+        while self.running < self.parallelism {
+            let Some(op) = self.callable.pop_front() else { return };
+            let Some(what) = self.ops.get(&op).map(|o| o.what.clone()) else { continue };
+            let Some(call) = self.call(&what) else { continue };
+            if let Some(state) = self.ops.get_mut(&op) {
+                state.phase = Phase::Calling;
+                state.attempts += 1;
+            }
+            self.running += 1;
+            self.effects.push(ApplyEffect::Call { op, call: Box::new(call) });
+        }
+    }
+
+    fn call(&self, what: &What) -> Option<Call> {
+        Some(match what {
+            What::Create(path) => Call::Create { declaration: self.nodes.get(path)?.declaration.clone()? },
+            What::Update(path) => {
+                let node = self.nodes.get(path)?;
+                Call::Update { declaration: node.declaration.clone()?, prior: node.prior.clone()? }
+            }
+            What::DeleteFirst(path) => Call::Delete { prior: self.nodes.get(path)?.prior.clone()? },
+            What::Delete(target) => Call::Delete { prior: self.deleting.get(target)?.clone() },
+            What::Write(_) | What::Aside => return None,
+        })
+    }
+
+    pub(super) fn take_outcome(&mut self, op: u64, outcome: Outcome) {
+        let Some(state) = self.ops.get(&op) else { return };
+        if state.phase != Phase::Calling {
+            return;
+        }
+        self.running -= 1;
+        let (what, attempts) = (state.what.clone(), state.attempts);
+        if self.state_broken {
+            return self.lose(op, &what, state_failure());
+        }
+        match outcome {
+            Outcome::Made { outputs, private } => self.record_made(op, &what, outputs, private),
+            Outcome::Deleted => self.record_deleted(op, &what),
+            Outcome::Failed { failure, partial: None }
+                if failure.kind.is_retryable() && attempts <= limits::OPERATION_RETRIES && !self.stopping =>
+            {
+                let after = backoff(attempts);
+                if let Some(state) = self.ops.get_mut(&op) {
+                    state.phase = Phase::Backoff;
+                }
+                self.report(Report::Retrying { member: what.member(), failure, after });
+                self.effects.push(ApplyEffect::Timer { op, after });
+            }
+            Outcome::Failed { failure, partial } => self.record_failed(op, &what, failure, partial),
+            Outcome::Lost { failure } => self.lose(op, &what, failure),
+        }
+    }
+
+    pub(super) fn take_timer(&mut self, op: u64) {
+        if let Some(state) = self.ops.get_mut(&op)
+            && state.phase == Phase::Backoff
+        {
+            state.phase = Phase::Callable;
+            self.callable.push_back(op);
+        }
+    }
+
+    /// Nobody knows what came of it: the intent stays open and the next plan looks into it.
+    fn lose(&mut self, op: u64, what: &What, failure: Failure) {
+        self.ops.remove(&op);
+        self.summary.unknown.push(what.member());
+        self.end_badly(what, failure);
+    }
+
+    fn record_made(&mut self, op: u64, what: &What, outputs: Attrs, private: Option<Sensitive<Json>>) {
+        let path = what.member();
+        let Some(record) = self.made_record(op, what, &path, outputs, private) else { return };
+        let change = RecordChange::Recorded(Box::new(record.clone()));
+        self.record(op, &path, change, Ending::Recorded(Box::new(record)));
+    }
+
+    fn made_record(
+        &self,
+        op: u64,
+        what: &What,
+        path: &MemberPath,
+        outputs: Attrs,
+        private: Option<Sensitive<Json>>,
+    ) -> Option<Record> {
+        let node = self.nodes.get(path)?;
+        let d = node.declaration.as_ref()?;
+        let mut deposed = self.records.get(path).map(|r| r.deposed.clone()).unwrap_or_default();
+        if matches!(what, What::Create(_))
+            && node.action == Action::Replace
+            && node.create_first
+            && let Some(prior) = &node.prior
+        {
+            let mut old = prior.clone();
+            old.deposed = Vec::new();
+            deposed.push(freehold_model::Deposed { key: op.to_string(), record: old });
+        }
+        let mut record = Record {
+            provider: identity(&d.provider),
+            type_name: d.type_name.clone(),
+            inputs: d.inputs.clone(),
+            outputs,
+            private,
+            edges: node.edges.clone(),
+            interval: Interval::default(),
+            status: Status::Ok,
+            deposed,
+            protect: false,
+            keep: false,
+            create_before_destroy: false,
+            replace_when: None,
+            holder: d.holder.clone(),
+        };
+        describe_life(&mut record, d);
+        Some(record)
+    }
+
+    fn record_deleted(&mut self, op: u64, what: &What) {
+        let change = match what {
+            What::Delete(Target { deposed: Some(key), .. }) => RecordChange::DeposedDeleted(key.clone()),
+            _ => RecordChange::Deleted,
+        };
+        self.record(op, &what.member(), change, Ending::Deleted);
+    }
+
+    fn record_failed(
+        &mut self,
+        op: u64,
+        what: &What,
+        failure: Failure,
+        partial: Option<(Attrs, Option<Sensitive<Json>>)>,
+    ) {
+        let path = what.member();
+        let record = partial.and_then(|(outputs, private)| match what {
+            What::Create(_) => self.made_record(op, what, &path, outputs, private).map(|mut r| {
+                r.status = Status::Tainted;
+                Box::new(r)
+            }),
+            What::Update(_) => {
+                let mut record = self.nodes.get(&path)?.prior.clone()?;
+                record.outputs = outputs;
+                record.private = private.or(record.private);
+                Some(record)
+            }
+            _ => None,
+        });
+        let change = RecordChange::Failed { failure: failure.clone(), record };
+        self.record(op, &path, change, Ending::Failed(failure));
+    }
+
+    fn record_not_begun(&mut self, op: u64) {
+        let Some(what) = self.ops.get(&op).map(|o| o.what.clone()) else { return };
+        self.record(op, &what.member(), RecordChange::NotBegun, Ending::NotBegun);
+    }
+
+    fn record(&mut self, op: u64, member: &MemberPath, change: RecordChange, ending: Ending) {
+        if let Some(state) = self.ops.get_mut(&op) {
+            state.phase = Phase::Recording;
+            state.ending = Some(ending);
+        }
+        self.effects.push(ApplyEffect::WriteResult { op, member: member.clone(), change: Box::new(change) });
+    }
+
+    pub(super) fn take_result_durable(&mut self, op: u64) {
+        if self.moves_op == Some(op) {
+            self.moves_op = None;
+            return self.begin();
+        }
+        let Some(state) = self.ops.remove(&op) else { return };
+        match (state.what, state.ending) {
+            (What::Delete(target), Some(Ending::Deleted)) => self.deletion_done(&target),
+            (What::DeleteFirst(path), Some(Ending::Deleted)) => {
+                self.records.remove(&path);
+                let next = self.new_op();
+                self.begin_op(next, What::Create(path));
+            }
+            (What::Create(path) | What::Update(path) | What::Write(path), Some(Ending::Recorded(record))) => {
+                self.member_done(&path, *record);
+            }
+            (What::Write(path), Some(Ending::Forgotten)) => {
+                self.records.remove(&path);
+                self.count_done(&path);
+                self.finish_member(&path, true);
+            }
+            (what, Some(Ending::Failed(failure))) => self.end_badly(&what, failure),
+            (what, Some(Ending::NotBegun)) => self.leave_out(&what),
+            _ => {}
+        }
+    }
+
+    fn member_done(&mut self, path: &MemberPath, record: Record) {
+        for deposed in &record.deposed {
+            let target = Target { member: path.clone(), deposed: Some(deposed.key.clone()) };
+            if !self.deleting.contains_key(&target) {
+                self.add_deletion(target, (*deposed.record).clone());
+            }
+        }
+        let outputs = record.outputs.clone();
+        self.records.insert(path.clone(), record);
+        self.publish(path, outputs);
+        self.count_done(path);
+        self.finish_member(path, true);
+    }
+
+    fn count_done(&mut self, path: &MemberPath) {
+        let action = self.nodes.get(path).map_or(Action::None, |n| n.action);
+        *self.summary.done.entry(action).or_default() += 1;
+        self.report(Report::Done { member: path.clone(), action });
+    }
+
+    fn end_badly(&mut self, what: &What, failure: Failure) {
+        match what {
+            What::Delete(target) => self.deletion_failed(target, failure),
+            What::Aside => {}
+            _ => self.fail_member(&what.member(), failure),
+        }
+    }
+
+    fn leave_out(&mut self, what: &What) {
+        match what {
+            What::Delete(target) => self.deletion_skipped(target, crate::Skip::Interrupted),
+            What::Aside => {}
+            _ => self.skip(&what.member(), crate::Skip::Interrupted),
+        }
+    }
+
+    /// What was about to begin does not; what waits for a retry has failed.
+    pub(super) fn stop_unbegun(&mut self) {
+        self.callable.clear();
+        let waiting: Vec<(u64, Phase)> = self.ops.iter().map(|(op, o)| (*op, o.phase)).collect();
+        for (op, phase) in waiting {
+            match phase {
+                Phase::Callable => self.record_not_begun(op),
+                Phase::Backoff => {
+                    let Some(what) = self.ops.get(&op).map(|o| o.what.clone()) else { continue };
+                    let failure = Failure {
+                        kind: ErrorKind::Transient,
+                        message: "stopped while waiting to try again".into(),
+                        hint: None,
+                    };
+                    self.record_failed(op, &what, failure, None);
+                }
+                Phase::Intending | Phase::Calling | Phase::Recording => {}
+            }
+        }
+    }
+
+    /// The state cannot be written: no answer will come for what was being written.
+    pub(super) fn abandon_writes(&mut self) {
+        self.state_broken = true;
+        self.callable.clear();
+        let abandoned: Vec<u64> =
+            self.ops.iter().filter(|(_, o)| o.phase != Phase::Calling).map(|(op, _)| *op).collect();
+        for op in abandoned {
+            let Some(state) = self.ops.remove(&op) else { continue };
+            if state.phase == Phase::Recording && state.what != What::Aside {
+                self.summary.unknown.push(state.what.member());
+            }
+            self.leave_out(&state.what);
+        }
+    }
+}
+
+impl What {
+    pub(super) fn member(&self) -> MemberPath {
+        match self {
+            Self::Create(path) | Self::Update(path) | Self::DeleteFirst(path) | Self::Write(path) => path.clone(),
+            Self::Delete(target) => target.member.clone(),
+            Self::Aside => MemberPath::root(),
+        }
+    }
+}
+
+/// The name and version are the driver's to fill in: it has spoken to the provider.
+fn identity(provider: &ProviderRef) -> ProviderIdentity {
+    ProviderIdentity { provider: provider.clone(), name: String::new(), version: String::new() }
+}
+
+fn describe_life(record: &mut Record, declaration: &freehold_model::Declaration) {
+    record.protect = declaration.lifecycle.protect;
+    record.keep = declaration.lifecycle.keep;
+    record.create_before_destroy = declaration.lifecycle.create_before_destroy;
+    record.replace_when.clone_from(&declaration.lifecycle.replace_when);
+    record.holder.clone_from(&declaration.holder);
+}
+
+fn state_failure() -> Failure {
+    Failure { kind: ErrorKind::Host, message: "done, but the state could not be written".into(), hint: None }
+}
