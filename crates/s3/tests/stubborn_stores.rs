@@ -2,6 +2,8 @@
 //!
 //! What a well-behaved store does is tested against real ones; here it is what happens between the lines.
 
+#![allow(clippy::unwrap_used, reason = "a test helper's way to fail")]
+
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -207,7 +209,8 @@ fn an_unchanged_object_is_not_sent_again() {
 
 #[test]
 fn refusals_say_who_has_to_act_and_how() {
-    let cases: [(u16, &'static [(&'static str, &'static str)], &str, &str, ErrorKind, &str); 6] = [
+    type Headers = &'static [(&'static str, &'static str)];
+    let cases: [(u16, Headers, &str, &str, ErrorKind, &str); 6] = [
         (404, &[], "NoSuchBucket", "there is no bucket `bucket` at `http://", ErrorKind::Config, "create the bucket"),
         (
             403,
