@@ -39,10 +39,24 @@ impl Executor {
         }
         if !self.deleting_started {
             self.deleting_started = true;
+            self.order_by_edges();
             self.spare_what_is_still_used();
         }
         self.begin_deletions();
         true
+    }
+
+    fn order_by_edges(&mut self) {
+        let edges: Vec<(Target, Target)> = self
+            .deleting
+            .iter()
+            .flat_map(|(user, record)| {
+                record.edges.iter().map(|used| (user.clone(), Target { member: used.clone(), deposed: None }))
+            })
+            .collect();
+        for (user, used) in edges {
+            self.deletions.insert_edge(&user, &used);
+        }
     }
 
     pub(super) fn begin_deletions(&mut self) {

@@ -307,6 +307,13 @@ impl Planner {
             order.insert(key.clone(), deposed.record.interval);
             steps.insert(key, deposed_step(path, deposed));
         }
+        let edges: Vec<_> = steps
+            .iter()
+            .flat_map(|(user, step): (_, &Step)| step.edges.iter().map(|used| (user.clone(), (used.clone(), None))))
+            .collect();
+        for (user, used) in edges {
+            order.insert_edge(&user, &used);
+        }
         while let Some(key) = order.take_ready() {
             order.done(&key);
             others.extend(steps.remove(&key));
