@@ -1,1 +1,19 @@
-//! provider client (spawn, pool, time-outs) and SDK (one trait and serve).
+//! Both ends of the provider protocol: the client (a pool of provider processes) and the SDK (one trait and `serve`).
+//!
+//! It knows nothing of plans or of the engine. Read [`Call`] and [`Reply`] first (what can be asked), then [`Pool`] (how),
+//! then [`sdk`] (how a provider is written; the smallest example is `providers/local/src/uuid.rs`).
+
+mod call;
+pub mod credentials;
+mod error;
+mod launch;
+mod pool;
+pub mod sdk;
+mod suggest;
+pub mod validate;
+
+pub use call::{Call, CallEvent, ImportedObject, Object, Private, Reply, Request};
+pub use error::{CallError, ProviderError, Scene};
+pub use launch::{EnvPolicy, Launch, PoolOptions, ProtocolChoice};
+pub use pool::{CallId, Callback, Pool};
+pub use suggest::did_you_mean;

@@ -231,7 +231,6 @@ impl ErrorObject {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
