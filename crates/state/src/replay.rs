@@ -1,0 +1,304 @@
+//! From the bytes of a log to its state. Never panics, whatever the bytes are.
+//!
+//! Lines are checked and decoded on all cores, then taken in one after another. The first line that does not fit is
+//! either the end of a torn tail (no later line promises that it had been durable) or damage, which is reported.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::backend::{Cut, Loaded, Piece};
+use crate::error::StateError;
+use crate::event::{Event, Seq, Unreadable};
+use crate::keys::Keys;
+use crate::line::{self, BadLine, Chunk, Header, Line, newer_error};
+use crate::seal::Seal;
+use crate::snapshot;
+use crate::state::{Stamp, State};
+
+/// A log that was read.
+pub(crate) struct Replayed {
+    pub(crate) state: State,
+    /// Of the segment that goes on.
+    pub(crate) header: Option<Header>,
+    /// Its number; 0 before the first.
+    pub(crate) segment: u64,
+    /// Events in that segment.
+    pub(crate) events_in_segment: u64,
+    /// What a crash left at the end.
+    pub(crate) torn: Option<Cut>,
+    /// Snapshots that could not be used.
+    pub(crate) warnings: Vec<StateError>,
+}
+
+/// Reads a log: snapshot and pieces, both as they are kept.
+///
+/// # Errors
+/// As [`replay`]; a torn tail is no error.
+pub fn parse_log(bytes: &[u8]) -> Result<State, StateError> {
+    let piece = Piece { name: "log".to_owned(), bytes: bytes.to_vec() };
+    Ok(replay_pieces(State::default(), 0, &[piece], &Keys::none(), &mut |_, _, _| ())?.state)
+}
+
+/// Reads what a backend has, falling back to earlier snapshots when the newest is damaged.
+pub(crate) fn replay(
+    load: &dyn Fn(Option<u64>) -> Result<Loaded, StateError>,
+    keys: &Keys,
+) -> Result<Replayed, StateError> {
+    let mut warnings = Vec::new();
+    let mut before = None;
+    loop {
+        let loaded = load(before)?;
+        let (state, first) = match &loaded.snapshot {
+            None => (State::default(), 0),
+            Some((number, piece)) => match snapshot::read(piece, keys) {
+                Ok(state) => (state, *number),
+                Err(error @ StateError::Newer { .. }) => return Err(error),
+                Err(error) => {
+                    warnings.push(error);
+                    before = Some(*number);
+                    continue;
+                }
+            },
+        };
+        let mut replayed = replay_pieces(state, first, &loaded.pieces, keys, &mut |_, _, _| ())?;
+        replayed.warnings = warnings;
+        return Ok(replayed);
+    }
+}
+
+/// Takes in the lines of `pieces` one after another; `seen` is told of each event with the state before it.
+pub(crate) fn replay_pieces(
+    state: State,
+    first_segment: u64,
+    pieces: &[Piece],
+    keys: &Keys,
+    seen: &mut dyn FnMut(&State, &Stamp, &Event),
+) -> Result<Replayed, StateError> {
+    let lines = decode_all(pieces, keys);
+    let mut reader = Reader { state, segment: first_segment.saturating_sub(1), header: None, events: 0, chunk: None };
+    for (index, located) in lines.iter().enumerate() {
+        let Err(fault) = reader.take(located, pieces, seen) else { continue };
+        let place = |fault: String| StateError::Corrupt {
+            piece: pieces[located.piece].name.clone(),
+            offset: located.range.start,
+            reason: fault,
+        };
+        let reason = match fault {
+            Fault::Newer(what) => return Err(newer_error(&pieces[located.piece].name, what)),
+            Fault::Forked(reason) => {
+                return Err(StateError::Forked { piece: pieces[located.piece].name.clone(), reason });
+            }
+            Fault::Damaged(reason) => return Err(place(reason)),
+            Fault::Broken(reason) => reason,
+        };
+        let promised = lines[index + 1..].iter().filter_map(|l| l.synced).max().unwrap_or(0);
+        if promised > reader.state.seq {
+            return Err(place(reason));
+        }
+        let later = pieces[located.piece + 1..].iter().map(|p| p.name.clone()).collect();
+        let torn = Cut { piece: pieces[located.piece].name.clone(), offset: located.range.start, later, why: "torn" };
+        return Ok(reader.done(Some(torn)));
+    }
+    Ok(reader.done(None))
+}
+
+/// A line with its place.
+struct Located {
+    piece: usize,
+    range: Range<usize>,
+    /// What it promises to have been durable, if its bytes are intact.
+    synced: Option<Seq>,
+    line: Result<Decoded, Fault>,
+}
+
+enum Decoded {
+    Header(Header),
+    Chunk(Chunk),
+    Event(Box<(Stamp, Event)>),
+}
+
+/// What is wrong with a line.
+#[derive(Clone)]
+enum Fault {
+    /// Not intact or not the one that should follow: torn or corrupt, as later lines tell.
+    Broken(String),
+    /// Intact, and yet not as it should be.
+    Damaged(String),
+    Newer(String),
+    Forked(String),
+}
+
+/// Where a line is, and which key its values have.
+struct Raw {
+    piece: usize,
+    range: Range<usize>,
+    terminated: bool,
+    seal: Arc<Seal>,
+}
+
+fn decode_all(pieces: &[Piece], keys: &Keys) -> Vec<Located> {
+    let raw = split(pieces, keys);
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+    let share = raw.len().div_ceil(workers).max(1);
+    if workers == 1 || raw.len() < 1000 {
+        return raw.iter().map(|raw| decode(raw, pieces)).collect();
+    }
+    std::thread::scope(|scope| {
+        let work = |part: &[Raw]| part.iter().map(|raw| decode(raw, pieces)).collect::<Vec<_>>();
+        let threads: Vec<_> = raw.chunks(share).map(|part| scope.spawn(move || work(part))).collect();
+        // Decoding does not panic; if it did, decoding again here would say so in the caller's thread.
+        threads
+            .into_iter()
+            .zip(raw.chunks(share))
+            .flat_map(|(t, part)| t.join().unwrap_or_else(|_| work(part)))
+            .collect()
+    })
+}
+
+/// Finds lines, and the key of each from the header before it.
+fn split(pieces: &[Piece], keys: &Keys) -> Vec<Raw> {
+    let mut seal = Arc::new(Seal::new(None, String::new()));
+    let mut raw = Vec::new();
+    for (piece, Piece { bytes, .. }) in pieces.iter().enumerate() {
+        let mut start = 0;
+        while start < bytes.len() {
+            let newline = bytes[start..].iter().position(|b| *b == b'\n').map(|n| start + n);
+            let end = newline.unwrap_or(bytes.len());
+            let text = &bytes[start..end];
+            if !text.starts_with(b"{\"seq\":")
+                && let Ok(Line::Header(header)) = line::read(text)
+            {
+                seal = Arc::new(open_seal(&header, keys));
+            }
+            raw.push(Raw { piece, range: start..end, terminated: newline.is_some(), seal: seal.clone() });
+            start = end + 1;
+        }
+    }
+    raw
+}
+
+/// The seal of a segment, open if one of the identities fits.
+pub(crate) fn open_seal(header: &Header, keys: &Keys) -> Seal {
+    Seal::new(keys.open(&header.keys).as_ref(), header.seal_context())
+}
+
+fn decode(raw: &Raw, pieces: &[Piece]) -> Located {
+    let text = &pieces[raw.piece].bytes[raw.range.clone()];
+    let (synced, line) = match line::read(text) {
+        _ if !raw.terminated => (None, Err(Fault::Broken("the line has no end".to_owned()))),
+        Err(BadLine::Broken(reason)) => (None, Err(Fault::Broken(reason))),
+        Err(BadLine::Newer(what)) => (None, Err(Fault::Newer(what))),
+        Ok(Line::Header(header)) => (Some(header.seq), Ok(Decoded::Header(header))),
+        Ok(Line::Chunk(chunk)) => (None, Ok(Decoded::Chunk(chunk))),
+        Ok(Line::Event(line)) => {
+            let event = Event::decode(line.event, &raw.seal).map_err(|e| match e {
+                Unreadable::Unknown(what) => Fault::Newer(what),
+                Unreadable::Bad(reason) => Fault::Damaged(reason),
+            });
+            let stamp = Stamp { seq: line.seq, time: line.time, who: line.who, op: line.op, fence: line.fence };
+            (Some(line.synced), event.map(|event| Decoded::Event(Box::new((stamp, event)))))
+        }
+    };
+    Located { piece: raw.piece, range: raw.range.clone(), synced, line }
+}
+
+/// Takes lines in and checks that each follows from the ones before.
+struct Reader {
+    state: State,
+    segment: u64,
+    header: Option<Header>,
+    events: u64,
+    /// The last chunk, with the piece it stands in.
+    chunk: Option<(u64, usize)>,
+}
+
+impl Reader {
+    fn take(
+        &mut self,
+        located: &Located,
+        pieces: &[Piece],
+        seen: &mut dyn FnMut(&State, &Stamp, &Event),
+    ) -> Result<(), Fault> {
+        match &located.line {
+            Err(fault) => Err(fault.clone()),
+            Ok(Decoded::Header(header)) => self.begin_segment(header),
+            Ok(Decoded::Chunk(chunk)) => self.begin_chunk(chunk, located.piece, pieces),
+            Ok(Decoded::Event(line)) => {
+                let (stamp, event) = &**line;
+                self.check_order(stamp)?;
+                seen(&self.state, stamp, event);
+                self.state.apply_event(stamp, event);
+                self.events += 1;
+                Ok(())
+            }
+        }
+    }
+
+    fn begin_segment(&mut self, header: &Header) -> Result<(), Fault> {
+        if !self.state.lineage.is_empty() && header.lineage != self.state.lineage {
+            return Err(Fault::Forked(format!("segment {} belongs to another log", header.segment)));
+        }
+        if header.segment <= self.segment {
+            return Err(Fault::Forked(format!("segment {} begins twice", header.segment)));
+        }
+        if header.segment != self.segment + 1 || header.seq > self.state.seq {
+            let last = self.state.seq;
+            return Err(Fault::Broken(format!(
+                "segment {} follows event {}, but what comes before it ends with segment {}, event {last}",
+                header.segment, header.seq, self.segment
+            )));
+        }
+        if header.seq < self.state.seq {
+            return Err(Fault::Forked(format!(
+                "segment {} goes on from event {}, but the segment before has more",
+                header.segment, header.seq
+            )));
+        }
+        self.state.lineage.clone_from(&header.lineage);
+        self.segment = header.segment;
+        self.header = Some(header.clone());
+        self.events = 0;
+        Ok(())
+    }
+
+    fn begin_chunk(&mut self, chunk: &Chunk, piece: usize, pieces: &[Piece]) -> Result<(), Fault> {
+        if let Some((number, at)) = self.chunk {
+            if chunk.chunk != number + 1 {
+                return Err(Fault::Damaged(format!("object {} is missing", number + 1)));
+            }
+            if chunk.prev != sha256(&pieces[at].bytes) {
+                return Err(Fault::Forked(format!("object {} goes on from another object {number}", chunk.chunk)));
+            }
+        }
+        self.chunk = Some((chunk.chunk, piece));
+        Ok(())
+    }
+
+    fn check_order(&self, stamp: &Stamp) -> Result<(), Fault> {
+        let last = self.state.seq;
+        if self.header.is_none() {
+            return Err(Fault::Broken("the log does not begin with a header".to_owned()));
+        }
+        if stamp.seq <= last {
+            return Err(Fault::Forked(format!("event {} is there twice, the second time by {}", stamp.seq, stamp.who)));
+        }
+        if stamp.seq != last + 1 {
+            return Err(Fault::Broken(format!("event {} follows event {last}", stamp.seq)));
+        }
+        if stamp.fence < self.state.fence {
+            return Err(Fault::Forked(format!("event {} was written by {} without the lock", stamp.seq, stamp.who)));
+        }
+        Ok(())
+    }
+
+    fn done(self, torn: Option<Cut>) -> Replayed {
+        let Self { state, header, segment, events, .. } = self;
+        Replayed { state, header, segment, events_in_segment: events, torn, warnings: Vec::new() }
+    }
+}
+
+/// SHA-256 in hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+    sha2::Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}

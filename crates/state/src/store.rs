@@ -1,0 +1,275 @@
+//! The store: a log that is open. Reading needs nothing; writing needs the lock.
+//!
+//! The view is ahead of the disk by what is being committed; whoever must not go on before something is durable waits
+//! for its callback. Commands on the state (`list`, `mv`, `repair`, …) are in [`crate::commands`].
+
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+
+use freehold_model::limits;
+
+use crate::backend::Backend;
+use crate::clock::{Clock, rfc3339};
+use crate::commit::{Committer, Done, Job, Writer};
+use crate::error::StateError;
+use crate::event::{NewEvent, Seq};
+use crate::keys::Keys;
+use crate::line::{self, Header, LOG_FORMAT};
+use crate::lock::{Held, LockGuard, LockInfo, LockRequest, Owner};
+use crate::replay::{self, Replayed};
+use crate::seal::{Seal, new_uuid};
+use crate::snapshot;
+use crate::state::{Stamp, State};
+
+/// An open log.
+pub struct Store {
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) keys: Keys,
+    pub(crate) clock: Arc<dyn Clock>,
+    threads: bool,
+    pub(crate) log: Replayed,
+    version: String,
+    writing: Option<Writing>,
+}
+
+/// What there is while the lock is held.
+struct Writing {
+    held: Arc<Held>,
+    who: String,
+    seal: Option<Seal>,
+    commit: Commit,
+    failed: Option<Arc<StateError>>,
+}
+
+enum Commit {
+    Thread(Writer),
+    Inline(Box<Committer>),
+}
+
+impl Commit {
+    fn send(&mut self, job: Job) {
+        match self {
+            Self::Thread(writer) => writer.send(job),
+            Self::Inline(committer) => {
+                committer.commit(vec![job]);
+                committer.write_snapshots();
+            }
+        }
+    }
+}
+
+impl Store {
+    /// Reads the log. Nothing is made or changed: a log that does not exist is empty.
+    ///
+    /// # Errors
+    /// When the log cannot be read, is damaged, or a later version wrote it.
+    pub fn open(backend: Arc<dyn Backend>, keys: Keys, clock: Arc<dyn Clock>) -> Result<Self, StateError> {
+        Self::open_with(backend, keys, clock, true)
+    }
+
+    /// As [`Self::open`], but everything happens in the caller's thread: an append is durable, or has failed, when it
+    /// returns, and the lease is renewed by the caller. For simulation.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_inline(backend: Arc<dyn Backend>, keys: Keys, clock: Arc<dyn Clock>) -> Result<Self, StateError> {
+        Self::open_with(backend, keys, clock, false)
+    }
+
+    fn open_with(
+        backend: Arc<dyn Backend>,
+        keys: Keys,
+        clock: Arc<dyn Clock>,
+        threads: bool,
+    ) -> Result<Self, StateError> {
+        let version = backend.version()?;
+        let log = replay::replay(&|before| backend.load(before), &keys)?;
+        Ok(Self { backend, keys, clock, threads, log, version, writing: None })
+    }
+
+    /// What is recorded, including what is being committed.
+    pub fn view(&self) -> &State {
+        &self.log.state
+    }
+
+    /// A copy of the view; cheap, because records are shared.
+    pub fn snapshot_view(&self) -> State {
+        self.log.state.clone()
+    }
+
+    /// Where the log is.
+    pub fn place(&self) -> String {
+        self.backend.place()
+    }
+
+    /// What was noticed while reading and did no harm: snapshots that were skipped, as text.
+    pub fn warnings(&self) -> Vec<String> {
+        let skipped = self.log.warnings.iter().map(|e| format!("a snapshot was skipped: {e}"));
+        let torn =
+            self.log.torn.iter().map(|cut| {
+                format!("a crash left {} torn at byte {}; what was durable is intact", cut.piece, cut.offset)
+            });
+        skipped.chain(torn).collect()
+    }
+
+    /// Who holds the lock.
+    ///
+    /// # Errors
+    /// When the backend cannot be read.
+    pub fn holder(&self) -> Result<Option<LockInfo>, StateError> {
+        self.backend.holder()
+    }
+
+    /// Takes the lock, reads what was written in the meantime, and moves a torn tail aside.
+    ///
+    /// # Errors
+    /// [`StateError::Held`] when another has it; or what reading and writing may fail with.
+    pub fn lock(&mut self, owner: &Owner) -> Result<LockGuard, StateError> {
+        let request = LockRequest { owner: owner.clone(), now: self.clock.unix_millis(), above: self.log.state.fence };
+        let fence = self.backend.acquire(&request)?;
+        let guard = LockGuard::new(self.backend.clone(), self.clock.clone(), fence, self.threads)?;
+        let version = self.backend.version()?;
+        if version != self.version {
+            self.log = replay::replay(&|before| self.backend.load(before), &self.keys)?;
+            self.version = version;
+        }
+        if let Some(cut) = self.log.torn.take() {
+            self.backend.cut(fence, &cut)?;
+        }
+        let committer = Committer::new(self.backend.clone(), fence, self.log.segment, self.log.state.seq);
+        let commit =
+            if self.threads { Commit::Thread(Writer::start(committer)?) } else { Commit::Inline(Box::new(committer)) };
+        let seal = self.continued_seal();
+        self.writing = Some(Writing { held: guard.held.clone(), who: owner.who(), seal, commit, failed: None });
+        Ok(guard)
+    }
+
+    /// Appends events, all or none, and calls `done` when they are durable (from another thread) or refused.
+    /// The view has them at once. After a failure nothing more is accepted.
+    pub fn append(&mut self, events: Vec<NewEvent>, done: Done) {
+        match self.prepare(events) {
+            Err(error) => done(Err(error)),
+            Ok((begun, last)) => {
+                if let Some(writing) = &mut self.writing {
+                    writing.commit.send(Job::Lines { begun, last, done });
+                }
+            }
+        }
+    }
+
+    /// Appends events and waits until they are durable; returns the sequence number of the last.
+    ///
+    /// # Errors
+    /// When the lock is not held or was lost, a secret cannot be encrypted, or writing fails.
+    pub fn append_wait(&mut self, events: Vec<NewEvent>) -> Result<Seq, StateError> {
+        let (tell, told) = sync_channel(1);
+        // The receiver waits below: it cannot be gone.
+        self.append(events, Box::new(move |result| drop(tell.send(result))));
+        let result = told.recv().unwrap_or(Err(StateError::NotLocked));
+        if let (Err(error), Some(writing)) = (&result, &mut self.writing)
+            && !matches!(error, StateError::Locked { .. } | StateError::NoRecipients | StateError::NotLocked)
+        {
+            writing.failed.get_or_insert_with(|| Arc::new(error.clone()));
+        }
+        result
+    }
+
+    /// Waits until everything appended is durable, writes snapshots that are due, and stops writing.
+    pub fn close_writer(&mut self) {
+        self.writing = None;
+    }
+
+    /// Goes over to a new segment now, with a snapshot of what is before it.
+    ///
+    /// # Errors
+    /// When the lock is not held.
+    pub fn start_segment(&mut self) -> Result<(), StateError> {
+        let state = self.log.state.clone();
+        let (number, header) = (self.log.segment + 1, self.new_header()?);
+        let (header, seal) = header;
+        let Some(writing) = &mut self.writing else { return Err(StateError::NotLocked) };
+        writing.commit.send(Job::Segment { number, header: line::whole(&header) });
+        writing.seal = Some(seal);
+        if state.seq > 0 && state.locked.is_empty() {
+            let (keys, created) = (self.keys.clone(), header.created.clone());
+            let make = Box::new(move || snapshot::write(&state, number, created, &keys));
+            writing.commit.send(Job::Snapshot { number, make });
+        }
+        self.log.state.lineage.clone_from(&header.lineage);
+        self.log.segment = number;
+        self.log.header = Some(header);
+        self.log.events_in_segment = 0;
+        Ok(())
+    }
+
+    /// Encodes events and takes them into the view.
+    fn prepare(&mut self, events: Vec<NewEvent>) -> Result<(Vec<Vec<u8>>, Seq), StateError> {
+        self.check_writable()?;
+        if self.segment_is_over() {
+            self.start_segment()?;
+        }
+        let Some(writing) = &self.writing else { return Err(StateError::NotLocked) };
+        let Some(seal) = &writing.seal else { return Err(StateError::NotLocked) };
+        let (time, fence) = (rfc3339(self.clock.unix_millis()), writing.held.fence);
+        let mut begun = Vec::with_capacity(events.len());
+        let mut seq = self.log.state.seq;
+        for NewEvent { op, event } in &events {
+            seq += 1;
+            begun.push(line::begin_event(seq, &time, &writing.who, op, fence, &event.encode(seal)?));
+        }
+        let mut stamp = Stamp { seq: self.log.state.seq, time, who: writing.who.clone(), op: String::new(), fence };
+        for NewEvent { op, event } in events {
+            stamp.seq += 1;
+            stamp.op = op;
+            self.log.state.apply_event(&stamp, &event);
+        }
+        self.log.events_in_segment += u64::try_from(begun.len()).unwrap_or(u64::MAX);
+        Ok((begun, seq))
+    }
+
+    fn check_writable(&self) -> Result<(), StateError> {
+        let writing = self.writing.as_ref().filter(|w| w.held.is_usable()).ok_or(StateError::NotLocked)?;
+        match &writing.failed {
+            Some(source) => Err(StateError::Stopped { source: source.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// A segment is over when there is none, or when it has so many events that a snapshot is worth its cost: at
+    /// least [`limits::SNAPSHOT_EVENTS`], and twice the number of records, so that the cost per event stays the same.
+    fn segment_is_over(&self) -> bool {
+        let records = u64::try_from(self.log.state.records.len()).unwrap_or(u64::MAX);
+        self.writing.as_ref().is_some_and(|w| w.seal.is_none())
+            || self.log.events_in_segment >= limits::SNAPSHOT_EVENTS.max(records.saturating_mul(2))
+    }
+
+    /// The seal of the last segment, if it can be gone on with: its key opens, for the recipients of today.
+    fn continued_seal(&self) -> Option<Seal> {
+        let header = self.log.header.as_ref()?;
+        if header.keys.recipients != self.keys.recipients() {
+            return None;
+        }
+        let seal = replay::open_seal(header, &self.keys);
+        (seal.is_open() || header.keys.recipients.is_empty()).then_some(seal)
+    }
+
+    fn new_header(&self) -> Result<(Header, Seal), StateError> {
+        let Some(writing) = &self.writing else { return Err(StateError::NotLocked) };
+        let lineage = match self.log.state.lineage.as_str() {
+            "" => new_uuid()?,
+            known => known.to_owned(),
+        };
+        let (key, keys) = self.keys.new_data_key()?;
+        let header = Header {
+            format: LOG_FORMAT.to_owned(),
+            lineage,
+            segment: self.log.segment + 1,
+            seq: self.log.state.seq,
+            created: rfc3339(self.clock.unix_millis()),
+            fence: writing.held.fence,
+            keys,
+        };
+        let seal = Seal::new(key.as_ref(), header.seal_context());
+        Ok((header, seal))
+    }
+}

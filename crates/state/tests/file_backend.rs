@@ -1,0 +1,239 @@
+//! The file backend on a real directory: what is written comes back, and what is wrong is told.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+mod common;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use common::{FakeClock, attrs, begin, created, deleted, member, owner, record, recorded};
+use freehold_model::{Interval, Value};
+use freehold_state::{Action, Event, FileBackend, Keys, NewEvent, Outcome, StateError, Store};
+
+fn open(dir: &Path, keys: &Keys) -> Store {
+    Store::open(Arc::new(FileBackend::new(dir)), keys.clone(), FakeClock::at(1_000)).unwrap()
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs_err::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn reading_a_deployment_without_state_makes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("freehold.state"), &Keys::none());
+    assert_eq!(store.view().records().len(), 0);
+    assert!(names(dir.path()).is_empty());
+}
+
+#[test]
+fn what_was_recorded_is_there_after_opening_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = Keys::ephemeral();
+    let mut store = open(dir.path(), &keys);
+    let guard = store.lock(&owner("ada")).unwrap();
+    store.append_wait(created("1", "site.page")).unwrap();
+    let last = store.append_wait(vec![begin("2", "other", Action::Create)]).unwrap();
+    assert_eq!(last, 3);
+    let before = store.snapshot_view();
+    drop((store, guard));
+
+    let store = open(dir.path(), &keys);
+    assert_eq!(store.view(), &before);
+    let page = store.view().record(&member("site.page")).unwrap();
+    assert_eq!(page.inputs, attrs(&[("path", "site.page")]));
+    assert_eq!(page.interval, Interval { began: 1, ended: 2 });
+    let intents = store.view().intents();
+    assert_eq!((intents.len(), intents[0].op.as_str(), intents[0].since), (1, "2", 3));
+}
+
+#[test]
+fn nothing_is_written_without_the_lock() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path(), &Keys::none());
+    assert!(matches!(store.append_wait(created("1", "a")), Err(StateError::NotLocked)));
+    drop(store.lock(&owner("ada")).unwrap());
+    assert!(matches!(store.append_wait(created("1", "a")), Err(StateError::NotLocked)));
+}
+
+#[test]
+fn a_group_of_appends_shares_its_sync_and_every_callback_is_told_its_own_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path(), &Keys::none());
+    let guard = store.lock(&owner("ada")).unwrap();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    for n in 0..500 {
+        let told = told.clone();
+        store.append(
+            created(&format!("{n}"), &format!("m{n}")),
+            Box::new(move |result| told.lock().unwrap().push(result.unwrap())),
+        );
+    }
+    store.close_writer();
+    drop(guard);
+    assert_eq!(*told.lock().unwrap(), (1..=500).map(|n| n * 2).collect::<Vec<u64>>());
+    assert_eq!(open(dir.path(), &Keys::none()).view().records().len(), 500);
+}
+
+#[test]
+fn a_second_writer_is_told_who_holds_the_lock() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = open(dir.path(), &Keys::none());
+    let _guard = first.lock(&owner("ada")).unwrap();
+    let mut second = open(dir.path(), &Keys::none());
+    let error = second.lock(&owner("bob")).err().unwrap();
+    let host = owner("ada").host;
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "the state is locked by `ada` on `{host}` (pid 7, `freehold apply`, since 2026-11-21T12:00:00.000Z), \
+             lease until 1970-01-01T00:01:01.000Z"
+        )
+    );
+    assert!(error.hint().unwrap().contains("freehold state unlock"));
+}
+
+#[test]
+fn a_writer_whose_lock_was_broken_cannot_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = open(dir.path(), &Keys::none());
+    let _first_guard = first.lock(&owner("ada")).unwrap();
+    first.append_wait(created("1", "a")).unwrap();
+    let mut second = open(dir.path(), &Keys::none());
+    let broken = freehold_state::Backend::break_lock(&FileBackend::new(dir.path())).unwrap().unwrap();
+    assert_eq!(broken.owner.user, "ada");
+    let guard = second.lock(&owner("bob")).unwrap();
+    second.append_wait(created("2", "b")).unwrap();
+    let error = first.append_wait(created("3", "c")).unwrap_err();
+    assert!(matches!(error, StateError::Fenced { ours: 1, now: 3 }), "{error}");
+    // Once refused, it stays refused.
+    assert!(matches!(first.append_wait(created("4", "d")), Err(StateError::Stopped { .. })));
+    drop((second, guard));
+    let store = open(dir.path(), &Keys::none());
+    let members: Vec<String> = store.view().records().map(|(m, _)| m.to_string()).collect();
+    assert_eq!(members, ["a", "b"]);
+}
+
+#[test]
+fn secrets_are_not_in_the_files_and_come_back_with_the_identity() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = Keys::ephemeral();
+    let mut store = open(dir.path(), &keys);
+    let guard = store.lock(&owner("ada")).unwrap();
+    let mut secret = record(attrs(&[("user", "ada")]));
+    secret.outputs.insert("password".into(), Value::from("canary-7f3a").into_sensitive());
+    secret.private = Some(freehold_model::Sensitive::new(serde_json::json!({ "token": "canary-7f3a" })));
+    store.append_wait(vec![begin("1", "db", Action::Create), recorded("1", "db", secret.clone())]).unwrap();
+    store.start_segment().unwrap();
+    drop((store, guard));
+    for name in names(dir.path()) {
+        let bytes = fs_err::read(dir.path().join(&name)).unwrap();
+        assert!(!bytes.windows(6).any(|w| w == b"canary"), "{name}");
+    }
+    assert!(names(dir.path()).contains(&"snapshot-000002.json".to_owned()));
+
+    let with = open(dir.path(), &keys);
+    assert_eq!(with.view().record(&member("db")).unwrap().outputs, secret.outputs);
+    let without = open(dir.path(), &Keys::none());
+    assert!(without.view().locked().contains(&member("db")));
+    assert_eq!(without.view().record(&member("db")).unwrap().inputs, attrs(&[("user", "ada")]));
+}
+
+#[test]
+fn a_torn_tail_is_cut_and_kept_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path(), &Keys::none());
+    let guard = store.lock(&owner("ada")).unwrap();
+    store.append_wait(created("1", "a")).unwrap();
+    drop((store, guard));
+    let log = dir.path().join("log-000001.jsonl");
+    let whole = fs_err::read(&log).unwrap();
+    fs_err::write(&log, [&whole[..], b"{\"seq\":3,\"time\":\"2026"].concat()).unwrap();
+
+    let mut store = open(dir.path(), &Keys::none());
+    assert_eq!(store.view().seq(), 2);
+    assert_eq!(store.warnings().len(), 1);
+    let guard = store.lock(&owner("ada")).unwrap();
+    store.append_wait(created("2", "b")).unwrap();
+    drop((store, guard));
+    assert_eq!(open(dir.path(), &Keys::none()).view().seq(), 4);
+    let aside = dir.path().join(format!("log-000001.jsonl.torn-{}", whole.len()));
+    assert_eq!(fs_err::read(aside).unwrap(), b"{\"seq\":3,\"time\":\"2026");
+}
+
+#[test]
+fn damage_to_what_was_durable_is_reported_with_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path(), &Keys::none());
+    let guard = store.lock(&owner("ada")).unwrap();
+    for n in 1..=3 {
+        store.append_wait(created(&format!("{n}"), &format!("m{n}"))).unwrap();
+    }
+    drop((store, guard));
+    let log = dir.path().join("log-000001.jsonl");
+    let mut bytes = fs_err::read(&log).unwrap();
+    let at = bytes.iter().enumerate().filter(|(_, b)| **b == b'\n').nth(2).unwrap().0 + 1;
+    bytes[at + 30] ^= 1;
+    fs_err::write(&log, bytes).unwrap();
+    let error = Store::open(Arc::new(FileBackend::new(dir.path())), Keys::none(), FakeClock::at(0)).err().unwrap();
+    assert_eq!(
+        error.to_string(),
+        format!("the state log is corrupt at byte {at} of `log-000001.jsonl`: the line does not match its CRC")
+    );
+    assert!(error.hint().unwrap().contains("freehold state repair"));
+}
+
+#[test]
+fn a_log_of_a_later_version_is_refused_as_such() {
+    let dir = tempfile::tempdir().unwrap();
+    fs_err::write(dir.path().join("log-000001.jsonl"), "{\"format\":\"freehold.state/2\",\"x\":1}\n").unwrap();
+    let error = Store::open(Arc::new(FileBackend::new(dir.path())), Keys::none(), FakeClock::at(0)).err().unwrap();
+    assert_eq!(
+        error.to_string(),
+        "`log-000001.jsonl` has the format `freehold.state/2`, which this version of freehold does not know"
+    );
+}
+
+#[test]
+fn a_snapshot_stands_for_what_is_before_it_and_a_damaged_one_is_skipped() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = Keys::ephemeral();
+    let mut store = open(dir.path(), &keys);
+    let guard = store.lock(&owner("ada")).unwrap();
+    store.append_wait(created("1", "a")).unwrap();
+    store.append_wait(vec![begin("2", "b", Action::Create)]).unwrap();
+    store.start_segment().unwrap();
+    store.append_wait(deleted("3", "a")).unwrap();
+    let view = store.snapshot_view();
+    drop((store, guard));
+    let first = dir.path().join("log-000001.jsonl");
+    fs_err::rename(&first, dir.path().join("away")).unwrap();
+    assert_eq!(open(dir.path(), &keys).view(), &view, "the first segment is not needed");
+    fs_err::rename(dir.path().join("away"), &first).unwrap();
+    fs_err::write(dir.path().join("snapshot-000002.json"), "{}").unwrap();
+    let store = open(dir.path(), &keys);
+    assert_eq!(store.view(), &view, "the snapshot is not needed");
+    assert_eq!(store.warnings().len(), 1);
+}
+
+#[test]
+fn a_failed_operation_leaves_what_it_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path(), &Keys::none());
+    let _guard = store.lock(&owner("ada")).unwrap();
+    store.append_wait(created("1", "a")).unwrap();
+    let outcome = Outcome::Failed { kind: freehold_model::ErrorKind::Transient, message: "lost".into(), record: None };
+    store
+        .append_wait(vec![
+            begin("2", "a", Action::Update),
+            NewEvent::of("2", Event::End { member: member("a"), outcome }),
+        ])
+        .unwrap();
+    assert!(store.view().record(&member("a")).is_some());
+    assert!(store.view().intents().is_empty());
+    let last = store.view().history().next_back().unwrap();
+    assert_eq!((last.what.as_str(), last.ok), ("update", false));
+}
