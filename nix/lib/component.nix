@@ -226,7 +226,9 @@ let
         let
           ds = defsOf name;
         in
-        ds != [ ] && (tail ds == [ ] && !(isProperty (head ds).value) || settle (loc ++ [ name ]) ds != [ ]);
+        # A type may be unknown, and what has one is a resource all the same.
+        ds != [ ]
+        && (name == "type" || tail ds == [ ] && !(isProperty (head ds).value) || settle (loc ++ [ name ]) ds != [ ]);
 
       option =
         name: o:
@@ -347,7 +349,10 @@ let
           ctx.scope;
       isDefined = name: options.${name}.highestPrio < 1500 && options.${name}.isDefined;
       type = providersLib.resolve (loc ++ [ "type" ]) scope config.type;
-      typed = options.type.isDefined;
+      typed = exportLib.isTyped {
+        has = isDefined;
+        get = name: config.${name};
+      };
 
       derived = exportLib.derive {
         inherit ctx loc scope type;
@@ -419,6 +424,7 @@ let
             providers = scope;
             resources = mapAttrs (_: exportLib.legacyView) config.members;
             inherit (ctx) siblings root;
+            name = lib.mkOptionDefault (if ctx.path == [ ] then "" else lib.last ctx.path);
           };
           inputs = lib.mkIf (typed && type.inputModule != null) (_: {
             imports = [ type.inputModule ];

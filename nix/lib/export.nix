@@ -126,6 +126,11 @@ let
     holdsState = null;
   };
 
+  # Whether `type` names a provider and a type. With a `provider.executable` a string is the name at that provider.
+  isTyped =
+    { has, get }:
+    has "type" && !(has "provider" && (get "provider").executable != null && builtins.isString (get "type"));
+
   derive =
     {
       ctx,
@@ -148,8 +153,8 @@ let
     }:
     let
       path = ctx.path;
-      typed = has "type";
-      isResource = typed || has "resourceType";
+      typed = isTyped { inherit has get; };
+      isResource = has "type" || has "resourceType";
       member = if path == [ ] then "the root" else errors.showMember path;
       kind = if typed then type else untyped;
 
@@ -157,7 +162,9 @@ let
       inputLoc = loc ++ [ "inputs" ];
       modularInputs = inputDefs != null && (kind.inputModule != null || builtins.any needsModules inputDefs);
       evaluatedInputs = modularSet inputLoc kind.inputModule inputDefs;
-      rawInputs =
+      rawInputs = if stateAsInput then removeAttrs givenInputs [ "state" ] else givenInputs;
+      stateAsInput = ctx.session.legacy && givenInputs ? state && !(kind.inputs != null && kind.inputs ? state);
+      givenInputs =
         if inputDefs == null then
           inputSet
         else if modularInputs then
@@ -232,14 +239,28 @@ let
             args = if given.args == null then [ ] else given.args;
           };
 
-      resourceType = if has "resourceType" then get "resourceType" else type.type;
+      resourceType =
+        if has "resourceType" then
+          get "resourceType"
+        else if typed then
+          type.type
+        else
+          get "type";
+
+      state =
+        if has "state" then
+          get "state"
+        else if stateAsInput then
+          givenInputs.state.absoluteMemberPath
+        else
+          null;
 
       optional = name: if has name then { ${name} = get name; } else { };
 
       resource = {
         inherit provider inputs outputsSkeleton;
         type = resourceType;
-        state = if has "state" then get "state" else null;
+        inherit state;
       }
       // optional "lifecycle"
       // conditions "preconditions"
@@ -278,6 +299,7 @@ let
         outputsSkeleton
         provider
         resourceType
+        state
         ;
       absoluteMemberPath = path;
       _export =
@@ -307,5 +329,5 @@ let
     };
 in
 {
-  inherit derive legacyView;
+  inherit derive isTyped legacyView;
 }

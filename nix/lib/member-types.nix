@@ -46,7 +46,7 @@ let
       hint: put the condition around the set: `lib.mkIf condition { name = …; }` or `// lib.optionalAttrs condition { name = …; }`'';
 
   plainSet =
-    v: isAttrs v && !(v ? _type || v ? type && v.type == "derivation" || v ? outPath || v ? __functor || v ? __toString);
+    v: isAttrs v && !(v ? _type || v ? outPath || v ? __functor || v ? __toString);
 
   # The value of an input: anything. Nothing is forced that is not asked for: one definition is passed on as it is, sets
   # from several definitions are joined name by name.
@@ -84,6 +84,17 @@ let
         settled = settle loc defs;
       in
       if settled == [ ] then withheld loc else inputValue.merge loc settled;
+
+  # A list whose elements are not looked at: each may be unknown on its own.
+  lazyList = mkOptionType {
+    name = "lazyList";
+    description = "list";
+    check = isList;
+    merge = _: defs: builtins.concatLists (map (d: d.value) defs);
+    emptyValue = {
+      value = [ ];
+    };
+  };
 
   # A set with known fields, each merged when it is asked for.
   record =
@@ -162,6 +173,7 @@ in
   inherit
     inputValue
     isProperty
+    lazyList
     memberPath
     memberRef
     mergeOne

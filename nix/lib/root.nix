@@ -19,6 +19,8 @@
       specialArgs ? { },
       prefix ? [ ],
       lib ? moduleLib,
+      # The holder of the state may be the input `state` (`legacy.nix`).
+      legacy ? false,
     }:
     let
       errors = import ./errors.nix;
@@ -86,7 +88,7 @@
             siblings = { };
             root = result.view.members;
             session = {
-              inherit resourceProviderSystem;
+              inherit resourceProviderSystem legacy;
               reveal = freehold.reveal or freeholdLib.reveal;
               freeholdLib = hereLib;
             };

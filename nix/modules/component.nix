@@ -6,16 +6,17 @@
 let
   inherit (lib) mkOption types;
   inherit (memberTypes)
-    record
+    lazyList
     memberPath
     memberRef
     providerDeclarations
+    record
     ;
 
   conditions =
     what:
     mkOption {
-      type = types.listOf types.raw;
+      type = lazyList;
       default = [ ];
       description = "${what} Each is `{ assertion = true or false; message = \"what is wrong\"; }`.";
     };
@@ -48,7 +49,7 @@ in
         default = null;
       };
       args = {
-        type = types.listOf types.raw;
+        type = lazyList;
         default = null;
       };
       config = {
@@ -102,7 +103,7 @@ in
         default = [ ];
       };
       replaceWhen = {
-        type = types.listOf types.raw;
+        type = lazyList;
         default = [ ];
       };
       moved = {
@@ -128,7 +129,7 @@ in
         type = types.raw;
       };
       args = {
-        type = types.listOf types.raw;
+        type = lazyList;
         default = [ ];
       };
       env = {

@@ -47,7 +47,7 @@ let
     if !t.success then
       "«unknown»"
     else if builtins.isAttrs t.value then
-      if t.value.type or null == "derivation" then "«derivation»" else mapAttrs (_: probe) t.value
+      if t.value ? outPath then "«derivation»" else mapAttrs (_: probe) t.value
     else if builtins.isList t.value then
       map probe t.value
     else if builtins.isFunction t.value then
