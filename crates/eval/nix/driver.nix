@@ -1,0 +1,260 @@
+# The evaluator's side that runs inside Nix: evaluates members of a deployment on demand and tells the engine what came of it.
+#
+# It asks for work with `builtins.exec` of the bridge, and answers with traces on standard error: no limit of size, nothing in
+# anybody's argv, and needs and results arrive in the order in which they came about. It never builds, and it decides nothing:
+# which member is asked again, and when, is decided in `src/schedule.rs`. The lines are described in `src/wire.rs`.
+{ config }:
+let
+  inherit (builtins)
+    attrNames deepSeq elemAt foldl' fromJSON functionArgs genericClosure getContext intersectAttrs isAttrs isFunction isList
+    isString length mapAttrs match parseDrvName pathExists readFile removeAttrs seq toJSON trace tryEval typeOf
+    unsafeDiscardStringContext;
+
+  cfg = fromJSON (readFile config);
+
+  say = words: value: trace (cfg.nonce + " " + words) value;
+
+  # One exchange with the engine. The engine waits for the line before it answers, so that it has read all that came before.
+  call = args: say "c" (fromJSON (builtins.exec (cfg.bridge ++ [ cfg.epoch ] ++ args)));
+
+  mark = word: { ${cfg.nonce} = word; };
+
+  # When explaining, nothing is caught: Nix itself says what is wrong and where.
+  attempt = if cfg.explain then (value: { success = true; inherit value; }) else tryEval;
+
+  # ---- the root --------------------------------------------------------------------------------------------------------
+
+  reveal = token:
+    if isString token && match (cfg.token + "[0-9]+__") token != null
+    then call [ "reveal" (unsafeDiscardStringContext token) ]
+    else token;
+
+  freehold = {
+    inherit reveal;
+    inherit (cfg) providers;
+    builtinProviders = attrNames cfg.providers;
+    resourceTypes = mapAttrs (_: provider: attrNames (provider.types or { })) cfg.providers;
+  };
+
+  library = import cfg.library {
+    inherit reveal;
+    providers = if cfg.providers == { } then null else cfg.providers;
+  };
+
+  arguments = { freehold = library; };
+
+  applyArguments = value:
+    if isFunction value
+    then value (if functionArgs value == { } then arguments else intersectAttrs (functionArgs value) arguments)
+    else value;
+
+  isRoot = value: isAttrs value && value ? rootFunction;
+
+  isLegacy = value: isAttrs value && (value ? nixops4Deployments || value ? deploymentFunction);
+
+  fromLegacy = value:
+    if value ? nixops4Deployments then library.lib.mkLegacyRoots value.nixops4Deployments else library.lib.mkLegacyRoot value;
+
+  toRoot = given:
+    let value = applyArguments given; in
+    if isRoot value then value
+    else if isLegacy value then fromLegacy value
+    else throw "${cfg.what} is a ${typeOf value}, not a deployment: it must be what `freehold.lib.mkRoot { modules = [ … ]; }` returns, or a function `{ freehold, ... }:` of it";
+
+  flake = builtins.getFlake cfg.source.flake;
+
+  root = toRoot (
+    if cfg.source ? file then import cfg.source.file
+    else foldl' (value: name: value.${name} or (throw "the flake has no attribute `${cfg.what}`")) flake cfg.source.attribute
+  );
+
+  # ---- outputs ---------------------------------------------------------------------------------------------------------
+
+  missing = reference: say "n ${reference}" (throw "the output ${reference} is not known yet");
+
+  # What the engine says of an output: [ 0 value ], [ 1 value-with-unknown-parts ] or [ 2 ] for one that is missing.
+  useOutput = reference: told:
+    let kind = elemAt told 0; in
+    if kind == 0 then say "u ${reference}" (elemAt told 1)
+    else if kind == 1 then say "u ${reference}" (withUnknownParts reference (elemAt told 1))
+    else missing reference;
+
+  withUnknownParts = reference: value:
+    if isAttrs value then
+      if value ? ${cfg.nonce} then missing reference else mapAttrs (_: withUnknownParts reference) value
+    else if isList value then map (withUnknownParts reference) value
+    else value;
+
+  # `outputValues` of the contract: the member tree without wrappers, each output a thunk. `known` is the table's part for this
+  # member: `o` its outputs, `m` its members.
+  outputValues = table: known: path: export:
+    if export ? resource then
+      mapAttrs
+        (name: _:
+          let reference = toJSON [ path name ]; in
+          if known ? o.${name} then useOutput reference known.o.${name}
+          else if table.complete then missing reference
+          else useOutput reference (call [ "output" reference ]))
+        (export.resource.outputsSkeleton or { })
+    else mapAttrs (name: outputValues table (known.m.${name} or { }) (path ++ [ name ])) (export.members or { });
+
+  # ---- values ----------------------------------------------------------------------------------------------------------
+
+  # A value as JSON can hold it, each leaf tried apart.
+  walk = depth: value:
+    let
+      tried = attempt value;
+      it = tried.value;
+      type = typeOf it;
+    in
+    if !tried.success then mark "failed"
+    else if type == "set" then
+      if it ? __toString then walk depth (it.__toString it)
+      else if it ? outPath then walk depth it.outPath
+      else if depth == 0 then mark "deep"
+      else mapAttrs (_: walk (depth - 1)) it
+    else if type == "list" then if depth == 0 then mark "deep" else map (walk (depth - 1)) it
+    else if type == "path" then if pathExists it then walk depth "${it}" else mark "no-path ${toString it}"
+    else if type == "lambda" then mark "function"
+    else it;
+
+  walked = walk cfg.depth;
+
+  # A program: a string, a path (run where it lies) or a derivation (its main program).
+  program = it:
+    if isAttrs it && it ? outPath then
+      "${it.outPath}/bin/${it.meta.mainProgram or it.pname or (parseDrvName (it.name or "program")).name}"
+    else if typeOf it == "path" then toString it
+    else it;
+
+  checks = map (check: {
+    a = walked check.assertion;
+    m = let message = attempt (check.message or ""); in if message.success then walked message.value else mark "failed";
+  });
+
+  # ---- members ---------------------------------------------------------------------------------------------------------
+
+  exportAt = foldl' (export: name: if export == null then null else export.members.${name} or null);
+
+  part = detail: name: value: if detail then say "p ${toJSON name}" value else value;
+
+  composite = export:
+    let
+      shape = attempt (
+        let it = {
+          n = attrNames (export.members or { });
+          m = export.moved or [ ];
+          r = export.removed or [ ];
+          x = (export.checks or [ ]) != [ ];
+        }; in deepSeq it it);
+    in
+    if shape.success then { k = "c"; } // shape.value else { k = "f"; };
+
+  resource = detail: it:
+    let
+      provider = it.provider;
+      lifecycle = it.lifecycle or { };
+      shape = attempt (
+        let shape = {
+          t = it.type;
+          s = it.state or null;
+          o = attrNames (it.outputsSkeleton or { });
+          i = attrNames it.inputs;
+          d = it.dependsOn or [ ];
+          l = {
+            protect = lifecycle.protect or false;
+            ignoreChanges = lifecycle.ignoreChanges or [ ];
+            createBeforeDestroy = lifecycle.createBeforeDestroy or false;
+            moved = lifecycle.moved or [ ];
+            keep = lifecycle.keep or false;
+          };
+          p = { type = provider.type; } // (
+            if provider.type == "builtin" then { name = provider.name; }
+            else { executable = program provider.executable; args = map (arg: "${arg}") (provider.args or [ ]); });
+          x = (it.operations or { }) != { } || (it.postconditions or [ ]) != [ ];
+        }; in deepSeq shape shape);
+    in
+    if !shape.success then { k = "f"; }
+    else shape.value // {
+      k = "r";
+      a = part detail "config" (walked (provider.config or { }));
+      b = part detail "preconditions" (checks (it.preconditions or [ ]));
+      v = mapAttrs (name: value: part detail [ name ] (walked value)) it.inputs;
+      w = part detail "replaceWhen" (walked (lifecycle.replaceWhen or null));
+    };
+
+  describe = detail: export:
+    let tried = attempt export; in
+    if !tried.success then { k = "f"; }
+    else if tried.value == null then { k = "g"; }
+    else if !(isAttrs tried.value) then { k = "b"; }
+    else if tried.value ? resource then resource detail tried.value.resource
+    else if tried.value ? members then composite tried.value
+    else { k = "b"; };
+
+  # What may depend on a resource's own outputs and therefore never holds it up.
+  extras = export:
+    let it = export.resource or { }; in
+    {
+      k = "x";
+      c = checks (export.checks or [ ]);
+      b = checks (it.postconditions or [ ]);
+      o = mapAttrs
+        (_: operation:
+          let
+            command = {
+              executable = walked (program operation.executable);
+              args = walked (operation.args or [ ]);
+              env = walked (operation.env or { });
+              stdin = walked (operation.stdin or null);
+            };
+          in
+          { v = command; d = walked (operation.description or ""); c = getContext (toJSON command); })
+        (it.operations or { });
+    };
+
+  extrasOf = export:
+    let tried = attempt (let it = extras export; in seq (attrNames it.o) (seq it.b (seq it.c it))); in
+    if tried.success then tried.value else { k = "f"; };
+
+  # One line per query: how the provider is started with its context, the rest with its context.
+  answer = id: value:
+    let
+      launch = toJSON (value.p or null);
+      text = toJSON (removeAttrs value [ "p" ]);
+    in
+    seq text (say "r ${toString id} ${told launch} ${told text}" null);
+
+  told = text: "${unsafeDiscardStringContext text} ${toJSON (getContext text)}";
+
+  # ---- the conversation ------------------------------------------------------------------------------------------------
+
+  # One generation: a fresh application of the root function. Only integers outlive it (`genericClosure` keeps its elements).
+  generation = number:
+    let
+      setup = call [ "generation" (toString number) ];
+      fixpoint = root.rootFunction (
+        {
+          resourceProviderSystem = if cfg.system == null then builtins.currentSystem else cfg.system;
+          outputValues = outputValues setup.table setup.table.known [ ] fixpoint;
+        }
+        // (if root ? freehold then { inherit freehold; } else { }));
+
+      ask = query:
+        let
+          id = elemAt query 0;
+          export = exportAt fixpoint (elemAt query 2);
+        in
+        answer id (if elemAt query 1 == "x" then extrasOf export else describe setup.detail export);
+
+      turn = n:
+        let batch = call [ "next" ]; in
+        if batch.end then [ ] else seq (foldl' (_: ask) null batch.queries) [ { key = n + 1; } ];
+    in
+    if setup.stop then [ ]
+    else
+      seq
+        (length (genericClosure { startSet = [ { key = 0; } ]; operator = item: turn item.key; }))
+        [ { key = number + 1; } ];
+in
+seq root (length (genericClosure { startSet = [ { key = 0; } ]; operator = item: generation item.key; }))

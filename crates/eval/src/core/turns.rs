@@ -1,0 +1,205 @@
+//! What Nix is given to do next: batches, generations with their tables, outputs that it may wait for, and the end of all work.
+
+use std::collections::BTreeSet;
+
+use freehold_model::{MemberPath, OutputRef};
+use serde_json::json;
+
+use super::{Core, Generation, Waiting};
+use crate::Event;
+use crate::process::Reply;
+use crate::query::{Query, State};
+use crate::wire::{self, Kind, Question};
+
+/// Tables up to this size always hold everything.
+const SMALL_TABLE_BYTES: usize = 32 * 1024;
+/// What all complete tables of one Nix process may come to: Nix never frees the text of expressions.
+const ALL_TABLES_BYTES: usize = 96 * 1024 * 1024;
+/// Outputs that are rather fetched one by one than by a fresh generation.
+const FETCHED_OUTPUTS: usize = 8;
+/// Generations spent at one standstill on telling suspects apart.
+const SUSPECT_GENERATIONS: u32 = 16;
+
+impl Core {
+    /// Answers what has been asked, as far as all that came before it on standard error has been read.
+    pub(super) fn answer_questions(&mut self) {
+        loop {
+            let Some(running) = &mut self.running else { return };
+            if running.answered >= running.calls {
+                return;
+            }
+            let Some((question, reply)) = running.questions.pop_front() else { return };
+            running.answered += 1;
+            match question {
+                Question::Next => running.waiting = Some(Waiting::Batch(reply)),
+                Question::Generation => running.waiting = Some(Waiting::Generation(reply)),
+                Question::Output(output) => running.waiting = Some(Waiting::Output(reply, output)),
+                Question::Reveal(token) => {
+                    let secret = self.tokens.reveal(&token).map(|secret| secret.expose().to_clear_json());
+                    reply.send(&secret.unwrap_or_default());
+                }
+            }
+        }
+    }
+
+    /// Gives Nix something to do, if it waits and there is anything.
+    pub(super) fn pump(&mut self) {
+        let Some(waiting) = self.running.as_mut().and_then(|running| running.waiting.take()) else { return };
+        match waiting {
+            Waiting::Output(reply, output) => self.offer_output(reply, output),
+            Waiting::Batch(_) | Waiting::Generation(_) => match self.choose() {
+                Some(batch) => self.dispatch(waiting, batch),
+                None => {
+                    self.keep_waiting(waiting);
+                    self.tell_quiet();
+                }
+            },
+        }
+    }
+
+    fn keep_waiting(&mut self, waiting: Waiting) {
+        if let Some(running) = &mut self.running {
+            running.waiting = Some(waiting);
+        }
+    }
+
+    /// An output that Nix stands still for: its value, or that it is missing, or nothing yet.
+    fn offer_output(&mut self, reply: Reply, output: OutputRef) {
+        let outdated = self.running.as_ref().is_none_or(|running| running.generation.outdated);
+        let alone = self.running.as_ref().is_some_and(|running| running.inflight.len() == 1);
+        if outdated {
+            reply.send(&json!([2]));
+        } else if self.known.is_available(&output) {
+            reply.send(&self.known.encoded(&output));
+        } else if alone && self.ready.is_empty() && self.known.is_pending(&output.member) {
+            // Nothing else could be evaluated meanwhile: let it wait, so that nothing is evaluated twice.
+            self.keep_waiting(Waiting::Output(reply, output));
+            self.tell_quiet();
+        } else {
+            reply.send(&self.known.encoded(&output));
+        }
+    }
+
+    /// The queries to ask next: members before what may depend on their own outputs, and suspects last of all.
+    fn choose(&mut self) -> Option<Vec<u64>> {
+        if self.ready.is_empty() {
+            self.release_held();
+        }
+        let is_main = |id: &u64| self.query(*id).is_some_and(|query| query.kind == Kind::Main);
+        let mut batch: Vec<u64> = self.ready.iter().copied().filter(is_main).collect();
+        if batch.is_empty() {
+            batch = self.ready.iter().copied().collect();
+        }
+        if batch.is_empty() && self.suspect_generations < SUSPECT_GENERATIONS {
+            batch = self.suspects();
+        }
+        batch.sort_by_key(|id| (self.query(*id).map(Query::rank), *id));
+        (!batch.is_empty()).then_some(batch)
+    }
+
+    fn suspects(&self) -> Vec<u64> {
+        let is_suspect =
+            |id: &u64| self.query(*id).is_some_and(|q| q.kind == Kind::Main && matches!(q.state, State::Suspect(_)));
+        self.unsettled.iter().copied().filter(is_suspect).collect()
+    }
+
+    /// Lets go of what hints hold back when nothing moves that they could be waiting for.
+    fn release_held(&mut self) {
+        if self.known.any_pending() || !self.unpublished.is_empty() {
+            return;
+        }
+        let held: Vec<u64> =
+            self.unsettled.iter().copied().filter(|id| self.query(*id).is_some_and(|q| q.held)).collect();
+        for id in held {
+            if let Some(query) = self.query_mut(id) {
+                query.held = false;
+            }
+            self.reconsider(id);
+        }
+    }
+
+    fn dispatch(&mut self, waiting: Waiting, batch: Vec<u64>) {
+        match waiting {
+            Waiting::Batch(reply) if self.fits_generation(&batch) => {
+                for id in &batch {
+                    self.ready.remove(id);
+                    self.set_state(*id, State::Asked);
+                }
+                let queries = batch.iter().filter_map(|id| Some((*id, self.query(*id)?)));
+                let message = wire::batch(queries.map(|(id, query)| (id, query.kind, &query.member)));
+                if let Some(running) = &mut self.running {
+                    running.inflight = batch.into();
+                }
+                reply.send(&message);
+            }
+            Waiting::Batch(reply) => reply.send(&wire::end_of_generation()),
+            Waiting::Generation(reply) => self.begin_generation(reply, &batch),
+            Waiting::Output(reply, output) => self.keep_waiting(Waiting::Output(reply, output)),
+        }
+    }
+
+    /// Whether these can be asked in the generation that Nix is in.
+    fn fits_generation(&self, batch: &[u64]) -> bool {
+        let Some(running) = &self.running else { return false };
+        let generation = &running.generation;
+        if generation.outdated || !generation.missing.is_empty() {
+            return false;
+        }
+        if generation.complete {
+            return generation.version == self.known.version();
+        }
+        let outputs = batch.iter().filter_map(|id| self.query(*id)).flat_map(|query| &query.history);
+        let to_fetch: BTreeSet<&OutputRef> = outputs.filter(|output| !generation.table.contains(output)).collect();
+        to_fetch.len() <= FETCHED_OUTPUTS
+    }
+
+    fn begin_generation(&mut self, reply: Reply, batch: &[u64]) {
+        let bytes = self.known.bytes();
+        let spent = self.running.as_ref().map_or(0, |running| running.table_bytes);
+        // One query alone may wait for outputs that are on their way; what stands in a complete table it could not wait for.
+        let may_wait = batch.len() == 1 && self.known.any_pending();
+        let complete =
+            !may_wait && (bytes <= SMALL_TABLE_BYTES || !self.known.any_pending()) && spent + bytes < ALL_TABLES_BYTES;
+        let outputs: BTreeSet<OutputRef> =
+            batch.iter().filter_map(|id| self.query(*id)).flat_map(|query| query.history.iter().cloned()).collect();
+        let hinted: BTreeSet<MemberPath> =
+            batch.iter().filter_map(|id| self.query(*id)).flat_map(|query| query.hints.iter().cloned()).collect();
+        let table = if complete {
+            self.known.all()
+        } else {
+            self.known.some(outputs.iter().filter(|output| self.known.is_available(output)), &hinted)
+        };
+        let in_table = table.iter().flat_map(|(member, outputs)| {
+            outputs.keys().map(|output| OutputRef { member: member.clone(), output: output.clone() })
+        });
+        let generation = Generation {
+            complete,
+            version: self.known.version(),
+            table: if complete { BTreeSet::new() } else { in_table.collect() },
+            missing: BTreeSet::new(),
+            outdated: false,
+        };
+        let only_suspects =
+            batch.iter().filter_map(|id| self.query(*id)).all(|query| matches!(query.state, State::Suspect(_)));
+        self.suspect_generations += u32::from(only_suspects);
+        if let Some(running) = &mut self.running {
+            running.table_bytes += if complete { bytes } else { 0 };
+            running.generation = generation;
+        }
+        // Which part of a member needs what matters only for what is shown while planning.
+        let detail = !self.known.any_pending();
+        reply.send(&wire::generation(complete, &table, detail));
+    }
+
+    /// Says what waits for what, and that nothing moves.
+    fn tell_quiet(&mut self) {
+        if self.quiet_told || self.explaining.is_busy() {
+            return;
+        }
+        for id in std::mem::take(&mut self.changed) {
+            self.tell_waiting(id);
+        }
+        self.quiet_told = true;
+        (self.events)(Event::Quiet { seen: self.seen });
+    }
+}

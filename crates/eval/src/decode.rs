@@ -1,0 +1,269 @@
+//! From what the driver says of a member to the model's `Structure` and `Declaration`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use freehold_model::{
+    Attrs, Check, Declaration, Lifecycle, MemberPath, Pointer, ProviderRef, ScriptOperation, Structure, Value,
+};
+use serde_json::Value as Json;
+
+use crate::secrets::Tokens;
+use crate::wire::{Part, QueryResult, read_context};
+
+/// What a query for a member came to.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// A composite; `extras` when it has checks.
+    Composite { structure: Structure, extras: bool },
+    /// A resource; `extras` when it has operations or postconditions.
+    Resource { declaration: Box<Declaration>, extras: bool, flaws: Flaws },
+    /// The parts that may depend on a resource's own outputs.
+    Extras(Extras),
+    /// Its kind or its structure failed.
+    Failed,
+    /// It is no longer there.
+    Gone,
+    /// Its export is neither a composite nor a resource.
+    BadExport,
+}
+
+/// What is not fine about a resource's values.
+#[derive(Debug, Default)]
+pub(crate) struct Flaws {
+    /// Leaves that failed: those that became unknown, by part.
+    pub(crate) failed: Vec<(Part, Pointer)>,
+    /// Leaves that cannot be values at all: where, and why.
+    pub(crate) bad: Vec<(String, String)>,
+}
+
+/// Checks and operations, unknown where they could not be evaluated.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub(crate) struct Extras {
+    pub(crate) checks: Vec<Check>,
+    pub(crate) postconditions: Vec<Check>,
+    pub(crate) operations: BTreeMap<String, ScriptOperation>,
+    /// Whether something in them failed.
+    pub(crate) unknown: bool,
+}
+
+/// Reads a query's result.
+pub(crate) fn outcome(result: QueryResult, nonce: &str, tokens: &Tokens) -> Result<Outcome, String> {
+    let mut reader = Reader { nonce, tokens, flaws: Flaws::default(), part: Part::Config, context: result.context };
+    let mut value = result.value;
+    Ok(match value["k"].as_str() {
+        Some("c") => Outcome::Composite { structure: composite(&value)?, extras: value["x"] == true },
+        Some("r") => {
+            let launch = Launch { provider: &result.launch, context: result.launch_context };
+            let declaration = Box::new(reader.resource(&mut value, launch)?);
+            Outcome::Resource { declaration, extras: value["x"] == true, flaws: reader.flaws }
+        }
+        Some("x") => Outcome::Extras(reader.extras(&mut value)),
+        Some("f") => Outcome::Failed,
+        Some("g") => Outcome::Gone,
+        Some("b") => Outcome::BadExport,
+        _ => return Err("a result of no known kind".to_owned()),
+    })
+}
+
+struct Launch<'a> {
+    provider: &'a Json,
+    context: BTreeSet<String>,
+}
+
+fn composite(value: &Json) -> Result<Structure, String> {
+    let moved = list(&value["m"]).map(|step| Some((path(&step["from"])?, path(&step["to"])?))).collect::<Option<_>>();
+    let removed = list(&value["r"]).map(path).collect::<Option<_>>();
+    Ok(Structure {
+        members: strings(&value["n"]).ok_or("`members` is not an attribute set")?,
+        moved: moved.ok_or("`moved` is not a list of `{ from = [ … ]; to = [ … ]; }`")?,
+        removed: removed.ok_or("`removed` is not a list of member paths")?,
+        checks: Vec::new(),
+    })
+}
+
+struct Reader<'a> {
+    nonce: &'a str,
+    tokens: &'a Tokens,
+    flaws: Flaws,
+    part: Part,
+    context: BTreeSet<String>,
+}
+
+impl Reader<'_> {
+    fn resource(&mut self, value: &mut Json, launch: Launch<'_>) -> Result<Declaration, String> {
+        let mut inputs = Attrs::new();
+        let names = strings(&value["i"]).ok_or("`inputs` is not an attribute set")?;
+        for name in names {
+            let json = value["v"][&name].take();
+            self.part = Part::Input(name.clone());
+            if name.contains(self.tokens.prefix()) {
+                self.bad(&Pointer::root(), "the name of an input cannot be a secret");
+            }
+            inputs.insert(name, self.value(json, &Pointer::root()));
+        }
+        self.part = Part::Config;
+        let config = self.value(value["a"].take(), &Pointer::root());
+        self.part = Part::ReplaceWhen;
+        let replace_when = Some(self.value(value["w"].take(), &Pointer::root())).filter(|when| *when != Value::Null);
+        self.part = Part::Preconditions;
+        let preconditions = self.checks(value["b"].take());
+        Ok(Declaration {
+            provider: provider(launch, config)?,
+            type_name: value["t"].as_str().ok_or("`type` is not a string")?.to_owned(),
+            inputs,
+            context: std::mem::take(&mut self.context),
+            outputs: strings(&value["o"]).ok_or("`outputsSkeleton` is not an attribute set")?.into_iter().collect(),
+            holder: match &value["s"] {
+                Json::Null => None,
+                names => Some(path(names).ok_or("`state` is not a member path (a list of names)")?),
+            },
+            lifecycle: lifecycle(&value["l"], replace_when)?,
+            depends_on: list(&value["d"])
+                .map(path)
+                .collect::<Option<_>>()
+                .ok_or("`dependsOn` is not a list of member paths")?,
+            preconditions,
+            postconditions: Vec::new(),
+            operations: BTreeMap::new(),
+        })
+    }
+
+    fn extras(&mut self, value: &mut Json) -> Extras {
+        self.part = Part::Preconditions;
+        let checks = self.checks(value["c"].take());
+        let postconditions = self.checks(value["b"].take());
+        let mut operations = BTreeMap::new();
+        if let Json::Object(all) = value["o"].take() {
+            for (name, mut operation) in all {
+                let command = self.value(operation["v"].take(), &Pointer::root());
+                let description = operation["d"].as_str().unwrap_or_default().to_owned();
+                let context = read_context(&operation["c"]);
+                operations.insert(name, ScriptOperation { command, description, context });
+            }
+        }
+        let unknown = !self.flaws.failed.is_empty() || !self.flaws.bad.is_empty();
+        Extras { checks, postconditions, operations, unknown }
+    }
+
+    fn checks(&mut self, json: Json) -> Vec<Check> {
+        let Json::Array(items) = json else { return Vec::new() };
+        let mut checks = Vec::new();
+        for (index, mut check) in items.into_iter().enumerate() {
+            let at = Pointer::new([index.to_string()]);
+            let assertion = self.value(check["a"].take(), &at);
+            let message = match self.value(check["m"].take(), &at) {
+                Value::String(text) => text,
+                Value::Sensitive(_) => "(the message holds a secret)".to_owned(),
+                _ => "(the message is not known yet)".to_owned(),
+            };
+            checks.push(Check { assertion, message });
+        }
+        checks
+    }
+
+    fn value(&mut self, json: Json, at: &Pointer) -> Value {
+        match json {
+            Json::Null => Value::Null,
+            Json::Bool(b) => Value::Bool(b),
+            Json::Number(n) => Value::Number(n),
+            Json::String(text) => self.tokens.resolve(text),
+            Json::Array(items) => Value::List(
+                items.into_iter().enumerate().map(|(i, item)| self.value(item, &at.child(i.to_string()))).collect(),
+            ),
+            Json::Object(object) => match object.get(self.nonce).and_then(Json::as_str) {
+                Some(word) => self.mark(&word.to_owned(), at),
+                None => self.attrs(object, at),
+            },
+        }
+    }
+
+    fn attrs(&mut self, object: serde_json::Map<String, Json>, at: &Pointer) -> Value {
+        let mut attrs = Attrs::new();
+        for (name, json) in object {
+            if name.contains(self.tokens.prefix()) {
+                self.bad(at, "the name of an attribute cannot be a secret");
+            }
+            let value = self.value(json, &at.child(&name));
+            attrs.insert(name, value);
+        }
+        Value::Map(attrs)
+    }
+
+    fn mark(&mut self, word: &str, at: &Pointer) -> Value {
+        match word.split_once(' ') {
+            _ if word == "failed" => self.flaws.failed.push((self.part.clone(), at.clone())),
+            _ if word == "function" => self.bad(at, "a function cannot be an input"),
+            _ if word == "deep" => self.bad(at, &format!("deeper than {} levels", freehold_model::limits::INPUT_DEPTH)),
+            Some(("no-path", path)) => self.bad(at, &format!("the path `{path}` does not exist")),
+            _ => self.bad(at, "a value that cannot be read"),
+        }
+        Value::Unknown
+    }
+
+    fn bad(&mut self, at: &Pointer, why: &str) {
+        self.flaws.bad.push((self.part.show(at), why.to_owned()));
+    }
+}
+
+impl Part {
+    /// As a place in the member: `inputs.contents/0`.
+    pub(crate) fn show(&self, at: &Pointer) -> String {
+        match self {
+            Self::Input(name) => format!("inputs.{name}{at}"),
+            Self::Config => format!("provider.config{at}"),
+            Self::Preconditions => format!("preconditions{at}"),
+            Self::ReplaceWhen => format!("lifecycle.replaceWhen{at}"),
+        }
+    }
+}
+
+fn provider(launch: Launch<'_>, config: Value) -> Result<ProviderRef, String> {
+    let text = |name: &str| launch.provider[name].as_str().map(str::to_owned);
+    match launch.provider["type"].as_str() {
+        Some("builtin") => {
+            Ok(ProviderRef::Builtin { name: text("name").ok_or("`provider.name` is not a string")?, config })
+        }
+        Some("stdio") => Ok(ProviderRef::Stdio {
+            executable: text("executable").ok_or("`provider.executable` is not a string, a path or a derivation")?,
+            args: strings(&launch.provider["args"]).ok_or("`provider.args` is not a list of strings")?,
+            config,
+            context: launch.context,
+        }),
+        Some(other) => Err(format!("`provider.type` is `{other}`, neither `builtin` nor `stdio`")),
+        None => Err("`provider.type` is missing".to_owned()),
+    }
+}
+
+fn lifecycle(json: &Json, replace_when: Option<Value>) -> Result<Lifecycle, String> {
+    let flag = |name: &str| json[name].as_bool().ok_or_else(|| format!("`lifecycle.{name}` is not true or false"));
+    let moved = list(&json["moved"]).map(path).collect::<Option<_>>();
+    let ignored = list(&json["ignoreChanges"]).map(|place| place.as_str().map(input_place)).collect::<Option<_>>();
+    Ok(Lifecycle {
+        protect: flag("protect")?,
+        ignore_changes: ignored.ok_or("`lifecycle.ignoreChanges` is not a list of strings")?,
+        replace_when,
+        create_before_destroy: flag("createBeforeDestroy")?,
+        moved: moved.ok_or("`lifecycle.moved` is not a list of member paths")?,
+        keep: flag("keep")?,
+    })
+}
+
+/// `a.b` or, where a name has a dot, the pointer `/a.b/c`.
+fn input_place(text: &str) -> Pointer {
+    match text.strip_prefix('/').and_then(|_| Pointer::parse(text)) {
+        Some(pointer) => pointer,
+        None => Pointer::new(text.split('.')),
+    }
+}
+
+fn list(json: &Json) -> impl Iterator<Item = &Json> {
+    json.as_array().into_iter().flatten()
+}
+
+fn strings(json: &Json) -> Option<Vec<String>> {
+    json.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
+}
+
+fn path(json: &Json) -> Option<MemberPath> {
+    strings(json).map(MemberPath::new)
+}

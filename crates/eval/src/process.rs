@@ -1,0 +1,338 @@
+//! The Nix child process, the socket its bridges call, and the threads that turn both into messages.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+
+use crate::bridge::{SOCKET, nix_string};
+use crate::core::Msg;
+use crate::wire::{self, Line};
+use crate::{EvalError, NixPrograms, Options, Source, confine};
+
+const DRIVER: &str = include_str!("../nix/driver.nix");
+/// How long the bridge may take to say what it wants, and to take the answer.
+const BRIDGE_PATIENCE: Duration = Duration::from_secs(30);
+/// Variables that Nix, git and their libraries need; everything else, credentials above all, stays out.
+const ENV_NAMES: [&str; 15] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "LANG",
+    "LANGUAGE",
+    "TZ",
+    "TERM",
+    "SSL_CERT_FILE",
+    "CURL_CA_BUNDLE",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "LOCALE_ARCHIVE",
+];
+const ENV_PREFIXES: [&str; 4] = ["LC_", "XDG_", "NIX_", "NIXPKGS_"];
+
+/// Everything that outlives one Nix process: its directory, its socket, what it is started with.
+pub(crate) struct Host {
+    pub(crate) options: Options,
+    pub(crate) nonce: String,
+    token_prefix: String,
+    dir: tempfile::TempDir,
+    sender: Sender<Msg>,
+    run: Vec<PathBuf>,
+}
+
+/// A running Nix.
+pub(crate) struct Process {
+    pub(crate) epoch: u64,
+    pid: rustix::process::Pid,
+}
+
+impl Process {
+    /// Ends it and whatever it started.
+    pub(crate) fn kill(&self) {
+        // Gone already is as good.
+        let _ = rustix::process::kill_process_group(self.pid, rustix::process::Signal::KILL);
+    }
+
+    /// For tests and `doctor`: its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().unsigned_abs()
+    }
+}
+
+/// The way back to a waiting bridge.
+pub(crate) struct Reply(UnixStream);
+
+impl Reply {
+    /// Answers. A bridge that is gone does not matter: its Nix is gone too, and that is noticed elsewhere.
+    pub(crate) fn send(mut self, answer: &Json) {
+        let _ = self.0.write_all(&nix_string(&answer.to_string()));
+    }
+}
+
+impl Host {
+    pub(crate) fn new(
+        options: Options,
+        nonce: &str,
+        token_prefix: &str,
+        sender: Sender<Msg>,
+    ) -> Result<Self, EvalError> {
+        let dir = tempfile::Builder::new()
+            .prefix("freehold-eval-")
+            .tempdir_in(short_temp_dir())
+            .map_err(EvalError::Prepare)?;
+        fs_err::write(dir.path().join("driver.nix"), DRIVER).map_err(EvalError::Prepare)?;
+        let listener = UnixListener::bind(dir.path().join("socket")).map_err(EvalError::Prepare)?;
+        let questions = sender.clone();
+        std::thread::Builder::new()
+            .name("eval-socket".into())
+            .spawn(move || listen(&listener, &questions))
+            .map_err(EvalError::Prepare)?;
+        let run = programs_to_run(&options);
+        Ok(Self { options, nonce: nonce.to_owned(), token_prefix: token_prefix.to_owned(), dir, sender, run })
+    }
+
+    /// Ends the listening thread.
+    pub(crate) fn close(&self) {
+        let _ = UnixStream::connect(self.dir.path().join("socket"));
+    }
+
+    /// Starts the persistent evaluator.
+    pub(crate) fn start(&self, epoch: u64) -> Result<Process, EvalError> {
+        let (mut child, process) = self.spawn(epoch, false)?;
+        let stderr = child.stderr.take();
+        let (lines, exit, nonce) = (self.sender.clone(), self.sender.clone(), self.nonce.clone());
+        let threads = std::thread::Builder::new()
+            .name("eval-stderr".into())
+            .spawn(move || stderr.into_iter().for_each(|stderr| read_lines(stderr, epoch, &nonce, &lines)))
+            .and_then(|_| {
+                std::thread::Builder::new().name("eval-wait".into()).spawn(move || {
+                    let status = child.wait().map_or_else(|error| error.to_string(), show_status);
+                    let _ = exit.send(Msg::Exited { epoch, status });
+                })
+            });
+        threads.map_err(EvalError::Prepare)?;
+        Ok(process)
+    }
+
+    /// Starts a short-lived evaluator that says why the query with `id` fails.
+    pub(crate) fn explain(&self, epoch: u64, id: u64) -> Result<Process, EvalError> {
+        let (mut child, process) = self.spawn(epoch, true)?;
+        let (sender, nonce, show_trace) = (self.sender.clone(), self.nonce.clone(), self.options.show_trace);
+        let wait = move || {
+            let mut text = Vec::new();
+            if let Some(mut stderr) = child.stderr.take() {
+                let _ = stderr.read_to_end(&mut text);
+            }
+            let failed = child.wait().is_ok_and(|status| !status.success());
+            let text = String::from_utf8_lossy(&text);
+            let others: Vec<&str> =
+                text.lines().filter(|line| matches!(wire::read_line(line, &nonce), Line::Other(_))).collect();
+            let message = failed.then(|| error_message(&others.join("\n"), show_trace)).flatten();
+            let _ = sender.send(Msg::Explained { epoch, id, message });
+        };
+        std::thread::Builder::new().name("eval-explain".into()).spawn(wait).map_err(EvalError::Prepare)?;
+        Ok(process)
+    }
+
+    fn spawn(&self, epoch: u64, explain: bool) -> Result<(Child, Process), EvalError> {
+        let config = self.dir.path().join(format!("config-{epoch}.json"));
+        fs_err::write(&config, self.config(epoch, explain).to_string()).map_err(EvalError::Prepare)?;
+        let nix = self.options.nix.program("nix-instantiate");
+        let mut command = self.command(&nix);
+        command.args(["--eval", "--read-write-mode", "--option", "allow-unsafe-native-code-during-evaluation", "true"]);
+        command.args(["--option", "extra-experimental-features", "nix-command flakes"]);
+        if self.options.show_trace {
+            command.arg("--show-trace");
+        }
+        command.arg("--argstr").arg("config").arg(&config).arg(self.dir.path().join("driver.nix"));
+        set_env(&mut command, &self.options.env);
+        let scratch = self.dir.path().join("scratch");
+        fs_err::create_dir_all(&scratch).map_err(EvalError::Prepare)?;
+        command.env(SOCKET, self.dir.path().join("socket")).env("TMPDIR", &scratch);
+        command.current_dir(&self.options.base_dir).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        // Its own process group: the terminal's Ctrl-C is for the engine, and the whole group can be ended at once.
+        command.process_group(0);
+        let child = command.spawn().map_err(|source| EvalError::StartNix { program: nix, source })?;
+        let pid = rustix::process::Pid::from_child(&child);
+        Ok((child, Process { epoch, pid }))
+    }
+
+    fn command(&self, nix: &Path) -> Command {
+        match self.options.bridge.split_first() {
+            Some((bridge, leading)) if self.options.confine => {
+                let mut command = Command::new(bridge);
+                command.args(leading).args(confine::arguments(&self.places_to_write(), &self.run, nix));
+                command
+            }
+            _ => Command::new(nix),
+        }
+    }
+
+    fn places_to_write(&self) -> Vec<PathBuf> {
+        let variable = |name: &str| {
+            let set = self.options.env.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone());
+            set.or_else(|| std::env::var_os(name)).map(PathBuf::from)
+        };
+        let mut places =
+            vec![self.dir.path().join("scratch"), "/nix/store".into(), "/nix/var".into(), "/dev/null".into()];
+        let named = ["NIX_STORE_DIR", "NIX_STATE_DIR", "NIX_LOG_DIR"].into_iter().filter_map(variable);
+        places.extend(named);
+        let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
+        if let Some(nix_cache) = cache.map(|cache| cache.join("nix")) {
+            places.push(nix_cache);
+        }
+        // A place that does not exist cannot be allowed: Nix makes these itself, so they have to be there before.
+        for place in &places {
+            if place.starts_with("/nix") || place.exists() {
+                continue;
+            }
+            let _ = fs_err::create_dir_all(place);
+        }
+        places
+    }
+
+    fn config(&self, epoch: u64, explain: bool) -> Json {
+        let options = &self.options;
+        let source = match &options.source {
+            Source::File(path) => json!({ "file": path }),
+            Source::Flake { reference, attribute, .. } => json!({ "flake": reference, "attribute": attribute }),
+        };
+        let bridge: Vec<_> = options.bridge.iter().map(|word| word.to_string_lossy()).collect();
+        json!({
+            "nonce": self.nonce,
+            "token": self.token_prefix,
+            "epoch": epoch.to_string(),
+            "explain": explain,
+            "bridge": bridge,
+            "source": source,
+            "what": options.source.describe(),
+            "library": options.library,
+            "providers": options.providers,
+            "system": options.system,
+            "depth": freehold_model::limits::INPUT_DEPTH,
+        })
+    }
+}
+
+/// Nix's own message out of its standard error: the last `error:` with what follows, or all of it with `whole`.
+pub(crate) fn error_message(stderr: &str, whole: bool) -> Option<String> {
+    let lines: Vec<&str> = stderr.lines().collect();
+    let first = lines.iter().position(|line| line.trim_start().starts_with("error:"))?;
+    let last = lines
+        .iter()
+        .rposition(|line| line.trim_start().strip_prefix("error:").is_some_and(|rest| !rest.trim().is_empty()));
+    let start = if whole { first } else { last.unwrap_or(first).max(first) };
+    let indent = lines[start].len() - lines[start].trim_start().len();
+    let dedented = lines[start..].iter().map(|line| {
+        let spaces = line.len() - line.trim_start().len();
+        &line[spaces.min(indent)..]
+    });
+    let text = dedented.collect::<Vec<_>>().join("\n");
+    let text = text.trim_end();
+    Some(text.strip_prefix("error:").unwrap_or(text).trim_start().to_owned())
+}
+
+/// Sets the environment of a program of Nix: what it needs, without credentials.
+pub(crate) fn set_env(command: &mut Command, extra: &[(OsString, OsString)]) {
+    let allowed = |name: &OsStr| {
+        name.to_str().is_some_and(|name| {
+            ENV_NAMES.iter().any(|allowed| allowed.eq_ignore_ascii_case(name))
+                || ENV_PREFIXES.iter().any(|p| name.starts_with(p))
+        })
+    };
+    command.env_clear().envs(std::env::vars_os().filter(|(name, _)| allowed(name)));
+    command.envs(extra.iter().map(|(name, value)| (name, value)));
+}
+
+fn listen(listener: &UnixListener, sender: &Sender<Msg>) {
+    for stream in listener.incoming() {
+        let Ok(mut stream) = stream else { return };
+        let _ = stream.set_read_timeout(Some(BRIDGE_PATIENCE));
+        let _ = stream.set_write_timeout(Some(BRIDGE_PATIENCE));
+        let mut bytes = Vec::new();
+        let _ = stream.read_to_end(&mut bytes);
+        let delivered = match wire::read_question(&bytes) {
+            Some((epoch, question)) => sender.send(Msg::Question { epoch, question, reply: Reply(stream) }),
+            // Nobody's question: the bridge sees the connection close.
+            None => sender.send(Msg::Tick),
+        };
+        if delivered.is_err() {
+            return;
+        }
+    }
+}
+
+fn read_lines(stderr: ChildStderr, epoch: u64, nonce: &str, sender: &Sender<Msg>) {
+    let mut stderr = BufReader::with_capacity(256 * 1024, stderr);
+    let mut bytes = Vec::new();
+    while stderr.read_until(b'\n', &mut bytes).is_ok_and(|n| n > 0) {
+        let text = String::from_utf8_lossy(&bytes);
+        let line = wire::read_line(text.trim_end_matches('\n'), nonce);
+        if sender.send(Msg::Line { epoch, line }).is_err() {
+            return;
+        }
+        bytes.clear();
+    }
+    let _ = sender.send(Msg::StderrClosed { epoch });
+}
+
+fn show_status(status: ExitStatus) -> String {
+    match status.signal() {
+        Some(signal) => format!("signal {signal}"),
+        None => format!("exit code {}", status.code().unwrap_or(-1)),
+    }
+}
+
+/// A directory whose name leaves room for a socket (a path of at most 107 bytes).
+fn short_temp_dir() -> PathBuf {
+    let dir = std::env::temp_dir();
+    if dir.as_os_str().len() > 60 { "/tmp".into() } else { dir }
+}
+
+/// What a confined evaluator may execute: Nix, git, the bridge, and the loaders they are started by.
+fn programs_to_run(options: &Options) -> Vec<PathBuf> {
+    let NixPrograms { bin_dir } = &options.nix;
+    let mut programs: Vec<PathBuf> =
+        ["nix-instantiate", "nix", "nix-store"].iter().map(|name| bin_dir.join(name)).collect();
+    programs.extend(options.bridge.first().map(PathBuf::from));
+    programs.extend(on_path("git"));
+    let mut run: Vec<PathBuf> = programs.iter().filter_map(|program| fs_err::canonicalize(program).ok()).collect();
+    let loaders: Vec<PathBuf> = run.iter().filter_map(|program| loader(program)).collect();
+    run.extend(loaders);
+    run.extend(
+        ["/usr/lib/git-core", "/usr/libexec/git-core"].map(PathBuf::from).into_iter().filter(|dir| dir.exists()),
+    );
+    run.sort();
+    run.dedup();
+    run
+}
+
+fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
+}
+
+/// The ELF interpreter of a program, which the kernel executes with it; `None` for a static one.
+fn loader(program: &Path) -> Option<PathBuf> {
+    let bytes = fs_err::read(program).ok()?;
+    let number = |at: usize, size: usize| -> Option<usize> {
+        let field = bytes.get(at..at + size)?;
+        Some(field.iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte)))
+    };
+    let is_elf64_little = bytes.get(..6)? == b"\x7fELF\x02\x01";
+    let (headers, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
+    const INTERPRETER: usize = 3;
+    let header = (0..count).map(|i| headers + i * size).find(|at| number(*at, 4) == Some(INTERPRETER))?;
+    let (offset, length) = (number(header + 8, 8)?, number(header + 32, 8)?);
+    let name = bytes.get(offset..offset + length)?.split(|b| *b == 0).next()?;
+    is_elf64_little.then(|| fs_err::canonicalize(OsStr::new(std::str::from_utf8(name).ok()?)).ok())?
+}

@@ -1,0 +1,187 @@
+//! One question about one member, and how far its answer can be trusted.
+
+use std::collections::BTreeSet;
+
+use freehold_model::{Declaration, MemberPath, OutputRef, Pointer, Structure, Value};
+
+use crate::decode::{Extras, Flaws, Outcome};
+use crate::wire::{Kind, Part};
+
+/// Where a query stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Not asked yet in this phase.
+    New,
+    /// In the batch that Nix is working on.
+    Asked,
+    /// Answered after an output had been missing in the same generation: user code may have made a default of that.
+    Tentative,
+    /// It needs outputs that are not known.
+    Unmet,
+    /// Failed without a need of its own after outputs had been missing: it may have met another's failed thunk.
+    Suspect(BTreeSet<OutputRef>),
+    /// Its failure is final; Nix is being asked why.
+    Explaining,
+    /// Answered for good in this phase.
+    Done,
+    /// Failed for good.
+    Failed,
+}
+
+/// One question about one member.
+#[derive(Debug)]
+pub(crate) struct Query {
+    pub(crate) member: MemberPath,
+    pub(crate) kind: Kind,
+    pub(crate) state: State,
+    /// Wait for the outputs of these, unless nothing else moves.
+    pub(crate) hints: BTreeSet<MemberPath>,
+    /// The hints still hold it back.
+    pub(crate) held: bool,
+    /// It ended Nix in a generation that was not clean: ask it first in the next.
+    pub(crate) ended_nix: bool,
+    /// Outputs it was ever seen to need while they were missing.
+    pub(crate) history: BTreeSet<OutputRef>,
+    /// Missing outputs it needed when it was last asked.
+    pub(crate) needs: BTreeSet<OutputRef>,
+    /// Known outputs it used when it was last asked.
+    pub(crate) uses: BTreeSet<OutputRef>,
+    /// Parts in which a missing output was needed when it was last asked.
+    pub(crate) parts: BTreeSet<Part>,
+    /// The part being evaluated.
+    pub(crate) part: Option<Part>,
+    pub(crate) answer: Option<Answer>,
+    /// The needs last told to the engine.
+    pub(crate) told: Option<(BTreeSet<OutputRef>, bool)>,
+}
+
+/// The last answer.
+#[derive(Debug, Clone)]
+pub(crate) enum Answer {
+    Composite { structure: Structure, extras: bool },
+    Resource { declaration: Box<Declaration>, extras: bool },
+    Extras(Extras),
+}
+
+impl Query {
+    pub(crate) fn new(member: MemberPath, kind: Kind, hints: BTreeSet<MemberPath>) -> Self {
+        Self {
+            member,
+            kind,
+            state: State::New,
+            held: !hints.is_empty(),
+            hints,
+            ended_nix: false,
+            history: BTreeSet::new(),
+            needs: BTreeSet::new(),
+            uses: BTreeSet::new(),
+            parts: BTreeSet::new(),
+            part: None,
+            answer: None,
+            told: None,
+        }
+    }
+
+    /// It goes into a batch.
+    pub(crate) fn ask(&mut self) {
+        self.state = State::Asked;
+        self.needs.clear();
+        self.uses.clear();
+        self.parts.clear();
+        self.part = None;
+    }
+
+    /// An output that it needed is missing.
+    pub(crate) fn missed(&mut self, output: OutputRef) {
+        self.parts.extend(self.part.clone());
+        self.history.insert(output.clone());
+        self.needs.insert(output);
+    }
+
+    /// Where its values come from: a lower bound.
+    pub(crate) fn edges(&self) -> BTreeSet<OutputRef> {
+        self.history.union(&self.uses).cloned().collect()
+    }
+
+    /// Order in a fresh generation: those that are likely to leave it clean first.
+    pub(crate) fn rank(&self) -> u8 {
+        match &self.state {
+            _ if self.ended_nix => 0,
+            State::Tentative => 1,
+            State::Unmet => 2,
+            State::New => 3,
+            _ => 4,
+        }
+    }
+
+    /// Takes in an answer; what is unknown of a resource because of a missing output becomes unknown even where user code made a
+    /// default of it.
+    pub(crate) fn keep(&mut self, outcome: Outcome) -> Verdict {
+        let (answer, verdict) = match outcome {
+            Outcome::Composite { structure, extras } => (Some(Answer::Composite { structure, extras }), Verdict::Good),
+            Outcome::Resource { mut declaration, extras, flaws } => {
+                self.blank_parts(&mut declaration, &flaws);
+                let verdict = Verdict::of_flaws(flaws);
+                (Some(Answer::Resource { declaration, extras }), verdict)
+            }
+            Outcome::Extras(extras) => (Some(Answer::Extras(extras)), Verdict::Good),
+            Outcome::Failed => (None, Verdict::Fails { at: None }),
+            Outcome::Gone => (None, Verdict::Bad { at: None, why: "the deployment has no such member".to_owned() }),
+            Outcome::BadExport => {
+                let why = "its export is neither `{ members = …; }` nor `{ resource = …; }`".to_owned();
+                (None, Verdict::Bad { at: None, why })
+            }
+        };
+        self.answer = answer;
+        verdict
+    }
+
+    fn blank_parts(&self, declaration: &mut Declaration, flaws: &Flaws) {
+        for part in &self.parts {
+            if flaws.failed.iter().any(|(failed, _)| failed == part) {
+                continue;
+            }
+            match part {
+                Part::Input(name) => {
+                    declaration.inputs.insert(name.clone(), Value::Unknown);
+                }
+                Part::Config => match &mut declaration.provider {
+                    freehold_model::ProviderRef::Builtin { config, .. }
+                    | freehold_model::ProviderRef::Stdio { config, .. } => *config = Value::Unknown,
+                },
+                Part::ReplaceWhen => declaration.lifecycle.replace_when = Some(Value::Unknown),
+                Part::Preconditions => {
+                    declaration.preconditions.iter_mut().for_each(|check| check.assertion = Value::Unknown);
+                }
+            }
+        }
+    }
+}
+
+/// What an answer says, its trustworthiness aside.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Good,
+    /// Something in it failed to evaluate: where, if not all of it.
+    Fails {
+        at: Option<String>,
+    },
+    /// It evaluates to something that cannot be.
+    Bad {
+        at: Option<String>,
+        why: String,
+    },
+}
+
+impl Verdict {
+    fn of_flaws(flaws: Flaws) -> Self {
+        let show = |(part, at): &(Part, Pointer)| part.show(at);
+        if let Some((at, why)) = flaws.bad.into_iter().next() {
+            Self::Bad { at: Some(at), why }
+        } else if let Some(first) = flaws.failed.first() {
+            Self::Fails { at: Some(show(first)) }
+        } else {
+            Self::Good
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! What travels between the driver in Nix and the engine: lines on Nix's standard error one way, answers of the bridge the other.
+//!
+//! Every line of ours is a trace that starts with the conversation's nonce; all others are the user's own traces and Nix's
+//! messages. Words: `c` a question follows on the socket; `p NAME` the inputs' part now being evaluated; `n REF` an output was
+//! needed that is missing; `u REF` a known output was used; `r ID LAUNCH CONTEXT VALUE CONTEXT` a query's result. `REF` is
+//! `[["path"],"output"]`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use freehold_model::{MemberPath, OutputRef};
+use serde_json::{Value as Json, json};
+
+/// One line of Nix's standard error.
+#[derive(Debug)]
+pub(crate) enum Line {
+    /// A question follows on the socket: all that came before has been read.
+    Call,
+    /// Which part of the member is being evaluated: an input's name, or a word of ours.
+    Part(Part),
+    /// An output that is missing was needed.
+    Need(OutputRef),
+    /// A known output was used.
+    Use(OutputRef),
+    /// A query is done.
+    Result(Box<QueryResult>),
+    /// One of ours that cannot be read.
+    Bad(String),
+    /// Not one of ours.
+    Other(String),
+}
+
+/// A part of a member that is evaluated apart.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Part {
+    Input(String),
+    Config,
+    Preconditions,
+    ReplaceWhen,
+}
+
+/// What came of a query.
+#[derive(Debug)]
+pub(crate) struct QueryResult {
+    pub(crate) id: u64,
+    pub(crate) launch: Json,
+    pub(crate) launch_context: BTreeSet<String>,
+    pub(crate) value: Json,
+    pub(crate) context: BTreeSet<String>,
+}
+
+/// Reads one line.
+pub(crate) fn read_line(line: &str, nonce: &str) -> Line {
+    let Some(words) = line.strip_prefix("trace: ").and_then(|rest| rest.strip_prefix(nonce)?.strip_prefix(' ')) else {
+        return Line::Other(line.to_owned());
+    };
+    let (word, rest) = words.split_once(' ').unwrap_or((words, ""));
+    let read = match word {
+        "c" => Some(Line::Call),
+        "p" => read_part(rest).map(Line::Part),
+        "n" => read_reference(rest).map(Line::Need),
+        "u" => read_reference(rest).map(Line::Use),
+        "r" => read_result(rest).map(|result| Line::Result(Box::new(result))),
+        _ => None,
+    };
+    read.unwrap_or_else(|| Line::Bad(line.chars().take(400).collect()))
+}
+
+fn read_part(text: &str) -> Option<Part> {
+    match serde_json::from_str(text).ok()? {
+        Json::Array(names) => Some(Part::Input(names.first()?.as_str()?.to_owned())),
+        Json::String(word) => match word.as_str() {
+            "config" => Some(Part::Config),
+            "preconditions" => Some(Part::Preconditions),
+            "replaceWhen" => Some(Part::ReplaceWhen),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn read_reference(text: &str) -> Option<OutputRef> {
+    let (path, output): (Vec<String>, String) = serde_json::from_str(text).ok()?;
+    Some(OutputRef { member: MemberPath::new(path), output })
+}
+
+fn read_result(text: &str) -> Option<QueryResult> {
+    let (id, rest) = text.split_once(' ')?;
+    let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Json>();
+    let mut next = || values.next()?.ok();
+    let result = QueryResult {
+        id: id.parse().ok()?,
+        launch: next()?,
+        launch_context: read_context(&next()?),
+        value: next()?,
+        context: read_context(&next()?),
+    };
+    Some(result)
+}
+
+/// What has to be realised for a string context: store paths, `drv!output`, and derivations whose outputs are all meant.
+pub(crate) fn read_context(context: &Json) -> BTreeSet<String> {
+    let mut paths = BTreeSet::new();
+    for (path, what) in context.as_object().into_iter().flatten() {
+        if what.get("path").is_some() || what.get("allOutputs").is_some() {
+            paths.insert(path.clone());
+        }
+        for output in what.get("outputs").and_then(Json::as_array).into_iter().flatten() {
+            paths.insert(format!("{path}!{}", output.as_str().unwrap_or("out")));
+        }
+    }
+    paths
+}
+
+/// A question of the bridge.
+#[derive(Debug)]
+pub(crate) enum Question {
+    /// Give me queries.
+    Next,
+    /// A new generation starts.
+    Generation,
+    /// An output that is not in the generation's table.
+    Output(OutputRef),
+    /// The clear value behind a token.
+    Reveal(String),
+}
+
+/// Reads a question: the epoch of the asking process and what it asks.
+pub(crate) fn read_question(bytes: &[u8]) -> Option<(u64, Question)> {
+    let words: Vec<&str> = bytes.split(|b| *b == 0).map(std::str::from_utf8).collect::<Result<_, _>>().ok()?;
+    let epoch = words.first()?.parse().ok()?;
+    let question = match words.get(1..words.len() - 1)? {
+        ["next"] => Question::Next,
+        ["generation", _] => Question::Generation,
+        ["output", reference] => Question::Output(read_reference(reference)?),
+        ["reveal", token] => Question::Reveal((*token).to_owned()),
+        _ => return None,
+    };
+    Some((epoch, question))
+}
+
+/// What an evaluation is about: the member itself, or what may depend on its own outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Main,
+    Extras,
+}
+
+/// The answer to `next`: queries, or the end of the generation.
+pub(crate) fn batch<'a>(queries: impl Iterator<Item = (u64, Kind, &'a MemberPath)>) -> Json {
+    let queries: Vec<Json> =
+        queries.map(|(id, kind, path)| json!([id, if kind == Kind::Main { "m" } else { "x" }, path.names()])).collect();
+    json!({ "end": false, "queries": queries })
+}
+
+/// The answer to `next` that ends the generation.
+pub(crate) fn end_of_generation() -> Json {
+    json!({ "end": true })
+}
+
+/// The answer to `generation`; `known` has for each member the driver's form of its outputs.
+pub(crate) fn generation(complete: bool, known: &BTreeMap<MemberPath, BTreeMap<String, Json>>, detail: bool) -> Json {
+    let mut tree = json!({});
+    for (path, outputs) in known {
+        let mut here = &mut tree;
+        for name in path.names() {
+            here = &mut here["m"][name.as_str()];
+        }
+        here["o"] = json!(outputs);
+    }
+    json!({ "stop": false, "detail": detail, "table": { "complete": complete, "known": tree } })
+}
+
+/// The answer to `generation` that ends the evaluator.
+pub(crate) fn stop() -> Json {
+    json!({ "stop": true })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_others_are_left_alone() {
+        assert!(matches!(read_line("trace: hello", "N"), Line::Other(text) if text == "trace: hello"));
+        assert!(
+            matches!(read_line("trace: N n [[\"a\"],\"out\"]", "N"), Line::Need(r) if r.to_string() == "a.outputs.out")
+        );
+        assert!(matches!(read_line("trace: N n [[\"a\"],", "N"), Line::Bad(_)));
+    }
+
+    #[test]
+    fn a_context_names_outputs_files_and_whole_derivations() {
+        let context = json!({
+            "/s/a.drv": { "outputs": ["out", "dev"] }, "/s/b": { "path": true }, "/s/c.drv": { "allOutputs": true }
+        });
+        let read: Vec<_> = read_context(&context).into_iter().collect();
+        assert_eq!(read, ["/s/a.drv!dev", "/s/a.drv!out", "/s/b", "/s/c.drv"]);
+    }
+}

@@ -1,0 +1,215 @@
+//! A small engine for tests: it wants everything, publishes what a test says, and collects what is said.
+#![allow(
+    unreachable_pub,
+    dead_code,
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "shared by several test programs"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use freehold_eval::{EvalError, Evaluator, Event, NixPrograms, Options};
+use freehold_model::{Attrs, Declaration, MemberPath, OutputRef, Structure, Value};
+
+/// Longest time that any test waits for one event.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub fn nixes() -> Vec<(String, PathBuf)> {
+    let mut nixes = Vec::new();
+    if Path::new("/usr/bin/nix-instantiate").exists() {
+        nixes.push(("system".to_owned(), PathBuf::from("/usr/bin")));
+    }
+    let cache = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default().join(".cache/freehold/nix");
+    for version in ["2.26", "2.34"] {
+        let dir = cache.join(version).join("nix-bin");
+        if dir.join("nix-instantiate").exists() {
+            nixes.push((version.to_owned(), dir));
+        }
+    }
+    assert!(!nixes.is_empty(), "no Nix was found");
+    nixes
+}
+
+pub fn bridge() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let bridge = test.parent().unwrap().parent().unwrap().join("examples/bridge");
+    assert!(bridge.exists(), "`{}` is built by `cargo test`, or by `cargo build --example bridge`", bridge.display());
+    bridge
+}
+
+/// The Nix helpers that tests write roots with: `res`, `root` and `outputs`.
+pub const PRELUDE: &str = r#"
+let
+  res = inputs: { resource = { provider = { type = "builtin"; name = "local"; }; type = "note"; inherit inputs; outputsSkeleton = { id = { }; other = { }; }; state = null; }; };
+  comp = members: { inherit members; };
+  root = f: { _type = "nixops4Component"; rootFunction = { outputValues, ... }: f outputValues; getProviders = _: { }; };
+  freeholdRoot = f: root null // { freehold = 1; rootFunction = { outputValues, freehold, ... }: f outputValues freehold; };
+in
+"#;
+
+pub struct Bench {
+    pub evaluator: Option<Evaluator>,
+    pub events: Receiver<Event>,
+    pub dir: tempfile::TempDir,
+    pub said: Said,
+    pub answers: BTreeMap<MemberPath, Attrs>,
+    pub last: u64,
+}
+
+#[derive(Default)]
+pub struct Said {
+    pub structures: BTreeMap<MemberPath, Structure>,
+    pub declared: BTreeMap<MemberPath, (Declaration, BTreeSet<OutputRef>)>,
+    pub waiting: BTreeMap<MemberPath, Needs>,
+    pub failed: BTreeMap<MemberPath, EvalError>,
+    pub fatal: Option<EvalError>,
+    pub log: Vec<String>,
+    pub times_declared: usize,
+}
+
+pub struct Needs {
+    pub partial: Option<Declaration>,
+    pub structure: bool,
+    pub needs: BTreeSet<OutputRef>,
+    pub suspected: bool,
+}
+
+pub fn path(text: &str) -> MemberPath {
+    text.parse().unwrap()
+}
+
+pub fn outputs(of: &[(&str, Value)]) -> Attrs {
+    of.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+}
+
+impl Bench {
+    pub fn new(nix: &Path, root: &str) -> Self {
+        Self::with(nix, &format!("{PRELUDE}{root}"), |_| {})
+    }
+
+    pub fn with(nix: &Path, file: &str, change: impl FnOnce(&mut Options)) -> Self {
+        let dir = tempfile::Builder::new().prefix("fh-eval-test-").tempdir_in("/tmp").unwrap();
+        let home = dir.path().join("home");
+        let deployment = dir.path().join("deployment");
+        std::fs::create_dir_all(&home).unwrap();
+        std::fs::create_dir_all(&deployment).unwrap();
+        let path = deployment.join("freehold.nix");
+        std::fs::write(&path, file).unwrap();
+        let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../nix").canonicalize().unwrap();
+        let mut options = Options::for_file(&path, &library, vec![bridge().into()], NixPrograms::in_dir(nix));
+        let private = |name: &str| dir.path().join(name).into_os_string();
+        options.env = vec![
+            ("NIX_STORE_DIR".into(), private("store")),
+            ("NIX_STATE_DIR".into(), private("var/nix")),
+            ("NIX_LOG_DIR".into(), private("var/log/nix")),
+            ("NIX_CONF_DIR".into(), private("etc")),
+            ("HOME".into(), home.into()),
+            ("XDG_CACHE_HOME".into(), private("cache")),
+            ("NIX_CONFIG".into(), "build-users-group =\nsubstituters =\nsandbox = false".into()),
+        ];
+        change(&mut options);
+        let (sender, events) = channel();
+        let evaluator = Evaluator::start(options, Box::new(move |event| drop(sender.send(event)))).unwrap();
+        Self { evaluator: Some(evaluator), events, dir, said: Said::default(), answers: BTreeMap::new(), last: 0 }
+    }
+
+    pub fn evaluator(&self) -> &Evaluator {
+        self.evaluator.as_ref().unwrap()
+    }
+
+    pub fn want(&mut self, members: Vec<MemberPath>) {
+        self.last = self.evaluator().want(members, None);
+    }
+
+    pub fn publish(&mut self, member: &str, of: &[(&str, Value)]) {
+        self.last = self.evaluator().publish(path(member), outputs(of));
+    }
+
+    pub fn next(&mut self) -> Event {
+        self.events.recv_timeout(PATIENCE).expect("the evaluator said nothing for a minute")
+    }
+
+    /// Wants the root and all below, publishes `answers` as members are declared, until nothing moves.
+    pub fn settle(&mut self) -> &Said {
+        let start = Instant::now();
+        loop {
+            assert!(start.elapsed() < PATIENCE, "the evaluator does not come to rest");
+            if self.step() {
+                return &self.said;
+            }
+        }
+    }
+
+    /// Takes one event in; whether all has come to rest.
+    pub fn step(&mut self) -> bool {
+        match self.next() {
+            Event::Structure { member, structure, .. } => {
+                let children: Vec<_> = structure.members.iter().map(|name| member.child(name)).collect();
+                self.said.waiting.remove(&member);
+                self.said.structures.insert(member, structure);
+                if !children.is_empty() {
+                    self.want(children);
+                }
+            }
+            Event::Declared { member, declaration, edges } => {
+                self.said.times_declared += 1;
+                self.said.waiting.remove(&member);
+                if let Some(outputs) = self.answers.get(&member) {
+                    self.last = self.evaluator().publish(member.clone(), outputs.clone());
+                }
+                self.said.declared.insert(member, (declaration, edges));
+            }
+            Event::Waiting { member, partial, structure, needs, suspected } => {
+                self.said.waiting.insert(member, Needs { partial, structure, needs, suspected });
+            }
+            Event::Failed { member, error } => {
+                self.said.failed.insert(member, error);
+            }
+            Event::Fatal { error } => {
+                self.said.fatal = Some(error);
+                return true;
+            }
+            Event::UserLog { text } => self.said.log.push(text),
+            Event::Quiet { seen } => return seen >= self.last,
+        }
+        false
+    }
+}
+
+impl Said {
+    pub fn input(&self, member: &str, input: &str) -> Value {
+        let (declaration, _) =
+            self.declared.get(&path(member)).unwrap_or_else(|| panic!("{member} is not declared; {self:?}"));
+        declaration.inputs[input].clone()
+    }
+
+    pub fn needs(&self, member: &str) -> Vec<String> {
+        let waiting = self.waiting.get(&path(member)).unwrap_or_else(|| panic!("{member} does not wait; {self:?}"));
+        waiting.needs.iter().map(ToString::to_string).collect()
+    }
+
+    pub fn failure(&self, member: &str) -> String {
+        self.failed.get(&path(member)).unwrap_or_else(|| panic!("{member} did not fail; {self:?}")).to_string()
+    }
+}
+
+impl std::fmt::Debug for Said {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let show = |paths: Vec<&MemberPath>| paths.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        writeln!(f, "structures: {}", show(self.structures.keys().collect()))?;
+        writeln!(f, "declared: {}", show(self.declared.keys().collect()))?;
+        for (member, needs) in &self.waiting {
+            writeln!(f, "{member} waits for {:?} suspected={}", needs.needs, needs.suspected)?;
+        }
+        for (member, error) in &self.failed {
+            writeln!(f, "{member} failed: {error}")?;
+        }
+        writeln!(f, "fatal: {:?}\nlog: {:?}", self.fatal, self.log)
+    }
+}
