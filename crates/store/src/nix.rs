@@ -1,0 +1,127 @@
+//! Which Nix is used, and its programs as commands.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::error::StoreError;
+use crate::run;
+
+/// A stock Nix: the directory of its programs, and what its processes find in their environment.
+#[derive(Debug, Clone)]
+pub struct Nix {
+    bin: PathBuf,
+    environment: Option<Vec<(String, String)>>,
+}
+
+impl Nix {
+    /// The Nix of `FREEHOLD_NIX_BIN` if that is set, else the first on `PATH`.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn find() -> Result<Self, StoreError> {
+        Self::find_in(std::env::var_os("FREEHOLD_NIX_BIN").as_deref(), std::env::var_os("PATH").as_deref())
+    }
+
+    /// The Nix whose programs lie in `bin`; nothing is checked.
+    pub fn at(bin: impl Into<PathBuf>) -> Self {
+        Self { bin: bin.into(), environment: None }
+    }
+
+    /// Runs its programs with exactly this environment instead of our own.
+    #[must_use]
+    pub fn with_environment(mut self, environment: Vec<(String, String)>) -> Self {
+        self.environment = Some(environment);
+        self
+    }
+
+    /// Where its programs lie.
+    pub fn bin(&self) -> &Path {
+        &self.bin
+    }
+
+    /// One of its programs, ready for arguments.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(self.bin.join(program));
+        if let Some(environment) = &self.environment {
+            command.env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
+        }
+        command
+    }
+
+    /// Its version: `2.26.3`.
+    ///
+    /// # Errors
+    /// When it does not run, or says something odd.
+    pub fn version(&self) -> Result<String, StoreError> {
+        let mut command = self.command("nix-store");
+        command.arg("--version");
+        let text = run::short(command, "say its version")?;
+        text.trim()
+            .rsplit(' ')
+            .next()
+            .filter(|last| last.starts_with(|c: char| c.is_ascii_digit()))
+            .map(str::to_owned)
+            .ok_or_else(|| StoreError::Answer {
+                what: "say its version".to_owned(),
+                reason: format!("it says `{}`", text.trim()),
+            })
+    }
+
+    /// A variable as its processes see it.
+    pub(crate) fn variable(&self, name: &str) -> Option<String> {
+        match &self.environment {
+            Some(environment) => environment.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.clone()),
+            None => std::env::var(name).ok(),
+        }
+    }
+
+    fn find_in(own: Option<&OsStr>, path: Option<&OsStr>) -> Result<Self, StoreError> {
+        if let Some(own) = own.filter(|own| !own.is_empty()) {
+            let bin = PathBuf::from(own);
+            return if bin.join("nix-store").is_file() {
+                Ok(Self::at(bin))
+            } else {
+                Err(StoreError::NoNix { looked: format!("`{}` (FREEHOLD_NIX_BIN)", bin.display()) })
+            };
+        }
+        std::env::split_paths(path.unwrap_or_default())
+            .find(|dir| dir.is_absolute() && dir.join("nix-store").is_file())
+            .map(Self::at)
+            .ok_or_else(|| StoreError::NoNix { looked: "any directory of PATH".to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use freehold_testkit::{Scratch, each_nix};
+
+    #[test]
+    fn a_named_directory_wins_over_the_path() {
+        let scratch = Scratch::new();
+        scratch.write("own/nix-store", "");
+        scratch.write("path/nix-store", "");
+        let path = scratch.join("path");
+        let find = |own: Option<PathBuf>| Nix::find_in(own.as_deref().map(Path::as_os_str), Some(path.as_os_str()));
+        assert_eq!(find(Some(scratch.join("own"))).unwrap().bin(), scratch.join("own"));
+        assert_eq!(find(None).unwrap().bin(), scratch.join("path"));
+    }
+
+    #[test]
+    fn no_nix_is_said_with_what_helps() {
+        let error = Nix::find_in(None, Some(OsStr::new("/nonexistent"))).unwrap_err();
+        assert_eq!(error.to_string(), "cannot find Nix: no `nix-store` in any directory of PATH");
+        assert!(error.hint().unwrap().contains("apt-get install nix-bin"));
+        let error = Nix::find_in(Some(OsStr::new("/nonexistent")), None).unwrap_err();
+        assert_eq!(error.to_string(), "cannot find Nix: no `nix-store` in `/nonexistent` (FREEHOLD_NIX_BIN)");
+    }
+
+    #[test]
+    fn each_nix_says_its_version() {
+        each_nix(|nix| {
+            let version = Nix::at(&nix.bin).version().unwrap();
+            assert!(version.starts_with(&format!("{}.", nix.name)), "{version}");
+        });
+    }
+}
