@@ -31,7 +31,14 @@ let
       };
 
   self = {
-    inherit (import ./lib/root.nix { inherit moduleLib builtinProviders reveal; freeholdLib = self; }) mkRoot;
+    inherit
+      (import ./lib/root.nix {
+        inherit moduleLib builtinProviders reveal;
+        providersGiven = providers != null;
+        freeholdLib = self;
+      })
+      mkRoot
+      ;
     inherit (import ./lib/legacy.nix { freeholdLib = self; }) mkLegacyRoot mkLegacyRoots;
     inherit (import ./lib/docs.nix { inherit builtinProviders; }) renderProviderDocs;
     inherit (import ./lib/sequence.nix) mkSequence;

@@ -123,23 +123,58 @@ let
       emptyValue = {
         value = { };
       };
-      # `options.members = lazyAttrsOf (submodule …)` in a mix-in adds modules to every member.
+      # `options.members = lazyAttrsOf (submodule …)` in a mix-in adds modules to every member. Which of the two types is
+      # asked to merge with the other is up to the module system: ours takes the modules of the other; seen from the
+      # other, ours is a set of submodules.
+      inherit (types.lazyAttrsOf (memberModules args)) functor getSubModules;
+      # Called with all modules that were gathered, ours among them.
+      substSubModules =
+        modules: membersType (args // { extraModules = filter (m: !(isOwnModule m)) modules; });
       typeMerge =
         other:
         let
           elemType = other.payload.elemType or other.wrapped or null;
           modules = if elemType == null then null else elemType.getSubModules;
         in
-        if
-          elem other.name [
-            "lazyAttrsOf"
-            "attrsOf"
-          ]
-          && modules != null
-        then
+        if isSetType other.name && modules != null then
           membersType (args // { extraModules = args.extraModules ++ modules; })
         else
           null;
+    };
+
+  isSetType =
+    let
+      names = map (t: (t types.raw).functor.name) [
+        types.lazyAttrsOf
+        types.attrsOf
+      ];
+    in
+    name: elem name names;
+
+  ownKey = "<freehold member>";
+  isOwnModule =
+    m: isAttrs m && (m.key or null == ownKey || builtins.any isOwnModule (m.imports or [ ]));
+
+  memberModules =
+    args:
+    types.submoduleWith {
+      class = "nixops4Component";
+      inherit specialArgs;
+      shorthandOnlyDefinesConfig = null;
+      modules = [
+        {
+          key = ownKey;
+          imports = [
+            (
+              { name, ... }:
+              {
+                imports = [ (componentModule (args.context name) (args.loc ++ [ name ])) ];
+              }
+            )
+          ];
+        }
+      ]
+      ++ args.extraModules;
     };
 
   evalMember =
@@ -284,7 +319,12 @@ let
         else
           mapAttrs option optionTable
           // exportLib.derive {
-            inherit ctx loc has scope type;
+            inherit
+              ctx
+              loc
+              has
+              type
+              ;
             get = name: option name optionTable.${name};
             inherit inputDefs members;
             hasMembers = has "members";
@@ -323,10 +363,122 @@ let
 
   # ---- the module system ------------------------------------------------------------------------------------------
 
-  freeformInputs = {
+  # The priority of an option's default.
+  defaultPriority = 1500;
+
+  freeformValues = {
     _file = "<freehold inputs>";
     freeformType = types.lazyAttrsOf inputValue;
   };
+
+  # A component as a module. Its shape must not depend on the context, which is known only when its name is.
+  componentModule =
+    ctx: loc:
+    {
+      config,
+      options,
+      ...
+    }:
+    let
+      scope =
+        if isDefined "providers" then providersLib.extendScope loc ctx.scope config.providers else ctx.scope;
+      isDefined = name: options.${name}.isDefined && options.${name}.highestPrio < defaultPriority;
+      get = name: config.${name};
+      typed = exportLib.isTyped {
+        inherit get;
+        has = isDefined;
+      };
+      type = providersLib.resolve (loc ++ [ "type" ]) scope config.type;
+      declaredBy =
+        name:
+        removeAttrs (options.${name}.type.getSubOptions [ ]) [
+          "_module"
+          "_freeformOptions"
+        ];
+
+      derived = exportLib.derive {
+        inherit
+          ctx
+          loc
+          get
+          type
+          ;
+        has = isDefined;
+        inherit (config) members;
+        hasMembers = isDefined "members";
+        hasInputs = isDefined "inputs" && !typed;
+        inputDefs = null;
+        inputSet = config.inputs;
+        declaredInputs = declaredBy "inputs";
+        outputDefs = [ ];
+        outputSet = config.outputs;
+        declaredOutputs = declaredBy "outputs";
+      };
+
+      freeform =
+        description:
+        mkOption {
+          type = types.submoduleWith {
+            modules = [ freeformValues ];
+            shorthandOnlyDefinesConfig = true;
+          };
+          default = { };
+          inherit description;
+        };
+    in
+    {
+      _file = "<freehold component>";
+      options = optionTable // {
+        members = mkOption {
+          type = membersType {
+            loc = loc ++ [ "members" ];
+            context = childContext ctx scope config.members;
+            extraModules = [ ];
+          };
+          default = { };
+          description = "What the composite consists of: resources and composites by name.";
+        };
+        inputs = freeform "What is given to the provider.";
+        outputs = freeform "What the provider gives back, known when the resource is there.";
+        absoluteMemberPath = mkOption {
+          type = types.raw;
+          readOnly = true;
+          default = ctx.path;
+          description = "Where the component is, from the root.";
+        };
+        _derived = mkOption {
+          type = types.raw;
+          readOnly = true;
+          internal = true;
+          default = derived;
+          description = "What follows from the options.";
+        };
+        _export = mkOption {
+          type = types.raw;
+          readOnly = true;
+          internal = true;
+          default = derived._export;
+          description = "What the engine gets.";
+        };
+      };
+      config = {
+        _module.args = moduleArgs ctx config scope // {
+          name = lib.mkOptionDefault (if ctx.path == [ ] then "" else lib.last ctx.path);
+        };
+        inputs = lib.mkIf (typed && type.inputModule != null) (_: {
+          imports = [ type.inputModule ];
+        });
+        outputs = lib.mkMerge [
+          (lib.mkIf (typed && type.outputModule != null) (_: {
+            imports = [ type.outputModule ];
+          }))
+          (lib.mkIf (typed || options.resourceType.isDefined) (
+            mapAttrs (name: _: ctx.outputs.${name}) derived.outputsSkeleton
+          ))
+        ];
+        resourceType = lib.mkIf typed (lib.mkDefault type.type);
+      };
+    };
 
   evalFull =
     ctx: loc: modules:
@@ -334,119 +486,20 @@ let
       evaluated = lib.evalModules {
         class = "nixops4Component";
         prefix = loc;
-        specialArgs = {
-          inherit (ctx.session) resourceProviderSystem freeholdLib reveal;
-        }
-        // specialArgs;
-        modules = [ base ] ++ modules;
+        inherit specialArgs;
+        modules = [ (componentModule ctx loc) ] ++ modules;
       };
       inherit (evaluated) config options;
-
-      scope =
-        if options.providers.isDefined && config.providers != { } then
-          providersLib.extendScope loc ctx.scope config.providers
-        else
-          ctx.scope;
-      isDefined = name: options.${name}.highestPrio < 1500 && options.${name}.isDefined;
-      type = providersLib.resolve (loc ++ [ "type" ]) scope config.type;
-      typed = exportLib.isTyped {
-        has = isDefined;
-        get = name: config.${name};
-      };
-
-      derived = exportLib.derive {
-        inherit ctx loc scope type;
-        has = isDefined;
-        get = name: config.${name};
-        inherit (config) members;
-        hasMembers = isDefined "members";
-        hasInputs = isDefined "inputs" && !typed;
-        inputDefs = null;
-        inputSet = config.inputs;
-        declaredInputs = removeAttrs (options.inputs.type.getSubOptions [ ]) [
-          "_module"
-          "_freeformOptions"
-        ];
-        outputDefs = [ ];
-        outputSet = config.outputs;
-        declaredOutputs = removeAttrs (options.outputs.type.getSubOptions [ ]) [
-          "_module"
-          "_freeformOptions"
-        ];
-      };
-
-      base = {
-        _file = "<freehold component>";
-        key = "<freehold component>";
-        options = optionTable // {
-          members = mkOption {
-            type = membersType {
-              loc = loc ++ [ "members" ];
-              context = childContext ctx scope config.members;
-              extraModules = [ ];
-            };
-            default = { };
-            description = "What the composite consists of: resources and composites by name.";
-          };
-          inputs = mkOption {
-            type = types.submoduleWith {
-              modules = [ freeformInputs ];
-              shorthandOnlyDefinesConfig = true;
-            };
-            default = { };
-            description = "What is given to the provider.";
-          };
-          outputs = mkOption {
-            type = types.submoduleWith {
-              modules = [ freeformInputs ];
-              shorthandOnlyDefinesConfig = true;
-            };
-            default = { };
-            description = "What the provider gives back, known when the resource is there.";
-          };
-          absoluteMemberPath = mkOption {
-            type = types.raw;
-            readOnly = true;
-            default = ctx.path;
-            description = "Where the component is, from the root.";
-          };
-          _export = mkOption {
-            type = types.raw;
-            readOnly = true;
-            internal = true;
-            default = derived._export;
-            description = "What the engine gets.";
-          };
-        };
-        config = {
-          _module.args = {
-            members = config.members;
-            providers = scope;
-            resources = mapAttrs (_: exportLib.legacyView) config.members;
-            inherit (ctx) siblings root;
-            name = lib.mkOptionDefault (if ctx.path == [ ] then "" else lib.last ctx.path);
-          };
-          inputs = lib.mkIf (typed && type.inputModule != null) (_: {
-            imports = [ type.inputModule ];
-          });
-          outputs = lib.mkMerge [
-            (lib.mkIf (typed && type.outputModule != null) (_: {
-              imports = [ type.outputModule ];
-            }))
-            (lib.mkIf (typed || options.resourceType.isDefined) (
-              mapAttrs (name: _: ctx.outputs.${name}) derived.outputsSkeleton
-            ))
-          ];
-          resourceType = lib.mkIf typed (lib.mkDefault type.type);
-        };
-      };
     in
     {
       inherit options;
       view = config // {
-        inherit (derived) _export state provider outputsSkeleton;
-        inherit (config) outputs;
-        inputs = derived.inputs;
+        inherit (config._derived)
+          inputs
+          outputsSkeleton
+          provider
+          state
+          ;
       };
     };
 in

@@ -137,7 +137,6 @@ let
       loc,
       has,
       get,
-      scope,
       type,
       # Definitions (quick path), or the merged set and its declared options (module system).
       inputDefs,

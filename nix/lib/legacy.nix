@@ -65,6 +65,39 @@ in
 {
   inherit mkLegacyRoot;
 
-  # A whole `nixops4Deployments`: one root by name.
-  mkLegacyRoots = builtins.mapAttrs (_: mkLegacyRoot);
+  # A whole `nixops4Deployments` as one root: the deployment itself when there is one, else one member for each.
+  mkLegacyRoots =
+    deployments:
+    let
+      names = builtins.attrNames deployments;
+      roots = builtins.mapAttrs (_: mkLegacyRoot) deployments;
+    in
+    if builtins.length names == 1 then
+      roots.${builtins.head names}
+    else
+      {
+        _type = "nixops4Component";
+        freehold = 1;
+        rootFunction =
+          args@{
+            outputValues,
+            freehold ? { },
+            ...
+          }:
+          {
+            members = builtins.mapAttrs (
+              name: root:
+              root.rootFunction (
+                args
+                // {
+                  outputValues = outputValues.${name};
+                  freehold = freehold // {
+                    path = [ name ];
+                  };
+                }
+              )
+            ) roots;
+          };
+        getProviders = args: roots.${builtins.head names}.getProviders args;
+      };
 }

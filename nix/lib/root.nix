@@ -9,6 +9,7 @@
 {
   moduleLib,
   builtinProviders,
+  providersGiven,
   reveal,
   freeholdLib,
 }:
@@ -80,11 +81,13 @@
           ...
         }:
         let
-          offered = freehold.providers or null;
+          # Where the library itself was not told what the providers offer.
+          offered = if providersGiven then { } else freehold.providers or { };
           result = shared.componentLib.evalFull {
-            path = [ ];
+            # Not the root of the tree when several roots are put under one (`legacy.nix`).
+            path = freehold.path or [ ];
             outputs = outputValues;
-            scope = if offered == null then shared.scope else shared.providersLib.builtinScope offered;
+            scope = if offered == { } then shared.scope else shared.providersLib.builtinScope offered;
             siblings = { };
             root = result.view.members;
             session = {

@@ -189,16 +189,49 @@ in
     expected = "aa";
   };
 
-  "all deployments of a flake at once" = {
-    expr = builtins.attrNames (
-      freehold.lib.mkLegacyRoots {
-        default = { };
-        other = { };
-      }
-    );
+  "all deployments of a flake at once, each a member" = {
+    expr =
+      let
+        key =
+          { resources, ... }:
+          {
+            resources.state.type = "local.state_file";
+            resources.key = {
+              type = "ssh.keypair";
+              inputs.state = resources.state;
+            };
+            resources.use = {
+              type = "local.memo";
+              inputs.initialize_with = resources.key.publicKey;
+            };
+          };
+        e = evalRoot {
+          root = freehold.lib.mkLegacyRoots {
+            default = key;
+            other = key;
+          };
+          outputs."other.key".publicKey = "pub";
+        };
+      in
+      [
+        (builtins.attrNames e.members)
+        e.members.other.members.key.resource.state
+        e.members.other.members.use.resource.inputs.initialize_with
+      ];
     expected = [
-      "default"
-      "other"
+      [
+        "default"
+        "other"
+      ]
+      [
+        "other"
+        "state"
+      ]
+      "pub"
     ];
+  };
+  "the only deployment of a flake is the root" = {
+    expr = builtins.attrNames (evalRoot { root = freehold.lib.mkLegacyRoots { default.resources.a.type = "local.uuid"; }; }).members;
+    expected = [ "a" ];
   };
 }
