@@ -52,6 +52,15 @@ pub struct TypeSchema {
     /// Outputs that an update does not change.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stable_outputs: Vec<String>,
+    /// Inputs that together name the object in the world. Two members with equal ones manage the same object, and an object
+    /// whose creation was interrupted is found by them. Empty when the world does not name it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub identity: Vec<String>,
+    /// Whether an interrupted creation may simply be done again: there is no object beside the record, or making it twice does
+    /// no harm.
+    pub repeatable: bool,
+    /// Whether `plan` is asked even when nothing changed.
+    pub plan_always: bool,
     /// Inputs that `read` cannot give back.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub write_only: Vec<String>,
