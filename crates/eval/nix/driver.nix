@@ -44,22 +44,30 @@ let
   arguments = { freehold = library; };
 
   applyArguments = value:
-    if isFunction value
+    if isFunction value && !(isLegacy value)
     then value (if functionArgs value == { } then arguments else intersectAttrs (functionArgs value) arguments)
     else value;
 
   isRoot = value: isAttrs value && value ? rootFunction;
 
-  isLegacy = value: isAttrs value && (value ? nixops4Deployments || value ? deploymentFunction);
+  # `{ resources, ... }: { … }`, a `deploymentFunction`, or a set of them.
+  isLegacy = value:
+    if isFunction value then functionArgs value ? resources
+    else isAttrs value && (value ? nixops4Deployments || value ? deploymentFunction);
 
-  fromLegacy = value:
-    if value ? nixops4Deployments then library.lib.mkLegacyRoots value.nixops4Deployments else library.lib.mkLegacyRoot value;
+  fromLegacy = value: if isAttrs value && value ? nixops4Deployments then theOne value.nixops4Deployments else library.lib.mkLegacyRoot value;
+
+  theOne = deployments:
+    let names = attrNames deployments; in
+    if deployments ? default then library.lib.mkLegacyRoot deployments.default
+    else if length names == 1 then library.lib.mkLegacyRoot deployments.${elemAt names 0}
+    else throw "${cfg.what} has several deployments and none is called `default`: ${toJSON names}";
 
   toRoot = given:
     let value = applyArguments given; in
     if isRoot value then value
     else if isLegacy value then fromLegacy value
-    else throw "${cfg.what} is a ${typeOf value}, not a deployment: it must be what `freehold.lib.mkRoot { modules = [ … ]; }` returns, or a function `{ freehold, ... }:` of it";
+    else throw "${cfg.what} is not a deployment but of type `${typeOf value}`: it must be what `freehold.lib.mkRoot { modules = [ … ]; }` returns, or a function `{ freehold, ... }:` of it";
 
   flake = builtins.getFlake cfg.source.flake;
 

@@ -22,6 +22,8 @@ enum Prospect {
 struct Entry {
     prospect: Prospect,
     outputs: Attrs,
+    /// When each output was last published.
+    published: BTreeMap<String, u64>,
     encoded: BTreeMap<String, Json>,
 }
 
@@ -43,6 +45,7 @@ impl Known {
             let encoded = tokens.encode(&reference, value, nonce);
             self.bytes += encoded.to_string().len() + output.len();
             entry.encoded.insert(output.clone(), encoded);
+            entry.published.insert(output.clone(), self.version + 1);
         }
         entry.outputs.extend(outputs);
         self.version += 1;
@@ -87,6 +90,13 @@ impl Known {
     pub(crate) fn is_available(&self, output: &OutputRef) -> bool {
         let value = self.members.get(&output.member).and_then(|entry| entry.outputs.get(&output.output));
         value.is_some_and(Value::is_known)
+    }
+
+    /// Whether more may be known of an output than at `version`: it has a wholly known value, or one with known parts that is newer.
+    pub(crate) fn may_help(&self, output: &OutputRef, version: u64) -> bool {
+        let Some(entry) = self.members.get(&output.member) else { return false };
+        let newer = entry.published.get(&output.output).is_some_and(|published| *published > version);
+        entry.outputs.get(&output.output).is_some_and(|value| value.is_known() || newer && *value != Value::Unknown)
     }
 
     /// Changes whenever something is published.

@@ -40,6 +40,8 @@ pub(crate) struct Query {
     pub(crate) held: bool,
     /// It ended Nix in a generation that was not clean: ask it first in the next.
     pub(crate) ended_nix: bool,
+    /// What was known when it was last asked: [`crate::known::Known::version`].
+    pub(crate) version: u64,
     /// Outputs it was ever seen to need while they were missing.
     pub(crate) history: BTreeSet<OutputRef>,
     /// Missing outputs it needed when it was last asked.
@@ -72,6 +74,7 @@ impl Query {
             held: !hints.is_empty(),
             hints,
             ended_nix: false,
+            version: 0,
             history: BTreeSet::new(),
             needs: BTreeSet::new(),
             uses: BTreeSet::new(),
@@ -83,8 +86,9 @@ impl Query {
     }
 
     /// It goes into a batch.
-    pub(crate) fn ask(&mut self) {
+    pub(crate) fn ask(&mut self, version: u64) {
         self.state = State::Asked;
+        self.version = version;
         self.needs.clear();
         self.uses.clear();
         self.parts.clear();

@@ -61,3 +61,303 @@ fn a_chain_is_followed_as_outputs_are_published() {
         assert!(said.waiting.is_empty());
     });
 }
+
+#[test]
+fn two_members_that_share_a_thunk_both_learn_of_the_output() {
+    // Nix 2.34 remembers the failure of `shared`: the second member then fails without a need of its own.
+    on_each_nix(|nix| {
+        let mut bench = Bench::new(
+            nix,
+            r#"root (o: let shared = "<${o.a.id}>"; in comp { a = res { x = "1"; }; b = res { x = shared; }; c = res { x = shared; }; })"#,
+        );
+        bench.want(vec![path(".")]);
+        let said = bench.settle();
+        assert_eq!(
+            (said.needs("b"), said.needs("c")),
+            (vec!["a.outputs.id".to_owned()], vec!["a.outputs.id".to_owned()])
+        );
+        assert!(!said.waiting[&path("c")].suspected, "{said:?}");
+        bench.publish("a", &[("id", "7".into())]);
+        let said = bench.settle();
+        assert_eq!((said.input("b", "x"), said.input("c", "x")), ("<7>".into(), "<7>".into()));
+        assert!(said.failed.is_empty());
+    });
+}
+
+#[test]
+fn a_default_made_of_a_missing_output_is_never_final() {
+    on_each_nix(|nix| {
+        let mut bench = Bench::new(
+            nix,
+            r#"root (o: let shared = (builtins.tryEval o.a.id).value; in
+                comp { a = res { x = "1"; }; b = res { x = shared; y = 1; }; c = res { x = shared; }; d = res { x = { n = shared; }; }; })"#,
+        );
+        bench.want(vec![path(".")]);
+        let said = bench.settle();
+        for member in ["b", "c", "d"] {
+            assert!(!said.declared.contains_key(&path(member)), "{member}: {said:?}");
+            assert_eq!(said.needs(member), ["a.outputs.id"]);
+            assert_eq!(said.waiting[&path(member)].partial.as_ref().unwrap().inputs["x"], Value::Unknown);
+        }
+        assert_eq!(said.waiting[&path("b")].partial.as_ref().unwrap().inputs["y"], Value::from(1));
+        bench.publish("a", &[("id", "7".into())]);
+        let said = bench.settle();
+        assert_eq!((said.input("b", "x"), said.input("c", "x")), ("7".into(), "7".into()));
+    });
+}
+
+#[test]
+fn a_member_asked_after_a_miss_is_final_only_when_asked_again() {
+    on_each_nix(|nix| {
+        // `b` is asked before `c`: what `c` shows was made while `b`'s miss stood.
+        let mut bench = Bench::new(
+            nix,
+            r#"root (o: let got = builtins.tryEval o.a.id; in
+                comp { a = res { x = "1"; }; b = res { x = o.a.id; }; c = res { x = if got.success then "real" else "default"; }; })"#,
+        );
+        bench.want(vec![path(".")]);
+        bench.settle();
+        bench.publish("a", &[("id", "7".into())]);
+        let said = bench.settle();
+        assert_eq!(said.input("c", "x"), "real".into());
+        assert_eq!(said.times_declared, 3);
+    });
+}
+
+#[test]
+fn a_throw_is_final_with_nixs_own_words() {
+    on_each_nix(|nix| {
+        let mut bench = Bench::new(
+            nix,
+            r#"root (o: comp { a = res { x = throw "no such colour"; y = 1; }; b = res { x = 1; }; s = throw "no kind"; })"#,
+        );
+        bench.want(vec![path(".")]);
+        let said = bench.settle();
+        let failure = said.failure("a");
+        assert!(failure.starts_with("cannot evaluate `a` (inputs.x): no such colour"), "{failure}");
+        assert!(said.failure("s").contains("no kind"));
+        assert_eq!(said.input("b", "x"), 1.into());
+    });
+}
+
+#[test]
+fn a_missing_attribute_ends_nix_and_only_that_member() {
+    on_each_nix(|nix| {
+        let mut bench = Bench::new(
+            nix,
+            r#"root (o: comp { a = res { x = 1; }; b = res { x = { }.colour; }; c = res { x = 1 + "a"; }; d = res { x = o.a.id; }; e = res { x = 2; }; })"#,
+        );
+        bench.answers.insert(path("a"), outputs(&[("id", "A".into())]));
+        bench.want(vec![path(".")]);
+        let said = bench.settle();
+        let failure = said.failure("b");
+        assert!(failure.contains("attribute 'colour' missing") && failure.contains("freehold.nix:"), "{failure}");
+        assert!(said.failure("c").contains("cannot add") || said.failure("c").contains("cannot coerce"), "{said:?}");
+        assert_eq!((said.input("d", "x"), said.input("e", "x")), ("A".into(), 2.into()));
+    });
+}
+
+#[test]
+fn an_error_behind_a_default_of_a_missing_output_is_not_final() {
+    on_each_nix(|nix| {
+        let mut bench = Bench::new(
+            nix,
+            r#"root (o: let shared = if (builtins.tryEval o.a.id).success then "fine" else { }.broken; in
+                comp { a = res { x = 1; }; b = res { x = shared; }; c = res { x = shared; }; })"#,
+        );
+        bench.want(vec![path(".")]);
+        let said = bench.settle();
+        assert_eq!(
+            (said.needs("b"), said.needs("c")),
+            (vec!["a.outputs.id".to_owned()], vec!["a.outputs.id".to_owned()])
+        );
+        bench.publish("a", &[("id", "7".into())]);
+        let said = bench.settle();
+        assert_eq!((said.input("b", "x"), said.input("c", "x")), ("fine".into(), "fine".into()));
+        assert!(said.failed.is_empty(), "{said:?}");
+    });
+}
+
+#[test]
+fn a_syntax_error_is_fatal_and_says_where() {
+    on_each_nix(|nix| {
+        let mut bench = Bench::with(nix, "{ freehold, ... }:\nfreehold.lib.mkRoot { modules = [ ", |_| {});
+        bench.want(vec![path(".")]);
+        let said = bench.settle();
+        let fatal = said.fatal.as_ref().unwrap().to_string();
+        assert!(fatal.contains("syntax error") && fatal.contains("freehold.nix:2"), "{fatal}");
+    });
+}
+
+#[test]
+fn something_that_is_no_deployment_is_fatal_and_says_what_is_wanted() {
+    on_each_nix(|nix| {
+        let mut bench = Bench::with(nix, "42", |_| {});
+        bench.want(vec![path(".")]);
+        let fatal = bench.settle().fatal.as_ref().unwrap().to_string();
+        assert!(fatal.contains("not a deployment but of type `int`") && fatal.contains("mkRoot"), "{fatal}");
+    });
+}
+
+#[test]
+fn a_members_set_that_depends_on_its_own_members_is_an_error() {
+    on_each_nix(|nix| {
+        let mut bench = Bench::new(
+            nix,
+            r#"root (o: comp { a = res { x = 1; }; inner = comp (if o.inner.m.id == "1" then { m = res { }; } else { n = res { }; }); })"#,
+        );
+        bench.want(vec![path(".")]);
+        let said = bench.settle();
+        let failure = said.failure("inner");
+        assert!(failure.contains("infinite recursion"), "{failure}");
+        assert!(said.failed[&path("inner")].hint().unwrap().contains("must not depend on outputs of its own members"));
+        assert_eq!(said.input("a", "x"), 1.into());
+    });
+}
+
+#[test]
+fn structure_may_depend_on_outputs_of_siblings() {
+    on_each_nix(|nix| {
+        let mut bench = Bench::new(
+            nix,
+            r#"root (o: comp {
+                a = res { x = 1; };
+                set = comp (builtins.listToAttrs (map (n: { name = n; value = res { inherit n; }; }) o.a.id));
+                kind = if o.a.other then res { x = 1; } else comp { };
+                names = res { ${o.b.id} = 1; };
+                b = res { };
+            })"#,
+        );
+        bench.want(vec![path(".")]);
+        let said = bench.settle();
+        assert_eq!(
+            (said.needs("set"), said.needs("kind"), said.needs("names")),
+            (vec!["a.outputs.id".to_owned()], vec!["a.outputs.other".to_owned()], vec!["b.outputs.id".to_owned()])
+        );
+        assert!(["set", "kind", "names"].iter().all(|member| said.waiting[&path(member)].structure));
+        bench.publish("a", &[("id", Value::List(vec!["p".into(), "q".into()])), ("other", false.into())]);
+        bench.publish("b", &[("id", "name".into())]);
+        let said = bench.settle();
+        assert_eq!(said.structures[&path("set")].members, ["p", "q"]);
+        assert_eq!(said.structures[&path("kind")].members, [] as [&str; 0]);
+        assert_eq!(said.input("set.q", "n"), "q".into());
+        assert_eq!(said.input("names", "name"), 1.into());
+    });
+}
+
+#[test]
+fn a_function_or_a_missing_path_cannot_be_an_input() {
+    on_each_nix(|nix| {
+        let mut bench = Bench::new(
+            nix,
+            r#"root (o: comp { f = res { x = { deep = [ (a: a) ]; }; }; p = res { x = ./nowhere; }; })"#,
+        );
+        bench.want(vec![path(".")]);
+        let said = bench.settle();
+        assert_eq!(said.failure("f"), "cannot evaluate `f` (inputs.x/deep/0): a function cannot be an input");
+        assert!(said.failure("p").contains("does not exist"));
+    });
+}
+
+#[test]
+fn a_derivation_as_an_input_is_its_store_path_and_its_context() {
+    on_each_nix(|nix| {
+        let mut bench = Bench::new(
+            nix,
+            r#"root (o: let drv = derivation { name = "tool"; system = builtins.currentSystem; builder = "/bin/sh"; args = [ "-c" o.a.id ]; }; in
+                comp { a = res { x = 1; }; b = res { program = drv; text = "run ${drv}/bin/x"; file = ./freehold.nix; }; })"#,
+        );
+        bench.answers.insert(path("a"), outputs(&[("id", "echo".into())]));
+        bench.want(vec![path(".")]);
+        let said = bench.settle();
+        let (declaration, _) = &said.declared[&path("b")];
+        let Value::String(out) = &declaration.inputs["program"] else { panic!("{declaration:?}") };
+        assert!(out.ends_with("-tool"));
+        assert_eq!(declaration.inputs["text"], format!("run {out}/bin/x").into());
+        let context: Vec<_> = declaration.context.iter().map(|c| c.rsplit_once('-').unwrap().1).collect();
+        assert!(context.contains(&"tool.drv!out") && context.contains(&"freehold.nix"), "{:?}", declaration.context);
+        let drv = declaration.context.iter().find_map(|c| c.strip_suffix("!out")).unwrap();
+        assert!(std::path::Path::new(drv).exists(), "the derivation is in the store, so that it can be realised");
+        assert!(!std::path::Path::new(out).exists(), "nothing is built by the evaluator");
+    });
+}
+
+#[test]
+fn a_megabyte_goes_in_and_out() {
+    on_each_nix(|nix| {
+        let mut bench = Bench::new(nix, r#"root (o: comp { a = res { x = 1; }; b = res { x = o.a.id + "!"; }; })"#);
+        let big = "ünï ${x} \\ \" \n".repeat(100_000);
+        bench.answers.insert(path("a"), outputs(&[("id", big.as_str().into())]));
+        bench.want(vec![path(".")]);
+        assert_eq!(bench.settle().input("b", "x"), format!("{big}!").into());
+    });
+}
+
+#[test]
+fn names_may_hold_dots_quotes_spaces_and_any_letters() {
+    on_each_nix(|nix| {
+        let names = ["a.b", "a \"q\" ${x}", "grüße 日本", "tab\there", "new\nline", "$freehold"];
+        let members =
+            names.iter().map(|n| format!("{} = res {{ x = o.a.{}; }};", nix_name(n), nix_name(n))).collect::<String>();
+        let skeleton = names.iter().map(|n| format!("{} = {{ }};", nix_name(n))).collect::<String>();
+        let root = format!(
+            r#"root (o: comp {{ a = {{ resource = (res {{ }}).resource // {{ outputsSkeleton = {{ {skeleton} }}; }}; }}; set = comp {{ {members} }};
+               last = res {{ x = o.set.{}.id; }}; }})"#,
+            nix_name(names[1])
+        );
+        let mut bench = Bench::new(nix, &root);
+        bench.want(vec![path(".")]);
+        bench.settle();
+        let all: Vec<_> = names.iter().map(|n| (*n, Value::from(format!("value of {n}")))).collect();
+        bench.publish("a", &all);
+        let odd = path("set").child(names[1]);
+        bench.answers.insert(odd.clone(), outputs(&[("id", "odd".into())]));
+        let said = bench.settle();
+        for name in names {
+            assert_eq!(said.declared[&path("set").child(name)].0.inputs["x"], format!("value of {name}").into());
+        }
+        assert_eq!(said.input("last", "x"), "odd".into());
+    });
+}
+
+fn nix_name(name: &str) -> String {
+    format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\"").replace("${", "\\${"))
+}
+
+#[test]
+fn literal_marks_in_inputs_stay_literal() {
+    on_each_nix(|nix| {
+        let mut bench = Bench::new(nix, r#"root (o: comp { a = res { x = { "$freehold" = "unknown"; }; }; })"#);
+        bench.want(vec![path(".")]);
+        let input = bench.settle().input("a", "x");
+        assert_eq!(input, Value::Map(outputs(&[("$freehold", "unknown".into())])));
+    });
+}
+
+#[test]
+fn traces_of_the_user_are_passed_on() {
+    on_each_nix(|nix| {
+        let mut bench = Bench::new(nix, r#"root (o: comp { a = res { x = builtins.trace "hello\nworld" 1; }; })"#);
+        bench.want(vec![path(".")]);
+        let log = bench.settle().log.join("|");
+        assert!(log.contains("hello") && log.contains("world"), "{log}");
+    });
+}
+
+#[test]
+fn an_output_with_unknown_parts_is_missing_only_where_those_are_touched() {
+    on_each_nix(|nix| {
+        let mut bench = Bench::new(
+            nix,
+            r#"root (o: comp { a = res { }; b = res { x = o.a.id.known; }; c = res { x = o.a.id.open; }; })"#,
+        );
+        bench.answers.insert(
+            path("a"),
+            outputs(&[("id", Value::Map(outputs(&[("known", 1.into()), ("open", Value::Unknown)])))]),
+        );
+        bench.want(vec![path(".")]);
+        let said = bench.settle();
+        assert_eq!(said.input("b", "x"), 1.into());
+        assert_eq!(said.needs("c"), ["a.outputs.id"]);
+    });
+}

@@ -74,9 +74,10 @@ impl Core {
 
     pub(super) fn set_state(&mut self, id: u64, state: State) {
         let settled = matches!(state, State::Done | State::Failed);
+        let version = self.known.version();
         let Some(query) = self.query_mut(id) else { return };
         if state == State::Asked {
-            query.ask();
+            query.ask(version);
         }
         query.state = state;
         if settled {
@@ -104,8 +105,8 @@ impl Core {
         let ready = match &query.state {
             State::New => !query.held || query.hints.iter().all(|hint| self.known.is_settled(hint)),
             State::Tentative => true,
-            State::Unmet => main && query.needs.iter().all(|need| self.known.is_available(need)),
-            State::Suspect(suspected) => main && suspected.iter().any(|need| self.known.is_available(need)),
+            State::Unmet => main && query.needs.iter().all(|need| self.known.may_help(need, query.version)),
+            State::Suspect(suspected) => main && suspected.iter().any(|need| self.known.may_help(need, query.version)),
             State::Asked | State::Explaining | State::Done | State::Failed => false,
         };
         if ready {

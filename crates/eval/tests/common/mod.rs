@@ -37,10 +37,7 @@ pub fn nixes() -> Vec<(String, PathBuf)> {
 }
 
 pub fn bridge() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let bridge = test.parent().unwrap().parent().unwrap().join("examples/bridge");
-    assert!(bridge.exists(), "`{}` is built by `cargo test`, or by `cargo build --example bridge`", bridge.display());
-    bridge
+    PathBuf::from(env!("CARGO_BIN_EXE_freehold-eval-bridge"))
 }
 
 /// The Nix helpers that tests write roots with: `res`, `root` and `outputs`.

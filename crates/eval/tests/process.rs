@@ -1,0 +1,317 @@
+//! What does not show in single answers: waiting inside Nix, memory, deaths, confinement, secrets, time.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use common::{Bench, PRELUDE, nixes, outputs, path};
+use freehold_eval::{Confinement, EvalError};
+use freehold_model::Value;
+
+fn on_each_nix(test: impl Fn(&Path)) {
+    for (name, dir) in nixes() {
+        println!("nix {name}");
+        test(&dir);
+    }
+}
+
+/// The Nix processes that evaluate for this bench, found by the directory they run in.
+fn nix_processes(bench: &Bench) -> Vec<u32> {
+    let deployment = bench.dir.path().join("deployment");
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
+        let here = std::fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd == deployment);
+        let cmdline = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        if here && String::from_utf8_lossy(&cmdline).contains("driver.nix") {
+            found.push(pid);
+        }
+    }
+    found
+}
+
+fn peak_memory_kb(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+fn kill(pid: u32) {
+    assert!(std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn a_lone_evaluation_waits_for_an_output_instead_of_being_repeated() {
+    on_each_nix(|nix| {
+        let mut bench = Bench::new(
+            nix,
+            r#"root (o: comp { a = res { x = 1; }; b = res { x = builtins.trace "dear work" (builtins.seq o.a.id (o.a.id + "!")); }; })"#,
+        );
+        bench.want(vec![path(".")]);
+        bench.evaluator().pending(path("a"));
+        bench.settle();
+        assert_eq!(bench.said.log.len(), 1, "b was evaluated up to its need: {:?}", bench.said);
+        bench.publish("a", &[("id", "A".into())]);
+        let said = bench.settle();
+        assert_eq!(said.input("b", "x"), "A!".into());
+        let times = said.log.iter().filter(|line| line.contains("dear work")).count();
+        assert!(times <= 2, "asked {times} times");
+    });
+}
+
+#[test]
+fn two_hundred_generations_take_constant_memory() {
+    on_each_nix(|nix| {
+        let mut bench = Bench::new(
+            nix,
+            r#"root (o: let ballast = builtins.genList (i: { name = "m${toString i}"; value = "${toString i}-${o.a.id or ""}"; }) 20000; in
+                comp ({ a = res { }; dear = res { n = builtins.length (builtins.attrNames (builtins.listToAttrs ballast)); x = o.a.id; }; }
+                  // builtins.listToAttrs (builtins.genList (i: { name = "r${toString i}"; value = res { x = o.a.${if i < 0 then "id" else "id"} + o.${"r${toString (i - 1)}"}.id or "first"; }; }) 200)))"#,
+        );
+        bench.want(vec![path(".")]);
+        bench.settle();
+        bench.publish("a", &[("id", "A".into())]);
+        bench.settle();
+        let pid = nix_processes(&bench)[0];
+        let mut early = 0;
+        for i in 0..200 {
+            if i == 20 {
+                early = peak_memory_kb(pid);
+            }
+            bench.publish(&format!("r{i}"), &[("id", format!("o{i}").into())]);
+            bench.settle();
+        }
+        assert_eq!(bench.said.input("r199", "x"), "Ao198".into());
+        let late = peak_memory_kb(pid);
+        assert!(late < early + early / 4 + 20_000, "grew from {early} kB to {late} kB");
+    });
+}
+
+#[test]
+fn nix_may_be_killed_at_any_time_and_the_work_is_done_all_the_same() {
+    on_each_nix(|nix| {
+        let mut bench = Bench::new(nix, r#"root (o: comp { a = res { x = 1; }; b = res { x = o.a.id; }; })"#);
+        bench.want(vec![path(".")]);
+        bench.settle();
+        kill(nix_processes(&bench)[0]);
+        bench.publish("a", &[("id", "A".into())]);
+        assert_eq!(bench.settle().input("b", "x"), "A".into());
+    });
+}
+
+#[test]
+fn a_nix_that_dies_again_and_again_is_given_up() {
+    on_each_nix(|nix| {
+        // It kills itself: the shell is not confined here.
+        let file = format!(
+            r#"{PRELUDE} root (o: comp {{ a = res {{ x = builtins.exec [ "/bin/sh" "-c" "kill -9 $PPID" ]; }}; }})"#
+        );
+        let mut bench = Bench::with(nix, &file, |options| options.confine = false);
+        bench.want(vec![path(".")]);
+        let said = bench.settle();
+        assert!(matches!(said.fatal, Some(EvalError::Died { times: 4, .. })), "{said:?}");
+    });
+}
+
+#[test]
+fn a_confined_evaluator_runs_no_other_programs_and_writes_nowhere_else() {
+    if freehold_eval::confinement() == Confinement::None {
+        println!("not run: this kernel has no Landlock");
+        return;
+    }
+    on_each_nix(|nix| {
+        let mark = |dir: &Path| dir.join("deployment/mark");
+        let root = r#"root (o: comp { a = res { x = 1; }; b = res { x = builtins.exec [ "/bin/sh" "-c" "echo 1; echo > mark" ]; }; })"#;
+        let mut confined = Bench::new(nix, root);
+        confined.want(vec![path(".")]);
+        let said = confined.settle();
+        assert!(said.failed.contains_key(&path("b")), "{said:?}");
+        assert_eq!(said.input("a", "x"), 1.into());
+        assert!(!mark(confined.dir.path()).exists());
+
+        let mut free = Bench::with(nix, &format!("{PRELUDE}{root}"), |options| options.confine = false);
+        free.want(vec![path(".")]);
+        assert_eq!(free.settle().input("b", "x"), 1.into());
+        assert!(mark(free.dir.path()).exists());
+    });
+}
+
+#[test]
+fn credentials_do_not_reach_evaluated_code() {
+    let (_, nix) = nixes().remove(0);
+    let mut bench = Bench::new(
+        &nix,
+        r#"root (o: comp { a = res { x = builtins.getEnv "AWS_SECRET_ACCESS_KEY"; y = builtins.getEnv "CARGO_MANIFEST_DIR"; }; })"#,
+    );
+    bench.want(vec![path(".")]);
+    let said = bench.settle();
+    assert_eq!((said.input("a", "x"), said.input("a", "y")), ("".into(), "".into()));
+}
+
+#[test]
+fn a_secret_passes_through_nix_as_a_token_only() {
+    on_each_nix(|nix| {
+        let mut bench = Bench::new(
+            nix,
+            r#"root (o: comp { key = res { }; a = res { whole = o.key.id; text = "Bearer ${o.key.id}"; plain = builtins.trace "saw ${o.key.id}" 1; }; })"#,
+        );
+        bench.answers.insert(path("key"), outputs(&[("id", Value::from("canary").into_sensitive())]));
+        bench.want(vec![path(".")]);
+        let said = bench.settle();
+        assert_eq!(said.input("a", "whole"), Value::from("canary").into_sensitive());
+        assert_eq!(said.input("a", "text"), Value::from("Bearer canary").into_sensitive());
+        assert!(!format!("{said:?}").contains("canary"));
+        assert!(said.log.iter().any(|line| line.contains("saw __freehold_sensitive_")));
+    });
+}
+
+#[test]
+fn a_secret_on_its_way_into_the_store_is_refused() {
+    on_each_nix(|nix| {
+        let mut bench = Bench::new(
+            nix,
+            r#"root (o: let drv = text: derivation { name = "conf"; system = "x"; builder = "/bin/sh"; inherit text; }; in comp {
+                key = res { };
+                direct = res { x = drv o.key.id; };
+                indirect = res { x = drv "${drv "secret: ${o.key.id}"}"; };
+                file = res { x = builtins.toFile "f" o.key.id; };
+                name = res { ${o.key.id} = 1; };
+                fine = res { x = drv "none"; y = o.key.id; };
+            })"#,
+        );
+        bench.answers.insert(path("key"), outputs(&[("id", Value::from("canary").into_sensitive())]));
+        bench.want(vec![path(".")]);
+        let said = bench.settle();
+        for member in ["direct", "indirect", "file"] {
+            let failure = said.failure(member);
+            assert!(
+                failure.contains("a sensitive output reaches the Nix store")
+                    && failure.contains(&format!("`{member}`")),
+                "{failure}"
+            );
+        }
+        assert!(said.failure("name").contains("cannot be a secret"));
+        assert!(said.declared.contains_key(&path("fine")), "{said:?}");
+    });
+}
+
+#[test]
+fn reveal_gives_the_value_to_those_who_must_compute_with_it() {
+    on_each_nix(|nix| {
+        let mut bench = Bench::new(
+            nix,
+            r#"freeholdRoot (o: freehold: comp { key = res { }; a = res { x = builtins.stringLength (freehold.reveal o.key.id); y = freehold.reveal "plain"; z = (freehold.reveal o.key.other).n; }; })"#,
+        );
+        bench.answers.insert(
+            path("key"),
+            outputs(&[
+                ("id", Value::from("canary").into_sensitive()),
+                ("other", Value::Map(outputs(&[("n", 5.into())])).into_sensitive()),
+            ]),
+        );
+        bench.want(vec![path(".")]);
+        let said = bench.settle();
+        assert_eq!(
+            (said.input("a", "x"), said.input("a", "y"), said.input("a", "z")),
+            (6.into(), "plain".into(), 5.into())
+        );
+    });
+}
+
+#[test]
+fn operations_and_postconditions_never_hold_a_resource_up() {
+    on_each_nix(|nix| {
+        let mut bench = Bench::new(
+            nix,
+            r#"root (o: comp { a = { resource = (res { x = 1; }).resource // {
+                preconditions = [ { assertion = 1 == 1; message = "arithmetic"; } ];
+                postconditions = [ { assertion = o.a.id == "A"; message = "id is ${o.a.id}"; } ];
+                operations.verify = { executable = "/bin/check"; args = [ o.a.id "plain" ]; description = "checks it"; };
+            }; }; })"#,
+        );
+        bench.want(vec![path(".")]);
+        let said = bench.settle();
+        let (declaration, _) = &said.declared[&path("a")];
+        assert_eq!(declaration.preconditions[0].assertion, true.into());
+        assert_eq!(declaration.postconditions[0].assertion, Value::Unknown);
+        let command = declaration.operations["verify"].command.clone();
+        assert_eq!(command.part("args").unwrap().part("0"), Some(&Value::Unknown));
+        assert_eq!(command.part("executable"), Some(&"/bin/check".into()));
+
+        bench.publish("a", &[("id", "A".into())]);
+        bench.want(vec![path("a")]);
+        let said = bench.settle();
+        let (declaration, _) = &said.declared[&path("a")];
+        assert_eq!(declaration.postconditions[0].assertion, true.into());
+        assert_eq!(declaration.postconditions[0].message, "id is A");
+        assert_eq!(declaration.operations["verify"].command.part("args").unwrap().part("0"), Some(&"A".into()));
+    });
+}
+
+#[test]
+fn hints_hold_a_member_back_until_its_outputs_are_there() {
+    on_each_nix(|nix| {
+        let mut bench = Bench::new(
+            nix,
+            r#"root (o: comp { a = res { x = 1; }; b = res { x = builtins.trace "b is evaluated" o.a.id; }; })"#,
+        );
+        let hints = [(path("b"), [path("a")].into())].into();
+        bench.last = bench.evaluator().want(vec![path("a"), path("b")], Some(hints));
+        bench.settle();
+        assert!(bench.said.log.is_empty(), "{:?}", bench.said);
+        bench.publish("a", &[("id", "A".into())]);
+        let said = bench.settle();
+        assert_eq!((said.input("b", "x"), said.log.len()), ("A".into(), 1));
+    });
+}
+
+#[test]
+fn a_new_phase_forgets_what_outputs_were() {
+    on_each_nix(|nix| {
+        let mut bench = Bench::new(nix, r#"root (o: comp { a = res { x = 1; }; b = res { x = o.a.id; }; })"#);
+        bench.answers.insert(path("a"), outputs(&[("id", "old".into())]));
+        bench.want(vec![path(".")]);
+        assert_eq!(bench.settle().input("b", "x"), "old".into());
+        bench.answers.clear();
+        bench.said = common::Said::default();
+        bench.evaluator().begin_phase([(path("a"), outputs(&[("id", "new".into())]))].into());
+        bench.want(vec![path(".")]);
+        assert_eq!(bench.settle().input("b", "x"), "new".into());
+    });
+}
+
+#[test]
+fn ten_thousand_members_come_in_seconds() {
+    let (_, nix) = nixes().remove(0);
+    let mut bench = Bench::new(
+        &nix,
+        r#"root (o: comp (builtins.listToAttrs (builtins.genList (i: { name = "m${toString i}"; value = res { x = i; y = [ "a" "b" ]; }; }) 10000)))"#,
+    );
+    let start = Instant::now();
+    bench.want(vec![path(".")]);
+    let declared = bench.settle().declared.len();
+    let took = start.elapsed();
+    println!("10,000 members in {took:?}");
+    assert_eq!(declared, 10_000);
+    assert!(took < Duration::from_secs(20), "{took:?}");
+}
+
+#[test]
+fn nix_ends_with_the_evaluator() {
+    let (_, nix) = nixes().remove(0);
+    let mut bench = Bench::new(&nix, r#"root (o: comp { a = res { x = 1; }; b = res { x = o.a.id; }; })"#);
+    bench.want(vec![path(".")]);
+    bench.evaluator().pending(path("a"));
+    bench.settle();
+    let pids = nix_processes(&bench);
+    assert_eq!(pids.len(), 1);
+    bench.evaluator = None;
+    let gone = |pid: &u32| !PathBuf::from(format!("/proc/{pid}/cwd")).join(".").exists();
+    let start = Instant::now();
+    while !pids.iter().all(gone) {
+        assert!(start.elapsed() < Duration::from_secs(10), "{pids:?} still run");
+        std::thread::yield_now();
+    }
+}
