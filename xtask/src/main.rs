@@ -1,11 +1,12 @@
-//! The house's own tools: `cargo run -p xtask -- tidy | generate [--check] | release`.
+//! The house's own tools: `cargo run -p xtask -- tidy | generate [--check] | release | bench [peers]`.
 //!
 //! `tidy` checks the rules that a reader relies on (it also runs as a test), `generate` writes what is made from code,
-//! `release` makes the static binary. Running the tests is `./x test`'s work.
+//! `release` makes the static binary, `bench` prints figures. Running the tests is `./x test`'s work.
 //!
 //! Where to go next: `tidy/mod.rs` lists the rules.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a command line tool")]
 
+mod bench;
 mod generate;
 mod release;
 mod tidy;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 /// What can go wrong: a text for people, with the fix.
 type Outcome<T> = Result<T, String>;
 
-const USAGE: &str = "usage: xtask tidy [--update-ratchet] | generate [--check] | release";
+const USAGE: &str = "usage: xtask tidy [--update-ratchet] | generate [--check] | release | bench [peers]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         ["tidy", "--update-ratchet"] => tidy::update_ratchet(&root),
         ["generate"] => generate::write(&root),
         ["generate", "--check"] => generate::check(&root),
+        ["bench", rest @ ..] => bench::run(&root, rest),
         ["release"] => release::run(&root),
         _ => {
             eprintln!("{USAGE}");
