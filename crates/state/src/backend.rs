@@ -66,6 +66,11 @@ pub trait Backend: Send + Sync {
     /// Takes the lock away from whoever holds it, and returns who that was.
     fn break_lock(&self) -> Result<Option<LockInfo>, StateError>;
 
+    /// Makes the log ready to be gone on with: what a crash left torn is moved aside, the rest made durable.
+    fn prepare(&self, fence: u64, torn: Option<&Cut>) -> Result<(), StateError> {
+        torn.map_or(Ok(()), |cut| self.cut(fence, cut))
+    }
+
     /// Moves a part of the log aside. Nothing is deleted.
     fn cut(&self, fence: u64, cut: &Cut) -> Result<(), StateError>;
 

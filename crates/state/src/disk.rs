@@ -29,8 +29,8 @@ pub trait Disk: Send + Sync {
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Deletes a file if it exists.
     fn remove(&self, name: &str) -> io::Result<()>;
-    /// Locks a file for this process, waiting if told so; `None` when another has it. Freed when dropped or at death.
-    fn lock(&self, name: &str, wait: bool) -> io::Result<Option<Box<dyn DiskLock>>>;
+    /// Locks a file for this process; `None` when another has it. Freed when dropped or at death.
+    fn lock(&self, name: &str) -> io::Result<Option<Box<dyn DiskLock>>>;
     /// How the file is called in messages.
     fn shown(&self, name: &str) -> String;
 }
@@ -127,12 +127,11 @@ impl Disk for RealDisk {
         optional(fs_err::remove_file(self.dir.join(name))).map(drop)
     }
 
-    fn lock(&self, name: &str, wait: bool) -> io::Result<Option<Box<dyn DiskLock>>> {
+    fn lock(&self, name: &str) -> io::Result<Option<Box<dyn DiskLock>>> {
         fs_err::create_dir_all(&self.dir)?;
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(self.dir.join(name))?;
-        let operation = if wait { FlockOperation::LockExclusive } else { FlockOperation::NonBlockingLockExclusive };
         loop {
-            match rustix::fs::flock(file.file(), operation) {
+            match rustix::fs::flock(file.file(), FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Ok(Some(Box::new(FileLock(file)))),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),

@@ -13,6 +13,7 @@
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::backend::{Backend, Cut, Loaded, Piece};
 use crate::disk::{Disk, DiskLock, RealDisk};
@@ -25,6 +26,10 @@ pub const STATE_DIRECTORY: &str = "freehold.state";
 const LOCK: &str = "lock";
 const HELD: &str = "lock.held";
 const MUTEX: &str = "lock.mutex";
+
+/// How long another's write may take before it counts as stuck.
+const MUTEX_WAIT: Duration = Duration::from_secs(15);
+const MUTEX_PAUSE: Duration = Duration::from_millis(2);
 
 /// A log in a directory.
 pub struct FileBackend<D = RealDisk> {
@@ -55,9 +60,20 @@ impl<D: Disk> FileBackend<D> {
         move |e| StateError::io(step, path, e)
     }
 
+    /// Keeps others from taking, breaking and writing under the lock. They hold it for one write and sync each, so one
+    /// that does not get free is a writer that was stopped in the middle.
     fn mutex(&self) -> Result<Box<dyn DiskLock>, StateError> {
-        let lock = self.disk.lock(MUTEX, true).map_err(self.failed("lock", MUTEX))?;
-        lock.ok_or_else(|| self.failed("lock", MUTEX)(io::ErrorKind::WouldBlock.into()))
+        let mut waited = Duration::ZERO;
+        loop {
+            if let Some(lock) = self.disk.lock(MUTEX).map_err(self.failed("lock", MUTEX))? {
+                return Ok(lock);
+            }
+            if waited >= MUTEX_WAIT {
+                return Err(self.failed("lock", MUTEX)(io::ErrorKind::TimedOut.into()));
+            }
+            std::thread::sleep(MUTEX_PAUSE);
+            waited += MUTEX_PAUSE;
+        }
     }
 
     fn read_lock(&self) -> Result<LockFile, StateError> {
@@ -168,7 +184,7 @@ impl<D: Disk> Backend for FileBackend<D> {
     fn acquire(&self, request: &LockRequest) -> Result<u64, StateError> {
         let _mutex = self.mutex()?;
         let lock = self.read_lock()?;
-        let alive = self.disk.lock(HELD, false).map_err(self.failed("lock", HELD))?;
+        let alive = self.disk.lock(HELD).map_err(self.failed("lock", HELD))?;
         // The kernel's lock tells at once that a holder on this host is dead. On a shared file system it may not reach
         // across hosts, so the holder of another host keeps it until its lease has run out.
         let busy = match (&alive, &lock.owner) {
@@ -203,10 +219,10 @@ impl<D: Disk> Backend for FileBackend<D> {
     }
 
     fn holder(&self) -> Result<Option<LockInfo>, StateError> {
-        let lock = self.read_lock()?;
-        let Some(info) = lock.info() else { return Ok(None) };
+        let Some(info) = self.read_lock()?.info() else { return Ok(None) };
+        let _mutex = self.mutex()?;
         // A holder that the kernel has freed is gone, whatever the file says.
-        let gone = self.disk.lock(HELD, false).map_err(self.failed("lock", HELD))?.is_some();
+        let gone = self.disk.lock(HELD).map_err(self.failed("lock", HELD))?.is_some();
         Ok((!gone || !is_this_host(&info)).then_some(info))
     }
 
@@ -218,6 +234,21 @@ impl<D: Disk> Backend for FileBackend<D> {
         // The old holder still has the kernel's lock on the old file, if it lives; the next one gets a new file.
         self.disk.remove(HELD).map_err(self.failed("remove", HELD))?;
         Ok(info)
+    }
+
+    fn prepare(&self, fence: u64, torn: Option<&Cut>) -> Result<(), StateError> {
+        if let Some(torn) = torn {
+            self.cut(fence, torn)?;
+        }
+        // A writer that was killed between writing and syncing has left lines that are readable and not yet durable.
+        self.fenced(fence, || match self.numbers("log-", ".jsonl")?.pop() {
+            None => Ok(()),
+            Some(last) => {
+                let name = segment_name(last);
+                let synced = self.disk.sync(&name).and_then(|()| self.disk.sync_dir());
+                synced.map_err(self.failed("sync", &name))
+            }
+        })
     }
 
     fn cut(&self, fence: u64, cut: &Cut) -> Result<(), StateError> {

@@ -10,6 +10,7 @@ pub mod event;
 pub mod file;
 pub mod keys;
 pub mod lock;
+pub mod simulate;
 pub mod state;
 pub mod store;
 

@@ -133,9 +133,7 @@ impl Store {
             self.log = replay::replay(&|before| self.backend.load(before), &self.keys)?;
             self.version = version;
         }
-        if let Some(cut) = self.log.torn.take() {
-            self.backend.cut(fence, &cut)?;
-        }
+        self.backend.prepare(fence, self.log.torn.take().as_ref())?;
         let committer = Committer::new(self.backend.clone(), fence, self.log.segment, self.log.state.seq);
         let commit =
             if self.threads { Commit::Thread(Writer::start(committer)?) } else { Commit::Inline(Box::new(committer)) };
