@@ -77,6 +77,11 @@ impl Context {
         self.cancelled.load(Ordering::Relaxed)
     }
 
+    /// The same as a flag, for work that is done elsewhere.
+    pub fn cancelled(&self) -> &AtomicBool {
+        &self.cancelled
+    }
+
     /// Tells how far it is.
     pub fn progress(&self, fraction: Option<f64>, message: impl Into<String>) {
         self.notify(notices::PROGRESS, &v1::ProgressParams { id: self.id.clone(), fraction, message: message.into() });

@@ -289,6 +289,8 @@ fn type_schema<T: ResourceType>(of: &T) -> TypeSchema {
         can_update: traits.can_update,
         can_delete: true,
         can_import: traits.can_import,
+        repeatable: traits.repeatable,
+        plan_always: traits.plan_always,
         examples: traits.examples,
         ..TypeSchema::default()
     };
@@ -300,6 +302,7 @@ fn type_schema<T: ResourceType>(of: &T) -> TypeSchema {
     schema.sensitive_inputs = places(marked(&schema.inputs, "x-sensitive"));
     schema.sensitive_outputs = places(marked(&schema.outputs, "x-sensitive"));
     schema.force_new = marked(&schema.inputs, "x-force-new");
+    schema.identity = marked(&schema.inputs, "x-identity");
     schema.computed = marked(&schema.inputs, "x-computed");
     schema.write_only = marked(&schema.inputs, "x-write-only");
     schema.stable_outputs = marked(&schema.outputs, "x-stable");

@@ -8,7 +8,7 @@ use freehold_protocol::v1::PlanAction;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
 use super::{Context, Failure};
 use crate::Private;
@@ -17,6 +17,7 @@ use crate::Private;
 ///
 /// Fields of the inputs and outputs are described by their doc comments and marked with schemars attributes:
 /// `#[schemars(extend("x-sensitive" = true))]` (a secret), `"x-force-new"` (its change makes a new object necessary),
+/// `"x-identity"` (together these name the object in the world),
 /// `"x-computed"`, `"x-write-only"` (inputs), `"x-stable"` (an output that an update does not change).
 pub trait ResourceType: Send + Sync + 'static {
     /// Inputs as they arrive. Unrecognised ones are refused before.
@@ -213,6 +214,10 @@ pub struct Traits {
     pub stateful: bool,
     /// The `state_*` methods are written.
     pub holds_state: bool,
+    /// An interrupted creation may simply be done again.
+    pub repeatable: bool,
+    /// `plan` is to be asked even when no input changed, because the world decides what the inputs mean.
+    pub plan_always: bool,
     /// Named actions.
     pub operations: Vec<Operation>,
     /// Other names of inputs: (alias, name).
@@ -235,11 +240,11 @@ pub struct Operation {
 }
 
 impl Traits {
-    /// Adds an example; `inputs` must be a JSON object (anything else counts as empty).
+    /// Adds the examples in a file: a JSON list of `{ title, inputs, update? }`. One that cannot be read adds none, which
+    /// `freehold provider test` reports.
     #[must_use]
-    pub fn example(mut self, title: &str, inputs: Json, update: Option<Json>) -> Self {
-        let object = |json| if let Json::Object(object) = json { object } else { Map::new() };
-        self.examples.push(Example { title: title.into(), inputs: object(inputs), update: update.map(object) });
+    pub fn examples_from(mut self, json: &str) -> Self {
+        self.examples.extend(serde_json::from_str::<Vec<Example>>(json).unwrap_or_default());
         self
     }
 }
