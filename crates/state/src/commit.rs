@@ -74,7 +74,7 @@ impl Committer {
         if group.waiting.is_empty() {
             return;
         }
-        if self.failed.is_none() {
+        if self.failed.is_none() && !group.bytes.is_empty() {
             match self.backend.append(self.fence, self.segment, &group.bytes) {
                 Ok(()) => self.synced = group.last,
                 Err(error) => {

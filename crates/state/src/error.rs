@@ -43,10 +43,12 @@ pub enum StateError {
         reason: String,
     },
     /// Two writers have both continued the same log.
-    #[error("the state log forks at `{piece}`: {reason}")]
+    #[error("the state log forks at byte {offset} of `{piece}`: {reason}")]
     Forked {
         /// Segment or object.
         piece: String,
+        /// Byte offset in it.
+        offset: usize,
         /// How that shows.
         reason: String,
     },

@@ -5,6 +5,7 @@
 
 pub mod backend;
 pub mod clock;
+pub mod commands;
 pub mod disk;
 pub mod event;
 pub mod file;

@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::backend::{Cut, Loaded, Piece};
+use crate::backend::{Backend, Cut, Piece};
 use crate::error::StateError;
 use crate::event::{Event, Seq, Unreadable};
 use crate::keys::Keys;
@@ -26,8 +26,20 @@ pub(crate) struct Replayed {
     pub(crate) events_in_segment: u64,
     /// What a crash left at the end.
     pub(crate) torn: Option<Cut>,
+    /// Damage to what had been durable, and what a repair would move aside.
+    pub(crate) fault: Option<(StateError, Cut)>,
     /// Snapshots that could not be used.
     pub(crate) warnings: Vec<StateError>,
+}
+
+impl Replayed {
+    /// The log, unless it is damaged.
+    pub(crate) fn intact(mut self) -> Result<Self, StateError> {
+        match self.fault.take() {
+            Some((error, _)) => Err(error),
+            None => Ok(self),
+        }
+    }
 }
 
 /// Reads a log: snapshot and pieces, both as they are kept.
@@ -36,18 +48,16 @@ pub(crate) struct Replayed {
 /// As [`replay`]; a torn tail is no error.
 pub fn parse_log(bytes: &[u8]) -> Result<State, StateError> {
     let piece = Piece { name: "log".to_owned(), bytes: bytes.to_vec() };
-    Ok(replay_pieces(State::default(), 0, &[piece], &Keys::none(), &mut |_, _, _| ())?.state)
+    replay_pieces(State::default(), 0, &[piece], &Keys::none(), &mut |_, _, _| ()).intact().map(|log| log.state)
 }
 
-/// Reads what a backend has, falling back to earlier snapshots when the newest is damaged.
-pub(crate) fn replay(
-    load: &dyn Fn(Option<u64>) -> Result<Loaded, StateError>,
-    keys: &Keys,
-) -> Result<Replayed, StateError> {
+/// Reads what a backend has, falling back to earlier snapshots when the newest is damaged. Damage to the log is told in
+/// [`Replayed::fault`], with the longest valid prefix in the rest.
+pub(crate) fn replay(backend: &dyn Backend, keys: &Keys) -> Result<Replayed, StateError> {
     let mut warnings = Vec::new();
     let mut before = None;
     loop {
-        let loaded = load(before)?;
+        let loaded = backend.load(before)?;
         let (state, first) = match &loaded.snapshot {
             None => (State::default(), 0),
             Some((number, piece)) => match snapshot::read(piece, keys) {
@@ -60,7 +70,7 @@ pub(crate) fn replay(
                 }
             },
         };
-        let mut replayed = replay_pieces(state, first, &loaded.pieces, keys, &mut |_, _, _| ())?;
+        let mut replayed = replay_pieces(state, first, &loaded.pieces, keys, &mut |_, _, _| ());
         replayed.warnings = warnings;
         return Ok(replayed);
     }
@@ -73,33 +83,27 @@ pub(crate) fn replay_pieces(
     pieces: &[Piece],
     keys: &Keys,
     seen: &mut dyn FnMut(&State, &Stamp, &Event),
-) -> Result<Replayed, StateError> {
+) -> Replayed {
     let lines = decode_all(pieces, keys);
     let mut reader = Reader { state, segment: first_segment.saturating_sub(1), header: None, events: 0, chunk: None };
     for (index, located) in lines.iter().enumerate() {
         let Err(fault) = reader.take(located, pieces, seen) else { continue };
-        let place = |fault: String| StateError::Corrupt {
-            piece: pieces[located.piece].name.clone(),
-            offset: located.range.start,
-            reason: fault,
-        };
-        let reason = match fault {
-            Fault::Newer(what) => return Err(newer_error(&pieces[located.piece].name, what)),
-            Fault::Forked(reason) => {
-                return Err(StateError::Forked { piece: pieces[located.piece].name.clone(), reason });
-            }
-            Fault::Damaged(reason) => return Err(place(reason)),
-            Fault::Broken(reason) => reason,
-        };
-        let promised = lines[index + 1..].iter().filter_map(|l| l.synced).max().unwrap_or(0);
-        if promised > reader.state.seq {
-            return Err(place(reason));
-        }
+        let (piece, offset) = (pieces[located.piece].name.clone(), located.range.start);
         let later = pieces[located.piece + 1..].iter().map(|p| p.name.clone()).collect();
-        let torn = Cut { piece: pieces[located.piece].name.clone(), offset: located.range.start, later, why: "torn" };
-        return Ok(reader.done(Some(torn)));
+        let mut cut = Cut { piece: piece.clone(), offset, later, why: "damaged" };
+        let promised = lines[index + 1..].iter().filter_map(|l| l.synced).max().unwrap_or(0);
+        let error = match fault {
+            Fault::Newer(what) => newer_error(&piece, what),
+            Fault::Forked(reason) => StateError::Forked { piece, offset, reason },
+            Fault::Broken(_) if promised <= reader.state.seq => {
+                cut.why = "torn";
+                return reader.done(Some(cut), None);
+            }
+            Fault::Broken(reason) | Fault::Damaged(reason) => StateError::Corrupt { piece, offset, reason },
+        };
+        return reader.done(None, Some((error, cut)));
     }
-    Ok(reader.done(None))
+    reader.done(None, None)
 }
 
 /// A line with its place.
@@ -291,9 +295,9 @@ impl Reader {
         Ok(())
     }
 
-    fn done(self, torn: Option<Cut>) -> Replayed {
+    fn done(self, torn: Option<Cut>, fault: Option<(StateError, Cut)>) -> Replayed {
         let Self { state, header, segment, events, .. } = self;
-        Replayed { state, header, segment, events_in_segment: events, torn, warnings: Vec::new() }
+        Replayed { state, header, segment, events_in_segment: events, torn, fault, warnings: Vec::new() }
     }
 }
 

@@ -83,7 +83,7 @@ impl Store {
         threads: bool,
     ) -> Result<Self, StateError> {
         let version = backend.version()?;
-        let log = replay::replay(&|before| backend.load(before), &keys)?;
+        let log = replay::replay(backend.as_ref(), &keys)?.intact()?;
         Ok(Self { backend, keys, clock, threads, log, version, writing: None })
     }
 
@@ -130,7 +130,7 @@ impl Store {
         let guard = LockGuard::new(self.backend.clone(), self.clock.clone(), fence, self.threads)?;
         let version = self.backend.version()?;
         if version != self.version {
-            self.log = replay::replay(&|before| self.backend.load(before), &self.keys)?;
+            self.log = replay::replay(self.backend.as_ref(), &self.keys)?.intact()?;
             self.version = version;
         }
         self.backend.prepare(fence, self.log.torn.take().as_ref())?;
@@ -160,15 +160,15 @@ impl Store {
     /// # Errors
     /// When the lock is not held or was lost, a secret cannot be encrypted, or writing fails.
     pub fn append_wait(&mut self, events: Vec<NewEvent>) -> Result<Seq, StateError> {
+        let (begun, last) = self.prepare(events)?;
         let (tell, told) = sync_channel(1);
         // The receiver waits below: it cannot be gone.
-        self.append(events, Box::new(move |result| drop(tell.send(result))));
-        let result = told.recv().unwrap_or(Err(StateError::NotLocked));
-        if let (Err(error), Some(writing)) = (&result, &mut self.writing)
-            && !matches!(error, StateError::Locked { .. } | StateError::NoRecipients | StateError::NotLocked)
-        {
-            writing.failed.get_or_insert_with(|| Arc::new(error.clone()));
+        let done: Done = Box::new(move |result| drop(tell.send(result)));
+        if let Some(writing) = &mut self.writing {
+            writing.commit.send(Job::Lines { begun, last, done });
         }
+        let result = told.recv().unwrap_or(Err(StateError::NotLocked));
+        self.note_failure(&result);
         result
     }
 
@@ -177,27 +177,75 @@ impl Store {
         self.writing = None;
     }
 
-    /// Goes over to a new segment now, with a snapshot of what is before it.
+    /// Goes over to a new segment; a snapshot of what is before it is written when there is time.
     ///
     /// # Errors
     /// When the lock is not held.
     pub fn start_segment(&mut self) -> Result<(), StateError> {
         let state = self.log.state.clone();
-        let (number, header) = (self.log.segment + 1, self.new_header()?);
-        let (header, seal) = header;
+        let (number, created) = self.begin_segment()?;
+        if state.seq > 0 && state.locked.is_empty() {
+            let keys = self.keys.clone();
+            let make = Box::new(move || snapshot::write(&state, number, created, &keys));
+            if let Some(writing) = &mut self.writing {
+                writing.commit.send(Job::Snapshot { number, make });
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes over to a new segment and writes a snapshot of what is before it now; returns its number.
+    ///
+    /// # Errors
+    /// When the lock is not held, a record has secrets that cannot be read, or writing fails.
+    pub fn write_snapshot(&mut self) -> Result<u64, StateError> {
+        if let Some(member) = self.log.state.locked.first() {
+            return Err(StateError::Locked { member: member.to_string() });
+        }
+        let state = self.log.state.clone();
+        let (number, created) = self.begin_segment()?;
+        self.flush()?;
+        let bytes = snapshot::write(&state, number, created, &self.keys)?;
+        let fence = self.writing.as_ref().map_or(0, |w| w.held.fence);
+        self.backend.write_snapshot(fence, number, &bytes)?;
+        Ok(number)
+    }
+
+    /// Waits until everything appended is durable.
+    ///
+    /// # Errors
+    /// When it could not be made durable.
+    pub fn flush(&mut self) -> Result<Seq, StateError> {
+        self.check_writable()?;
+        let (tell, told) = sync_channel(1);
+        let done: Done = Box::new(move |result| drop(tell.send(result)));
+        let last = self.log.state.seq;
+        if let Some(writing) = &mut self.writing {
+            writing.commit.send(Job::Lines { begun: Vec::new(), last, done });
+        }
+        let result = told.recv().unwrap_or(Err(StateError::NotLocked));
+        self.note_failure(&result);
+        result
+    }
+
+    fn begin_segment(&mut self) -> Result<(u64, String), StateError> {
+        self.check_writable()?;
+        let (header, seal) = self.new_header()?;
+        let (number, created) = (header.segment, header.created.clone());
         let Some(writing) = &mut self.writing else { return Err(StateError::NotLocked) };
         writing.commit.send(Job::Segment { number, header: line::whole(&header) });
         writing.seal = Some(seal);
-        if state.seq > 0 && state.locked.is_empty() {
-            let (keys, created) = (self.keys.clone(), header.created.clone());
-            let make = Box::new(move || snapshot::write(&state, number, created, &keys));
-            writing.commit.send(Job::Snapshot { number, make });
-        }
         self.log.state.lineage.clone_from(&header.lineage);
         self.log.segment = number;
         self.log.header = Some(header);
         self.log.events_in_segment = 0;
-        Ok(())
+        Ok((number, created))
+    }
+
+    fn note_failure(&mut self, result: &Result<Seq, StateError>) {
+        if let (Err(error), Some(writing)) = (result, &mut self.writing) {
+            writing.failed.get_or_insert_with(|| Arc::new(error.clone()));
+        }
     }
 
     /// Encodes events and takes them into the view.
