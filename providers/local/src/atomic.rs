@@ -1,0 +1,123 @@
+//! Writing files so that they are there wholly or not at all, and directories that go as they came.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use crate::secret;
+
+/// Directories made by this process. Several files may be made at once in a directory that only one of them made: each
+/// remembers it, so that whichever is deleted last removes it.
+static MADE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// Writes `contents` to `path` with exactly `mode`, durably; another file of that name is replaced.
+pub(crate) fn write(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
+    let directory = parent(path);
+    let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path has no name"))?;
+    let suffix = secret::bytes(6).map_err(|e| io::Error::other(e.message().to_owned()))?;
+    let mut temporary = std::ffi::OsString::from(".");
+    temporary.push(name);
+    temporary.push(format!(".freehold-{}", secret::hex(&suffix)));
+    let temporary = directory.join(temporary);
+    let written = write_temporary(&temporary, contents, mode).and_then(|()| fs_err::rename(&temporary, path));
+    if written.is_err() {
+        // The first error is the one to tell; this only tidies up.
+        let _ = fs_err::remove_file(&temporary);
+    }
+    written?;
+    fs_err::File::open(directory)?.sync_all()
+}
+
+/// Makes the directories above `path`; gives those, outermost first, that this process has made now or before.
+pub(crate) fn make_parents(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let directory = parent(path);
+    let mut missing: Vec<PathBuf> = Vec::new();
+    let mut here = directory;
+    while !here.as_os_str().is_empty() && !here.is_dir() {
+        missing.push(here.to_owned());
+        let Some(above) = here.parent() else { break };
+        here = above;
+    }
+    for directory in missing.iter().rev() {
+        match fs_err::create_dir(directory) {
+            Ok(()) => {
+                made().insert(directory.clone());
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let made = made();
+    let mut ours: Vec<PathBuf> = directory.ancestors().filter(|above| made.contains(*above)).map(Into::into).collect();
+    ours.reverse();
+    Ok(ours)
+}
+
+/// Removes a file; that it is not there is no error.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    match fs_err::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Removes those of `directories` (outermost first) that are empty.
+pub(crate) fn remove_empty(directories: &[PathBuf]) {
+    for directory in directories.iter().rev() {
+        // Not empty, or gone: then it is somebody else's matter.
+        if std::fs::remove_dir(directory).is_ok() {
+            made().remove(directory);
+        }
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}
+
+fn write_temporary(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
+    let mut options = fs_err::OpenOptions::new();
+    options.write(true).create_new(true);
+    fs_err::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(contents)?;
+    file.set_permissions(std::fs::Permissions::from_mode(mode))?;
+    file.sync_all()
+}
+
+fn made() -> std::sync::MutexGuard<'static, BTreeSet<PathBuf>> {
+    MADE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_with_its_mode_and_nothing_is_left_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        write(&path, b"one", 0o644).unwrap();
+        write(&path, b"two", 0o600).unwrap();
+        assert_eq!(fs_err::read(&path).unwrap(), b"two");
+        assert_eq!(fs_err::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+        assert_eq!(fs_err::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn only_directories_that_were_made_are_removed_and_only_when_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        fs_err::create_dir(dir.path().join("old")).unwrap();
+        let made_dirs = make_parents(&dir.path().join("old/new/newer/file")).unwrap();
+        assert_eq!(made_dirs, [dir.path().join("old/new"), dir.path().join("old/new/newer")]);
+        let again = make_parents(&dir.path().join("old/new/newer/other")).unwrap();
+        assert_eq!(again, made_dirs);
+        fs_err::write(dir.path().join("old/new/keep"), "").unwrap();
+        remove_empty(&made_dirs);
+        assert!(!dir.path().join("old/new/newer").exists());
+        assert!(dir.path().join("old/new/keep").exists());
+        assert!(dir.path().join("old").exists());
+    }
+}

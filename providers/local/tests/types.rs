@@ -1,0 +1,354 @@
+//! Every resource type through its life, spoken to as the engine does: over a pipe.
+
+mod world;
+
+use std::os::unix::fs::PermissionsExt;
+
+use freehold_model::{ErrorKind, Value};
+use freehold_protocol::v1::PlanAction;
+use freehold_provider::{Call, CallEvent, Object, Reply};
+use serde_json::json;
+use world::{World, attrs, clear, shown, unknown};
+
+#[test]
+fn a_file_is_made_with_its_parents_changed_in_place_and_removed_with_them() {
+    let world = World::new();
+    let first = world.create("file", json!({ "path": "a/b/page", "contents": "one\n" }));
+    assert_eq!(fs_err::read_to_string(world.path("a/b/page")).unwrap(), "one\n");
+    assert_eq!(fs_err::metadata(world.path("a/b/page")).unwrap().permissions().mode() & 0o7777, 0o644);
+    assert_eq!(shown(&first.outputs)["path"], "a/b/page");
+    assert_eq!(shown(&first.outputs)["absolutePath"], json!(world.path("a/b/page")));
+
+    let wanted = json!({ "path": "a/b/page", "contents": "two\n", "mode": "0600" });
+    assert_eq!(world.plan("file", Some(&first), wanted.clone()).0, PlanAction::Update);
+    let second = world.update("file", &first, wanted.clone());
+    assert_eq!(fs_err::metadata(world.path("a/b/page")).unwrap().permissions().mode() & 0o7777, 0o600);
+    assert_eq!(world.plan("file", Some(&second), wanted).0, PlanAction::None);
+
+    world.delete("file", &second);
+    assert_eq!(fs_err::read_dir(world.dir.path()).unwrap().count(), 0);
+    assert_eq!(world.read("file", &second), None);
+    world.delete("file", &second);
+}
+
+#[test]
+fn a_file_plan_says_its_outputs_before_it_is_made() {
+    let world = World::new();
+    let inputs = json!({ "path": "x", "contents": "hello\n" });
+    let (action, outputs, _) = world.plan("file", None, inputs.clone());
+    assert_eq!(action, PlanAction::Update);
+    assert_eq!(outputs, shown(&world.create("file", inputs).outputs));
+    let (_, outputs, _) = world.plan("file", None, json!({ "path": "x", "contents": unknown() }));
+    assert_eq!(outputs["sha256"], unknown());
+    assert_eq!(outputs["path"], "x");
+}
+
+#[test]
+fn a_file_that_moves_is_another_file() {
+    let world = World::new();
+    let first = world.create("file", json!({ "path": "x", "contents": "" }));
+    let (action, _, reasons) = world.plan("file", Some(&first), json!({ "path": "y", "contents": "" }));
+    assert_eq!((action, reasons), (PlanAction::Replace, vec!["`path` changes, which needs a new object".to_owned()]));
+}
+
+#[test]
+fn drift_of_a_file_is_seen_and_mended() {
+    let world = World::new();
+    let wanted = json!({ "path": "x", "contents": "hello\n" });
+    let made = world.create("file", wanted.clone());
+    assert_eq!(world.read("file", &made).as_ref(), Some(&made));
+
+    fs_err::write(world.path("x"), "other\n").unwrap();
+    let found = world.read("file", &made).unwrap();
+    assert_eq!(shown(&found.inputs)["contents"], "other\n");
+    assert_eq!(world.plan("file", Some(&found), wanted.clone()).0, PlanAction::Update);
+    let mended = world.update("file", &found, wanted.clone());
+    assert_eq!(fs_err::read_to_string(world.path("x")).unwrap(), "hello\n");
+
+    fs_err::set_permissions(world.path("x"), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let found = world.read("file", &mended).unwrap();
+    assert_eq!(shown(&found.outputs)["mode"], "0777");
+    assert_eq!(world.plan("file", Some(&found), wanted.clone()).0, PlanAction::Update);
+
+    // Drift without a changed input, as when only outputs were refreshed.
+    let refreshed = Object { inputs: attrs(wanted.clone()), ..found };
+    let (action, _, reasons) = world.plan("file", Some(&refreshed), wanted);
+    assert_eq!((action, reasons), (PlanAction::Update, vec!["`mode` is not as declared".to_owned()]));
+}
+
+#[test]
+fn a_secret_file_is_readable_by_its_owner_only_and_its_digest_is_a_secret() {
+    let world = World::new();
+    let mut inputs = attrs(json!({ "path": "x", "contents": "canary" }));
+    inputs.insert("contents".into(), Value::from("canary").into_sensitive());
+    let made = world.try_create("file", inputs).unwrap();
+    assert_eq!(fs_err::metadata(world.path("x")).unwrap().permissions().mode() & 0o7777, 0o600);
+    assert_eq!(shown(&made.outputs)["sha256"], json!({ "$freehold": "sensitive" }));
+    fs_err::write(world.path("x"), "another secret").unwrap();
+    let found = world.read("file", &made).unwrap();
+    assert_eq!(shown(&found.inputs)["contents"], json!({ "$freehold": "sensitive" }));
+}
+
+#[test]
+fn a_file_is_imported_by_its_path() {
+    let world = World::new();
+    fs_err::write(world.path("old"), "here before").unwrap();
+    let reply = world.ask(Call::Import { type_name: "file".into(), id: "old".into() }).unwrap();
+    let Reply::Imported(found) = reply else { panic!("{reply:?}") };
+    assert_eq!(shown(&found[0].inputs), json!({ "path": "old", "contents": "here before", "mode": "0644" }));
+}
+
+#[test]
+fn wrong_inputs_of_a_file_are_refused_with_the_remedy() {
+    let world = World::new();
+    world.refuses(
+        "file",
+        json!({ "path": "x", "content": "" }),
+        "inputs of `file` are refused: `contents` is required (and 1 more)",
+        "`contents`: What is in it.",
+    );
+    world.refuses(
+        "file",
+        json!({ "path": "x", "contents": "", "mod": "0644" }),
+        "inputs of `file` are refused: `mod` is not recognised",
+        "did you mean `mode`?",
+    );
+    world.refuses(
+        "file",
+        json!({ "path": "x", "contents": "", "mode": "rw" }),
+        "`rw` is not a file mode",
+        "four octal digits: \"0644\"",
+    );
+    world.refuses("fil", json!({}), "provider `local` has no resource type `fil`", "did you mean `file`?");
+    fs_err::create_dir(world.path("d")).unwrap();
+    let error = world.try_create("file", attrs(json!({ "path": "d", "contents": "" }))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Host);
+    // NixOps4's name for the path.
+    let made = world.create("file", json!({ "name": "y", "contents": "" }));
+    assert_eq!(shown(&made.outputs)["path"], "y");
+}
+
+#[test]
+fn many_files_in_one_new_directory_go_with_it() {
+    let world = World::new();
+    let (done, results) = std::sync::mpsc::channel();
+    for n in 0..40 {
+        let inputs = attrs(json!({ "path": format!("new/deep/{n}"), "contents": "" }));
+        let done = done.clone();
+        let call = Call::Create { type_name: "file".into(), inputs: inputs.clone(), stateful: true };
+        world.pool.submit(
+            &world.launch,
+            call,
+            Box::new(move |event| {
+                if let CallEvent::Done(Ok(Reply::Object { outputs, private, .. })) = event {
+                    done.send(Object { inputs: inputs.clone(), outputs, private }).unwrap();
+                }
+            }),
+        );
+    }
+    drop(done);
+    let objects: Vec<Object> = results.iter().take(40).collect();
+    assert_eq!(fs_err::read_dir(world.path("new/deep")).unwrap().count(), 40);
+    for object in &objects {
+        world.delete("file", object);
+    }
+    assert!(!world.path("new").exists());
+}
+
+#[test]
+fn a_program_runs_at_create_and_when_its_inputs_change() {
+    let world = World::new();
+    let inputs = json!({ "executable": "/bin/sh", "args": ["-c", "echo run >> log; cat"], "stdin": "in" });
+    let made = world.create("exec", inputs.clone());
+    assert_eq!(shown(&made.outputs), json!({ "stdout": "in", "exitCode": 0 }));
+    assert_eq!(world.plan("exec", Some(&made), inputs.clone()).0, PlanAction::None);
+    let mut changed = inputs.clone();
+    changed["stdin"] = json!("other");
+    assert_eq!(world.plan("exec", Some(&made), changed.clone()).0, PlanAction::Update);
+    let updated = world.update("exec", &made, changed.clone());
+    assert_eq!(shown(&updated.outputs)["stdout"], "other");
+    assert_eq!(fs_err::read_to_string(world.path("log")).unwrap(), "run\nrun\n");
+
+    changed["once"] = json!(true);
+    assert_eq!(world.plan("exec", Some(&made), changed.clone()).0, PlanAction::None);
+    changed["once"] = json!(false);
+    changed["always"] = json!(true);
+    let made = world.create("exec", changed.clone());
+    let (action, _, reasons) = world.plan("exec", Some(&made), changed);
+    assert_eq!((action, reasons), (PlanAction::Update, vec!["it runs at every apply (`always`)".to_owned()]));
+}
+
+#[test]
+fn a_program_gets_and_gives_five_megabytes_without_blocking() {
+    let world = World::new();
+    let text = "0123456789abcde\n".repeat(5 * 65536);
+    let made = world.create("exec", json!({ "executable": "cat", "stdin": text }));
+    assert_eq!(clear(&made.outputs, "stdout"), text);
+    // One that reads nothing and one that writes without reading.
+    world.create("exec", json!({ "executable": "true", "stdin": text }));
+    let script = "head -c 5000000 /dev/zero | tr '\\0' x; cat > /dev/null";
+    let made = world.create("exec", json!({ "executable": "sh", "args": ["-c", script], "stdin": text }));
+    assert_eq!(clear(&made.outputs, "stdout").len(), 5_000_000);
+}
+
+#[test]
+fn a_failing_program_tells_how_it_failed() {
+    let world = World::new();
+    world.refuses(
+        "exec",
+        json!({ "executable": "/bin/sh", "args": ["-c", "echo because >&2; exit 3"] }),
+        "`/bin/sh` failed: exit status 3",
+        "it said: because",
+    );
+    world.refuses(
+        "exec",
+        json!({ "executable": "no-such-program" }),
+        "there is no program `no-such-program`",
+        "give its absolute path, or a derivation's: \"${pkgs.hello}/bin/hello\"",
+    );
+    world.refuses(
+        "exec",
+        json!({ "executable": "printf", "args": ["ab\\377"] }),
+        "`printf` wrote something that is not UTF-8 text, at byte 2",
+        "let it encode its output, e.g. with base64",
+    );
+    world.refuses(
+        "exec",
+        json!({ "executable": "sleep", "args": ["60"], "timeoutSeconds": 1 }),
+        "the program did not end within 1 s",
+        "raise `timeoutSeconds`",
+    );
+    world.refuses(
+        "exec",
+        json!({ "executable": "true", "always": true, "once": true }),
+        "`always` and `once` contradict each other",
+        "drop one of them",
+    );
+}
+
+#[test]
+fn output_of_a_program_that_was_given_a_secret_is_a_secret() {
+    let world = World::new();
+    let mut inputs = attrs(json!({ "executable": "cat" }));
+    inputs.insert("stdin".into(), Value::from("canary").into_sensitive());
+    let made = world.try_create("exec", inputs.clone()).unwrap();
+    assert_eq!(shown(&made.outputs)["stdout"], json!({ "$freehold": "sensitive" }));
+    inputs.insert("sensitiveOutput".into(), false.into());
+    assert_eq!(shown(&world.try_create("exec", inputs).unwrap().outputs)["stdout"], "canary");
+}
+
+#[test]
+fn a_program_is_undone_by_its_counterpart() {
+    let world = World::new();
+    let made = world.create(
+        "exec",
+        json!({ "executable": "sh", "args": ["-c", "touch made; printf made"], "onDelete": ["sh", "-c", "rm $(cat)"] }),
+    );
+    assert!(world.path("made").exists());
+    world.delete("exec", &made);
+    assert!(!world.path("made").exists());
+}
+
+#[test]
+fn a_background_child_that_holds_the_pipe_does_not_hold_the_resource() {
+    let world = World::new();
+    let started = std::time::Instant::now();
+    let made = world.create("exec", json!({ "executable": "sh", "args": ["-c", "sleep 30 & echo $!"] }));
+    assert!(started.elapsed().as_secs() < 20);
+    let pid = clear(&made.outputs, "stdout");
+    world.create("exec", json!({ "executable": "kill", "args": [pid.trim()] }));
+}
+
+#[test]
+fn a_memo_keeps_its_first_value_and_its_secrecy() {
+    let world = World::new();
+    let made = world.create("memo", json!({ "initialize_with": { "a": [1, null] } }));
+    assert_eq!(shown(&made.outputs), json!({ "value": { "a": [1, null] } }));
+    assert_eq!(world.plan("memo", Some(&made), json!({ "initialize_with": 2 })).0, PlanAction::None);
+    assert_eq!(world.update("memo", &made, json!({ "initialize_with": 2 })).outputs, made.outputs);
+    let inputs = [("initialize_with".to_owned(), Value::from("canary").into_sensitive())].into();
+    let made = world.try_create("memo", inputs).unwrap();
+    assert_eq!(shown(&made.outputs), json!({ "value": { "$freehold": "sensitive" } }));
+    let call =
+        Call::Create { type_name: "memo".into(), inputs: attrs(json!({ "initialize_with": 1 })), stateful: false };
+    assert_eq!(world.ask(call).unwrap_err().to_string(), "a memo without state would forget at once");
+}
+
+#[test]
+fn random_values_stay_until_a_keeper_changes_or_they_are_rotated() {
+    let world = World::new();
+    let inputs = json!({ "bytes": 4, "keepers": { "generation": 1 } });
+    let made = world.create("random", inputs.clone());
+    assert_eq!(clear(&made.outputs, "hex").len(), 8);
+    assert_eq!(world.plan("random", Some(&made), inputs).0, PlanAction::None);
+    let (action, outputs, _) = world.plan("random", Some(&made), json!({ "bytes": 4, "keepers": { "generation": 2 } }));
+    assert_eq!((action, &outputs["hex"]), (PlanAction::Replace, &unknown()));
+    let run = |operation: &str| Call::Run {
+        type_name: "random".into(),
+        operation: operation.into(),
+        args: Vec::new(),
+        object: made.clone(),
+    };
+    let Ok(Reply::Ran { exit_code: 0, outputs: Some(rotated), .. }) = world.ask(run("rotate")) else { panic!() };
+    assert_ne!(rotated["hex"], made.outputs["hex"]);
+    let error = world.ask(run("rotat")).unwrap_err();
+    assert_eq!(error.to_string(), "`random` has no operation `rotat`");
+    assert_eq!(error.hint().as_deref(), Some("there are: rotate"));
+    let secret = world.create("random", json!({ "secret": true }));
+    assert_eq!(shown(&secret.outputs)["hex"], json!({ "$freehold": "sensitive" }));
+}
+
+#[test]
+fn keys_have_the_form_that_their_programs_read() {
+    let world = World::new();
+    let ssh = world.create("ssh.keypair", json!({ "comment": "ada@example.org" }));
+    assert_eq!(shown(&ssh.outputs)["privateKey"], json!({ "$freehold": "sensitive" }));
+    assert!(clear(&ssh.outputs, "publicKey").starts_with("ssh-ed25519 AAAA"));
+    assert!(clear(&ssh.outputs, "publicKey").ends_with(" ada@example.org"));
+    let private = clear(&ssh.outputs, "privateKey");
+    let read = ssh_key::PrivateKey::from_openssh(&private).unwrap();
+    assert_eq!(read.public_key().to_openssh().unwrap(), clear(&ssh.outputs, "publicKey"));
+    let renamed = world.update("ssh.keypair", &ssh, json!({ "comment": "eve" }));
+    assert_eq!(renamed.outputs["fingerprint"], ssh.outputs["fingerprint"]);
+    assert!(clear(&renamed.outputs, "publicKey").ends_with(" eve"));
+
+    let age = world.create("age.keypair", json!({}));
+    let identity: age::x25519::Identity = clear(&age.outputs, "privateKey").parse().unwrap();
+    assert_eq!(identity.to_public().to_string(), clear(&age.outputs, "publicKey"));
+
+    let nix = world.create("nix.keypair", json!({ "name": "cache.example.org-1" }));
+    use base64::Engine;
+    let decode = |name: &str| {
+        let text = clear(&nix.outputs, name);
+        let (key_name, key) = text.split_once(':').unwrap();
+        assert_eq!(key_name, "cache.example.org-1");
+        base64::engine::general_purpose::STANDARD.decode(key).unwrap()
+    };
+    let (public, private) = (decode("publicKey"), decode("privateKey"));
+    let seed: [u8; 32] = private[..32].try_into().unwrap();
+    let pair = ssh_key::private::Ed25519Keypair::from_seed(&seed);
+    assert_eq!((private.len(), pair.public.0.as_slice(), &private[32..]), (64, public.as_slice(), public.as_slice()));
+    world.refuses(
+        "nix.keypair",
+        json!({ "name": "a:b" }),
+        "`a:b` cannot be the name of a Nix key",
+        "a name without colons and spaces: cache.example.org-1",
+    );
+    assert!(clear(&world.create("key", json!({ "kind": "age" })).outputs, "publicKey").starts_with("age1"));
+    world.refuses("key", json!({ "kind": "nix" }), "a Nix key needs a `name`", "name = \"cache.example.org-1\";");
+}
+
+#[test]
+fn passwords_uuids_and_times_are_made() {
+    let world = World::new();
+    let password = world.create("password", json!({ "length": 40 }));
+    assert_eq!(shown(&password.outputs)["password"], json!({ "$freehold": "sensitive" }));
+    assert_eq!(clear(&password.outputs, "password").len(), 40);
+    let uuid = clear(&world.create("uuid", json!({})).outputs, "uuid");
+    assert_eq!((uuid.len(), &uuid[14..15]), (36, "4"));
+    let time = world.create("timestamp", json!({}));
+    let unix = time.outputs["unix"].to_clear_json().as_i64().unwrap();
+    let parsed: jiff::Timestamp = clear(&time.outputs, "rfc3339").parse().unwrap();
+    assert_eq!(parsed.as_second(), unix);
+    assert!((jiff::Timestamp::now().as_second() - unix).abs() < 60);
+}
