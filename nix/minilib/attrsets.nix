@@ -43,6 +43,10 @@ rec {
         value = f name;
       }) names
     );
+  overrideExisting = old: new: mapAttrs (n: v: new.${n} or v) old;
+  zipAttrsWithNames =
+    names: f: sets:
+    genAttrs names (name: f name (builtins.catAttrs name sets));
   genAttrs' = names: f: listToAttrs (map f names);
   optionalAttrs = condition: set: if condition then set else { };
   zipAttrs = builtins.zipAttrsWith (_: values: values);
@@ -98,13 +102,6 @@ rec {
         );
     in
     go [ ] set;
-  mapAttrsToListRecursive = f: set: collectPaths f [ ] set;
-  collectPaths =
-    f: path: value:
-    if isAttrs value && !(isDerivation value) then
-      concatLists (mapAttrsToList (n: collectPaths f (path ++ [ n ])) value)
-    else
-      [ (f path value) ];
   filterAttrsRecursive =
     keep: set:
     mapAttrs (_: v: if isAttrs v then filterAttrsRecursive keep v else v) (filterAttrs keep set);

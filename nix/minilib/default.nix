@@ -41,13 +41,25 @@ let
     stubs "" missing.top
     // flat
     // {
+      inherit (builtins) dirOf;
       inherit (types) isOptionType isType mkOptionType setType defaultTypeMerge;
     }
     // {
       trivial = section "trivial" trivial;
       attrsets = section "attrsets" attrsets;
-      lists = section "lists" lists;
-      strings = section "strings" (strings // { inherit (lists) head tail elemAt; });
+      lists = section "lists" (
+        lists
+        // {
+          hasPrefix = prefix: xs: lists.take (builtins.length prefix) xs == prefix;
+          removePrefix = prefix: lists.drop (builtins.length prefix);
+        }
+      );
+      strings = section "strings" (
+        strings
+        // {
+          replicate = n: s: strings.concatStrings (lists.replicate n s);
+        }
+      );
       options = section "options" options;
       modules = section "modules" modules;
     }

@@ -122,12 +122,10 @@ rec {
     genList (i: f (elemAt xs i) (elemAt ys i)) (lib.min (length xs) (length ys));
   zipLists = zipListsWith (fst: snd: { inherit fst snd; });
   crossLists = f: foldl' (fs: args: builtins.concatMap (f': map f' args) fs) [ f ];
-  hasPrefix' = prefix: xs: take (length prefix) xs == prefix;
   commonPrefixLength =
     xs: ys:
     findFirstIndex (p: p.fst != p.snd) (lib.min (length xs) (length ys)) (zipLists xs ys);
   commonPrefix = xs: ys: take (commonPrefixLength xs ys) xs;
-  removePrefix' = prefix: drop (length prefix);
   sortOn = f: xs: map (p: p.x) (builtins.sort (a: b: a.k < b.k) (map (x: { k = f x; inherit x; }) xs));
   compareLists =
     cmp: a: b:
@@ -141,6 +139,10 @@ rec {
       in
       if c == 0 then compareLists cmp (tail a) (tail b) else c;
   naturalSort = builtins.sort (a: b: builtins.compareVersions a b < 0);
+  forEach = xs: f: map f xs;
+  replaceElemAt =
+    xs: i: new:
+    imap0 (j: x: if i == j then new else x) xs;
   groupBy' =
     op: nul: key: xs:
     builtins.mapAttrs (_: foldl' op nul) (builtins.groupBy key xs);

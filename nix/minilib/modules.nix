@@ -84,18 +84,30 @@ let
         inherit (v) file value;
       }
     else if v._type == "override" then
-      map (d: d // { priority = v.priority; }) (discharge (def // { value = v.content; }))
+      # What it holds is looked at only if it is chosen.
+      [
+        (
+          def
+          // {
+            value = v.content;
+            inherit (v) priority;
+          }
+        )
+      ]
     else
       map (d: d // { order = v.priority; }) (discharge (def // { value = v.content; }));
+
+  priorityOf = d: d.priority or defaultOverridePriority;
+  lowestPriority = foldl' (low: d: lib.min low (priorityOf d)) 9999999;
 
   # Only the definitions with the highest priority (lowest number), in their order.
   choose =
     defs:
     let
-      lowest = foldl' (low: d: lib.min low (d.priority or defaultOverridePriority)) 9999999 defs;
+      lowest = lowestPriority defs;
       chosen =
         if builtins.any (d: d ? priority) defs then
-          filter (d: (d.priority or defaultOverridePriority) == lowest) defs
+          concatMap (d: if d ? priority then discharge d else [ d ]) (filter (d: priorityOf d == lowest) defs)
         else
           defs;
     in
@@ -129,9 +141,7 @@ let
       defsFinal = clean;
       defsFinal' = {
         values = clean;
-        highestPrio = foldl' (low: d: lib.min low (d.priority or defaultOverridePriority)) 9999999 (
-          concatMap discharge defs
-        );
+        highestPrio = lowestPriority (concatMap discharge defs);
       };
       optionalValue = if isDefined then { value = mergedValue; } else { };
     };
@@ -210,23 +220,30 @@ let
           ) (lib.functionArgs f)
         );
 
-      go =
+      # The modules as items of a closure: breadth first, one per key.
+      items =
         file: key: ms:
-        concatLists (
-          lib.imap1 (
-            index: m:
-            let
-              one = load file key index m;
-            in
-            if class != null && one.class != null && one.class != class then
-              throw "The module `${one.file}' (class: ${builtins.toJSON one.class}) cannot be imported into a module evaluation that expects class ${builtins.toJSON class}."
-            else
-              [ one ] ++ (if one.imports == [ ] then [ ] else go one.file one.key one.imports)
-          ) ms
-        );
-
-      all = go "<unknown-file>" "" modules;
-      disabled = concatMap (m: map (disabledKey m.file) m.disabled) all;
+        lib.imap1 (
+          index: m:
+          let
+            one = load file key index m;
+          in
+          if class != null && one.class != null && one.class != class then
+            throw "The module `${one.file}' (class: ${builtins.toJSON one.class}) cannot be imported into a module evaluation that expects class ${builtins.toJSON class}."
+          else
+            {
+              inherit (one) key;
+              module = one;
+            }
+        ) ms;
+      closure =
+        keep:
+        builtins.genericClosure {
+          startSet = keep (items "<unknown-file>" "" modules);
+          operator = item: keep (items item.module.file item.module.key item.module.imports);
+        };
+      all = closure (xs: xs);
+      disabled = concatMap (item: map (disabledKey item.module.file) item.module.disabled) all;
       disabledKey =
         file: d:
         if isString d && builtins.substring 0 1 d == "/" then
@@ -239,50 +256,10 @@ let
           toString d.key
         else
           throw "disabledModules: expected a path, a string or a module with a `key' in `${file}'.";
-      kept = if disabled == [ ] then all else withoutDisabled modules;
-      # Once something is disabled its imports must go as well: walk again.
-      withoutDisabled =
-        ms:
-        let
-          again =
-            file: key: ms':
-            concatLists (
-              lib.imap1 (
-                index: m:
-                let
-                  one = load file key index m;
-                in
-                if elem one.key disabled then [ ] else [ one ] ++ again one.file one.key one.imports
-              ) ms'
-            );
-        in
-        again "<unknown-file>" "" ms;
-      keyed = filter (m: builtins.match ".*:anon-[0-9]+" m.key == null) kept;
-      unique =
-        if length keyed < 2 then
-          kept
-        else
-          (foldl'
-            (
-              acc: m:
-              if acc.seen ? ${m.key} then
-                acc
-              else
-                {
-                  seen = acc.seen // {
-                    ${m.key} = true;
-                  };
-                  list = acc.list ++ [ m ];
-                }
-            )
-            {
-              seen = { };
-              list = [ ];
-            }
-            kept
-          ).list;
+      kept = if disabled == [ ] then all else closure (filter (item: !(elem item.key disabled)));
     in
-    unique;
+    # The last comes first, as in nixpkgs: lists and lines join in this order.
+    map (item: item.module) (lib.reverseList kept);
 
   # ---- 2. merge ---------------------------------------------------------------------------------------------------
 
@@ -663,6 +640,8 @@ in
     path: staticArg:
     lib.setDefaultModuleLocation path (import path staticArg);
 
+  mkAliasDefinitions = lib.mkAliasAndWrapDefinitions lib.id;
+  mkAliasOptionModule = lib.mkRenamedOptionModule;
   mkAliasAndWrapDefinitions =
     wrap: option:
     if option.isDefined then wrap (lib.mkMerge option.definitions) else lib.mkIf false null;

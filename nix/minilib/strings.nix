@@ -20,11 +20,16 @@ in
 rec {
   inherit lowerChars upperChars stringToCharacters;
   inherit (builtins)
+    appendContext
     baseNameOf
     compareVersions
     concatStringsSep
+    dirOf
     fromJSON
     fromTOML
+    getContext
+    hasContext
+    hashFile
     hashString
     isString
     match
@@ -33,6 +38,7 @@ rec {
     replaceStrings
     split
     splitVersion
+    storeDir
     stringLength
     substring
     toJSON
@@ -58,7 +64,6 @@ rec {
     lib.concatLists (lib.imap0 (i: x: if i == 0 then [ x ] else [ separator x ]) xs);
   join = concatStringsSep;
   optionalString = condition: s: if condition then s else "";
-  replicate = n: s: concatStrings (lib.lists.replicate n s);
   hasPrefix = prefix: s: substring 0 (stringLength prefix) s == prefix;
   hasSuffix =
     suffix: s:
@@ -152,8 +157,13 @@ rec {
       m = match "[[:space:]]*(-?)0*([0-9]+)[[:space:]]*" s;
       n = if m == null then null else builtins.fromJSON (builtins.concatStringsSep "" m);
     in
-    if n == null then throw "toInt: cannot convert `${s}` to an integer" else n;
-  toIntBase10 = toInt;
+    if n == null then
+      throw "toInt: cannot convert `${s}` to an integer"
+    else if match "[[:space:]]*-?0[0-9]+[[:space:]]*" s != null then
+      throw "toInt: `${s}` may be octal or decimal; use `toIntBase10`"
+    else
+      n;
+  toIntBase10 = s: toInt (builtins.concatStringsSep "" (builtins.filter isString (builtins.split "^[[:space:]]*0+" s)));
   fileContents = file: removeSuffix "\n" (builtins.readFile file);
   readPathsFromFile =
     root: file:
@@ -189,9 +199,11 @@ rec {
       tidy = builtins.head (match "\\.*(.*)" clean);
     in
     if tidy == "" then "unknown" else tidy;
-  normalizePath = s: builtins.concatStringsSep "/" (lib.imap0 (_: p: p) (filter (p: isString p) (split "/+" s)));
+  normalizePath = s: concatStringsSep "/" (filter isString (split "/+" s));
   charToInt = c: (builtins.fromJSON (builtins.readFile ./ascii.json)).${c};
   boolToYesNo = b: if b then "yes" else "no";
   toHexString = n: if n < 16 then substring n 1 "0123456789ABCDEF" else toHexString (n / 16) + toHexString (lib.mod n 16);
+  replaceString = from: to: replaceStrings [ from ] [ to ];
+  stringAsChars = f: s: concatMapStrings f (stringToCharacters s);
   levenshtein = import ../lib/edit-distance.nix;
 }

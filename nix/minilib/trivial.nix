@@ -20,12 +20,20 @@ rec {
     bitAnd
     bitOr
     bitXor
+    ceil
     deepSeq
+    div
+    floor
+    genericClosure
     isBool
     isFloat
     isInt
     isPath
     lessThan
+    mul
+    pathExists
+    readFile
+    readDir
     seq
     sub
     ;
@@ -69,8 +77,12 @@ rec {
     __functionArgs = args;
   };
   toFunction = v: if lib.isFunction v then v else _: v;
-  mirrorFunctionArgs = f: setFunctionArgs' (lib.functionArgs f);
-  setFunctionArgs' = args: f: lib.setFunctionArgs f args;
+  mirrorFunctionArgs =
+    f:
+    let
+      args = lib.functionArgs f;
+    in
+    g: setFunctionArgs g args;
 
   warn = message: trace "warning: ${message}";
   warnIf = condition: message: if condition then warn message else id;
@@ -98,6 +110,21 @@ rec {
       x = f x;
     in
     x;
+  fix' =
+    f:
+    let
+      x = f x // {
+        __unfix__ = f;
+      };
+    in
+    x;
+  converge =
+    f: x:
+    let
+      next = f x;
+    in
+    if next == x then x else converge f next;
+  makeExtensible = f: fix (self: f self // { extend = overlay: makeExtensible (extends overlay f); });
   extends =
     overlay: f: final:
     let

@@ -208,7 +208,7 @@ let
           prefix = loc;
           modules =
             modules
-            ++ [ { _module.args.name = lib.mkOptionDefault (if loc == [ ] then "‹name›" else lib.last loc); } ]
+            ++ [ { _module.args.name = if loc == [ ] then lib.mkOptionDefault "‹name›" else lib.last loc; } ]
             ++ toModules defs;
         };
       freeform = (evaluate [ ] [ ])._module.freeformType;
