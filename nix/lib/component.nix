@@ -495,6 +495,7 @@ let
       inherit options;
       view = config // {
         inherit (config._derived)
+          _holdsState
           inputs
           outputsSkeleton
           provider

@@ -301,6 +301,7 @@ let
         state
         ;
       absoluteMemberPath = path;
+      _holdsState = if typed then kind.holdsState else null;
       _export =
         if isResource then
           if hasMembers then

@@ -164,10 +164,22 @@ let
   # A member (`members.x`) or its path → its path.
   memberRef = memberPath // {
     description = "member (`members.x`) or member path (`[ \"x\" ]`)";
+  };
+
+  # The same for a member that holds state, when its type is known to.
+  stateHolder = memberRef // {
     merge =
       loc: defs:
-      memberPath.merge loc defs;
+      let
+        v = lib.mergeOneOption loc defs;
+        path = memberPath.merge loc defs;
+      in
+      if isAttrs v && v._holdsState or null == false then
+        throw "`${errors.showPath loc}`: `${errors.showMember path}` cannot hold state, its type is `${v.resourceType}`.\nhint: resources that can are `local.state_file` and `s3.object`"
+      else
+        path;
   };
+
 in
 {
   inherit
@@ -180,6 +192,7 @@ in
     plainSet
     record
     settle
+    stateHolder
     valueOf
     ;
 }

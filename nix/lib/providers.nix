@@ -265,7 +265,8 @@ let
       p = elemAt parts 0;
       t = elemAt parts 1;
       all = concatMap (p': map (t': "${p'}.${t'}") (attrNames scope.${p'})) (attrNames scope);
-      near = errors.nearest name all;
+      # A type without its provider, else what looks like it.
+      near = filter (full: lib.hasSuffix ".${name}" full) all ++ errors.nearest name all;
       suggestion = if near == [ ] then "" else "\nhint: `${at} = \"${builtins.head near}\";`";
     in
     if parts != null && scope ? ${p} && scope.${p} ? ${t} then

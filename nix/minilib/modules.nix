@@ -570,14 +570,13 @@ let
           full = u.prefix ++ [ (lib.last u.path) ];
           known = filter (n: n != "_module") u.siblings;
         in
-        "The option `${showOption full}' does not exist. Definition values:${lib.showDefs [ u ]}${
-          errors.didYouMean (lib.last u.path) known
-        }${
+        "The option `${showOption full}' does not exist.${errors.didYouMean (lib.last u.path) known} Definition values:${lib.showDefs [ u ]}\nhint: "
+        + (
           if known == [ ] then
-            "\nhint: no options are declared here; declare it with `options.${showOption full} = lib.mkOption { … };`"
+            "no options are declared here; declare it with `options.${showOption full} = lib.mkOption { … };`"
           else
-            "\nhint: declared here: ${lib.concatStringsSep ", " known}"
-        }";
+            "declared here: ${lib.concatStringsSep ", " known}"
+        );
     in
     {
       _type = "configuration";

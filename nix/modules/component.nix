@@ -11,6 +11,7 @@ let
     memberRef
     providerDeclarations
     record
+    stateHolder
     ;
 
   conditions =
@@ -78,7 +79,7 @@ in
   };
 
   state = mkOption {
-    type = types.nullOr memberRef;
+    type = types.nullOr stateHolder;
     default = null;
     description = "The member that holds the record of this resource; null is the deployment's own state.";
     example = "members.state";

@@ -36,11 +36,12 @@ let
   typeOfMember =
     { members, ... }:
     {
+      members.holder.type = "local.state_file";
       members.a = memo 1;
       members.b = {
         type = if members.a.outputs.value == 1 then "local.memo" else "local.uuid";
         inputs = if members.a.outputs.value == 1 then { initialize_with = 1; } else { };
-        state = if members.a.outputs.value == 1 then members.a else null;
+        state = if members.a.outputs.value == 1 then members.holder else null;
       };
     };
 
@@ -111,7 +112,7 @@ in
     expected = [
       {
         type = "memo";
-        state = [ "a" ];
+        state = [ "holder" ];
         inputs = [ "initialize_with" ];
       }
       {

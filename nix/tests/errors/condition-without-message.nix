@@ -1,0 +1,7 @@
+{ eval, ... }:
+eval {
+  members.a = {
+    type = "local.uuid";
+    preconditions = [ { assertion = true; } ];
+  };
+}

@@ -1,0 +1,11 @@
+{ eval, ... }:
+eval (
+  { members, ... }:
+  {
+    members.id.type = "local.uuid";
+    members.key = {
+      type = "ssh.keypair";
+      state = members.id;
+    };
+  }
+)

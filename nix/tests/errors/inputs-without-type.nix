@@ -1,0 +1,1 @@
+{ eval, ... }: eval { members.page.inputs.path = "p"; }

@@ -1,0 +1,1 @@
+{ eval, ... }: eval { members.site.members.page.type = "local.file"; }

@@ -1,0 +1,1 @@
+{ eval, ... }: eval { members."a page".tpye = "local.file"; }

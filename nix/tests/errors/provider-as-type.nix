@@ -1,0 +1,1 @@
+{ eval, ... }: eval ({ providers, ... }: { members.page.type = providers.age; })

@@ -1,0 +1,8 @@
+{ eval, ... }:
+eval (
+  { providers, ... }:
+  {
+    providers.mine.config = { };
+    members.a.type = providers.mine.thing;
+  }
+)

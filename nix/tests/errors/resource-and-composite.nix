@@ -1,0 +1,7 @@
+{ eval, ... }:
+eval {
+  members.page = {
+    type = "local.uuid";
+    members.inner.type = "local.uuid";
+  };
+}

@@ -1,0 +1,1 @@
+{ eval, ... }: eval { members.page.type = 1; }

@@ -1,0 +1,1 @@
+{ eval, ... }: eval ({ member, ... }: { members = member; })

@@ -1,0 +1,1 @@
+{ eval, ... }: eval { members.page.type = "local.fiel"; }
