@@ -100,7 +100,7 @@ impl EvalError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::FindNix { .. } => Some(
-                "install Nix (on Debian: `apt install nix-bin`; elsewhere see https://nixos.org/download), or say where it is with FREEHOLD_NIX=DIR"
+                "install Nix (on Debian: `apt install nix-bin`; elsewhere see https://nixos.org/download), or say where it is with FREEHOLD_NIX_BIN=DIR"
                     .to_owned(),
             ),
             Self::Member { hint, .. } => hint.clone(),

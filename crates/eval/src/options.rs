@@ -41,12 +41,12 @@ pub struct NixPrograms {
 }
 
 impl NixPrograms {
-    /// Those in `$FREEHOLD_NIX` if set, else the first on `$PATH`.
+    /// Those in `$FREEHOLD_NIX_BIN` if set, else the first on `$PATH`.
     ///
     /// # Errors
     /// When there is no `nix-instantiate`.
     pub fn find() -> Result<Self, EvalError> {
-        let dirs: Vec<PathBuf> = match std::env::var_os("FREEHOLD_NIX") {
+        let dirs: Vec<PathBuf> = match std::env::var_os("FREEHOLD_NIX_BIN") {
             Some(dir) => vec![dir.into()],
             None => {
                 let path = std::env::var_os("PATH").unwrap_or_default();

@@ -61,11 +61,6 @@ impl Process {
         // Gone already is as good.
         let _ = rustix::process::kill_process_group(self.pid, rustix::process::Signal::KILL);
     }
-
-    /// For tests and `doctor`: its process id.
-    pub(crate) fn id(&self) -> u32 {
-        self.pid.as_raw_nonzero().get().unsigned_abs()
-    }
 }
 
 /// The way back to a waiting bridge.

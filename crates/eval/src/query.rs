@@ -50,6 +50,8 @@ pub(crate) struct Query {
     pub(crate) uses: BTreeSet<OutputRef>,
     /// Parts in which a missing output was needed when it was last asked.
     pub(crate) parts: BTreeSet<Part>,
+    /// Its parts were told apart when it was last asked.
+    pub(crate) detailed: bool,
     /// The part being evaluated.
     pub(crate) part: Option<Part>,
     pub(crate) answer: Option<Answer>,
@@ -79,6 +81,7 @@ impl Query {
             needs: BTreeSet::new(),
             uses: BTreeSet::new(),
             parts: BTreeSet::new(),
+            detailed: false,
             part: None,
             answer: None,
             told: None,
@@ -86,7 +89,8 @@ impl Query {
     }
 
     /// It goes into a batch.
-    pub(crate) fn ask(&mut self, version: u64) {
+    pub(crate) fn ask(&mut self, version: u64, detailed: bool) {
+        self.detailed = detailed;
         self.state = State::Asked;
         self.version = version;
         self.needs.clear();
@@ -100,6 +104,11 @@ impl Query {
         self.parts.extend(self.part.clone());
         self.history.insert(output.clone());
         self.needs.insert(output);
+    }
+
+    /// Whether it is not yet told which of its parts wait: a part may have made a default of a missing output.
+    pub(crate) fn lacks_detail(&self) -> bool {
+        self.state == State::Unmet && !self.detailed && matches!(self.answer, Some(Answer::Resource { .. }))
     }
 
     /// Where its values come from: a lower bound.

@@ -145,10 +145,15 @@ pub(crate) enum Kind {
     Extras,
 }
 
-/// The answer to `next`: queries, or the end of the generation.
-pub(crate) fn batch<'a>(queries: impl Iterator<Item = (u64, Kind, &'a MemberPath)>) -> Json {
+/// The answer to `next`: queries by id, kind, whether parts shall be told apart, and member.
+pub(crate) fn batch<'a>(queries: impl Iterator<Item = (u64, Kind, bool, &'a MemberPath)>) -> Json {
+    let word = |kind, detail| match (kind, detail) {
+        (Kind::Extras, _) => "x",
+        (Kind::Main, true) => "d",
+        (Kind::Main, false) => "m",
+    };
     let queries: Vec<Json> =
-        queries.map(|(id, kind, path)| json!([id, if kind == Kind::Main { "m" } else { "x" }, path.names()])).collect();
+        queries.map(|(id, kind, detail, path)| json!([id, word(kind, detail), path.names()])).collect();
     json!({ "end": false, "queries": queries })
 }
 
@@ -158,7 +163,7 @@ pub(crate) fn end_of_generation() -> Json {
 }
 
 /// The answer to `generation`; `known` has for each member the driver's form of its outputs.
-pub(crate) fn generation(complete: bool, known: &BTreeMap<MemberPath, BTreeMap<String, Json>>, detail: bool) -> Json {
+pub(crate) fn generation(complete: bool, known: &BTreeMap<MemberPath, BTreeMap<String, Json>>) -> Json {
     let mut tree = json!({});
     for (path, outputs) in known {
         let mut here = &mut tree;
@@ -167,7 +172,7 @@ pub(crate) fn generation(complete: bool, known: &BTreeMap<MemberPath, BTreeMap<S
         }
         here["o"] = json!(outputs);
     }
-    json!({ "stop": false, "detail": detail, "table": { "complete": complete, "known": tree } })
+    json!({ "stop": false, "table": { "complete": complete, "known": tree } })
 }
 
 /// The answer to `generation` that ends the evaluator.

@@ -74,10 +74,11 @@ impl Core {
 
     pub(super) fn set_state(&mut self, id: u64, state: State) {
         let settled = matches!(state, State::Done | State::Failed);
-        let version = self.known.version();
+        // Which part of a member waits matters only for what is shown while planning, and only of members known to wait.
+        let (version, planning) = (self.known.version(), !self.known.any_pending());
         let Some(query) = self.query_mut(id) else { return };
         if state == State::Asked {
-            query.ask(version);
+            query.ask(version, planning && query.state != State::New);
         }
         query.state = state;
         if settled {
@@ -311,12 +312,12 @@ impl Core {
         let (asked, id) = (explainer.asked, explainer.id);
         let answer = match question {
             Question::Generation if asked => wire::stop(),
-            Question::Generation => wire::generation(true, &self.known.all(), false),
+            Question::Generation => wire::generation(true, &self.known.all()),
             Question::Next if asked => wire::end_of_generation(),
             Question::Next => {
                 explainer.asked = true;
                 let Some(query) = self.query(id) else { return };
-                wire::batch(std::iter::once((id, query.kind, &query.member)))
+                wire::batch(std::iter::once((id, query.kind, false, &query.member)))
             }
             Question::Output(output) => self.known.encoded(output),
             Question::Reveal(token) => {

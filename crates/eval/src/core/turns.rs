@@ -90,17 +90,19 @@ impl Core {
         if batch.is_empty() {
             batch = self.ready.iter().copied().collect();
         }
+        if batch.is_empty() && !self.known.any_pending() {
+            batch = self.unsettled_that(Query::lacks_detail);
+        }
         if batch.is_empty() && self.suspect_generations < SUSPECT_GENERATIONS {
-            batch = self.suspects();
+            batch = self.unsettled_that(|query| matches!(query.state, State::Suspect(_)));
         }
         batch.sort_by_key(|id| (self.query(*id).map(Query::rank), *id));
         (!batch.is_empty()).then_some(batch)
     }
 
-    fn suspects(&self) -> Vec<u64> {
-        let is_suspect =
-            |id: &u64| self.query(*id).is_some_and(|q| q.kind == Kind::Main && matches!(q.state, State::Suspect(_)));
-        self.unsettled.iter().copied().filter(is_suspect).collect()
+    fn unsettled_that(&self, test: impl Fn(&Query) -> bool) -> Vec<u64> {
+        let fits = |id: &u64| self.query(*id).is_some_and(|query| query.kind == Kind::Main && test(query));
+        self.unsettled.iter().copied().filter(fits).collect()
     }
 
     /// Lets go of what hints hold back when nothing moves that they could be waiting for.
@@ -126,7 +128,7 @@ impl Core {
                     self.set_state(*id, State::Asked);
                 }
                 let queries = batch.iter().filter_map(|id| Some((*id, self.query(*id)?)));
-                let message = wire::batch(queries.map(|(id, query)| (id, query.kind, &query.member)));
+                let message = wire::batch(queries.map(|(id, query)| (id, query.kind, query.detailed, &query.member)));
                 if let Some(running) = &mut self.running {
                     running.inflight = batch.into();
                 }
@@ -186,9 +188,7 @@ impl Core {
             running.table_bytes += if complete { bytes } else { 0 };
             running.generation = generation;
         }
-        // Which part of a member needs what matters only for what is shown while planning.
-        let detail = !self.known.any_pending();
-        reply.send(&wire::generation(complete, &table, detail));
+        reply.send(&wire::generation(complete, &table));
     }
 
     /// Says what waits for what, and that nothing moves.

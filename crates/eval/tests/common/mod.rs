@@ -143,6 +143,12 @@ impl Bench {
         }
     }
 
+    /// Lets Nix start and read the root, and nothing more.
+    pub fn settle_root(&mut self) {
+        self.last = self.evaluator().want(vec![MemberPath::root()], None);
+        while !matches!(self.next(), Event::Quiet { .. }) {}
+    }
+
     /// Takes one event in; whether all has come to rest.
     pub fn step(&mut self) -> bool {
         match self.next() {

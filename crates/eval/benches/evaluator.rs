@@ -1,0 +1,116 @@
+//! What the conversation costs beside plain Nix: `cargo bench -p freehold-eval [-- MEMBERS]` prints a table.
+//!
+//! Budget: independent resources at most 1.3 × `nix-instantiate --eval --strict --json` of the same expression; each further tier of
+//! dependencies at most 10 ms more per 1,000 members.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a benchmark")]
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use common::{Bench, PRELUDE, nixes, outputs, path};
+use freehold_model::MemberPath;
+
+const ROUNDS: usize = 5;
+
+fn main() {
+    let members: usize = std::env::args().skip(1).find_map(|arg| arg.parse().ok()).unwrap_or(1_000);
+    println!("{members} members, best of {ROUNDS}\n");
+    println!(
+        "| Nix | root | plain | freehold | ratio | each of 10 tiers, per 1,000 members |\n|---|---|---|---|---|---|"
+    );
+    for (name, nix) in nixes() {
+        for (kind, file) in [("by hand", by_hand(members)), ("library", library(members))] {
+            let plain = best(|| plain(&nix, &file));
+            let ours = best(|| evaluate(&nix, &file, members));
+            let tier = if kind == "by hand" {
+                let one = best(|| tiers(&nix, members, 1));
+                let ten = best(|| tiers(&nix, members, 10));
+                format!("{:.1} ms", (ten.saturating_sub(one)).as_secs_f64() * 1e6 / 9.0 / members as f64)
+            } else {
+                "".to_owned()
+            };
+            let ratio = ours.as_secs_f64() / plain.as_secs_f64();
+            println!("| {name} | {kind} | {} ms | {} ms | {ratio:.2} | {tier} |", plain.as_millis(), ours.as_millis());
+        }
+    }
+}
+
+fn best(mut run: impl FnMut() -> Duration) -> Duration {
+    (0..ROUNDS).map(|_| run()).min().unwrap()
+}
+
+fn by_hand(members: usize) -> String {
+    format!(
+        r#"{PRELUDE} root (o: comp (builtins.listToAttrs (builtins.genList (i: {{
+            name = "m${{toString i}}";
+            value = res {{ path = "file-${{toString i}}"; contents = "hello ${{toString i}}\n"; mode = "0644"; }};
+        }}) {members})))"#
+    )
+}
+
+fn library(members: usize) -> String {
+    format!(
+        r#"{{ freehold, ... }}: freehold.lib.mkRoot {{ modules = [ ({{ providers, ... }}: {{
+            members = builtins.listToAttrs (builtins.genList (i: {{
+                name = "m${{toString i}}";
+                value = {{ type = providers.local.file; inputs = {{ path = "file-${{toString i}}"; contents = "hello ${{toString i}}\n"; }}; }};
+            }}) {members});
+        }}) ]; }}"#
+    )
+}
+
+/// The whole export as JSON by Nix alone.
+fn plain(nix: &Path, file: &str) -> Duration {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("root.nix"), file).unwrap();
+    let lib = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../nix");
+    let expression = format!(
+        "let it = import {}; root = if builtins.isFunction it then it {{ freehold = import {}/default.nix {{ }}; }} else it; \
+         in root.rootFunction {{ resourceProviderSystem = \"x86_64-linux\"; outputValues = {{ }}; }}",
+        dir.path().join("root.nix").display(),
+        lib.display()
+    );
+    let start = Instant::now();
+    let output = std::process::Command::new(nix.join("nix-instantiate"))
+        .args(["--eval", "--strict", "--json", "-E", &expression])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    start.elapsed()
+}
+
+/// All members through the evaluator, from its start.
+fn evaluate(nix: &Path, file: &str, members: usize) -> Duration {
+    let start = Instant::now();
+    let mut bench = Bench::with(nix, file, |_| {});
+    bench.want(vec![MemberPath::root()]);
+    let said = bench.settle();
+    assert_eq!(said.declared.len(), members, "{said:?}");
+    start.elapsed()
+}
+
+/// Members in tiers, each of a tier using an output of one of the tier before; hints are given as after a first apply.
+fn tiers(nix: &Path, members: usize, tiers: usize) -> Duration {
+    let width = members / tiers;
+    let file = format!(
+        r#"{PRELUDE} root (o: comp (builtins.listToAttrs (builtins.genList (i: {{
+            name = "m${{toString i}}";
+            value = res {{ x = if i < {width} then "first" else o."m${{toString (i - {width})}}".id; }};
+        }}) {members})))"#
+    );
+    let mut bench = Bench::with(nix, &file, |_| {});
+    let name = |i: usize| path(&format!("m{i}"));
+    for i in 0..members {
+        bench.answers.insert(name(i), outputs(&[("id", format!("output {i}").into())]));
+    }
+    bench.settle_root();
+    let start = Instant::now();
+    let hints = (width..members).map(|i| (name(i), [name(i - width)].into())).collect();
+    bench.last = bench.evaluator().want((0..members).map(name).collect(), Some(hints));
+    let said = bench.settle();
+    assert_eq!(said.declared.len(), members, "{said:?}");
+    start.elapsed()
+}
