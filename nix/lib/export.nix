@@ -95,8 +95,14 @@ let
       specs = if type.inputs == null then { } else type.inputs;
       known = specs // declared;
       open = type.inputs == null && declared == { };
-      unknown = attrNames (removeAttrs names (attrNames known));
-      missing = filter (n: specs.${n}.required && !(names ? ${n})) (attrNames specs);
+      unknown = attrNames (removeAttrs names (attrNames (known // type.aliases)));
+      given = names // listToAttrs (
+        map (alias: {
+          name = type.aliases.${alias};
+          value = null;
+        }) (filter (alias: names ? ${alias}) (attrNames type.aliases))
+      );
+      missing = filter (n: specs.${n}.required && !(given ? ${n})) (attrNames specs);
       at = name: errors.showPath (loc ++ [ name ]);
       near = errors.nearest (head unknown) (attrNames known);
       typeName = "${if type.provider.type == "builtin" then "${type.provider.name}." else ""}${type.type}";
@@ -119,6 +125,7 @@ let
   untyped = {
     inputs = null;
     outputs = null;
+    aliases = { };
     inputModule = null;
     outputModule = null;
     provider.type = "stdio";

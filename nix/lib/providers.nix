@@ -65,6 +65,8 @@ let
         else
           specsOf (t.outputs or { });
       outputModule = if isModule (t.outputs or null) then t.outputs else null;
+      # Other names of inputs: alias → name.
+      aliases = t.aliases or { };
       holdsState = t.holdsState or null;
       description = t.description or "";
     };
@@ -150,6 +152,10 @@ let
         default = true;
       };
       holdsState = raw { };
+      aliases = raw {
+        default = { };
+        description = "Other names of inputs: alias → name.";
+      };
       operations = raw { default = { }; };
       type = raw { description = "Name at the provider, when it is another."; };
     };

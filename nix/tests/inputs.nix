@@ -204,4 +204,24 @@ in
       }
     ];
   };
+
+  "an input may go by another name that the type knows" = {
+    expr = inputsOf [
+      (
+        { providers, ... }:
+        {
+          providers.mine = {
+            executable = "/bin/mine";
+            types.thing = {
+              inputs.path.required = true;
+              aliases.name = "path";
+            };
+          };
+          members.a.type = providers.mine.thing;
+          members.a.inputs.name = "n";
+        }
+      )
+    ];
+    expected.name = "n";
+  };
 }

@@ -21,6 +21,7 @@ let
     component = import ./component.nix args;
     dynamic = import ./dynamic.nix args;
     examples = import ./examples.nix args;
+    flake = import ./flake.nix args;
     inputs = import ./inputs.nix args;
     legacy = import ./legacy.nix args;
     lib = import ./lib.nix args;
