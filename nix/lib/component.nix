@@ -83,6 +83,7 @@ let
     resources = mapAttrs (_: exportLib.legacyView) view.members;
     inherit (ctx) siblings root;
     inherit (ctx.session) reveal resourceProviderSystem freeholdLib;
+    freehold.lib = ctx.session.freeholdLib;
   };
 
   # ---- members ----------------------------------------------------------------------------------------------------
@@ -315,7 +316,7 @@ let
 
       view =
         if unknown != [ ] then
-          throw (unknownOption loc (head unknown))
+          throw (unknownOption loc (head unknown) + errors.definedAt (head unknown) applied)
         else
           mapAttrs option optionTable
           // exportLib.derive {

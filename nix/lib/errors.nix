@@ -41,4 +41,23 @@ rec {
 
   # `members.a.members.b` for the member path [ "a" "b" ].
   showMember = path: concatStringsSep "." (map (p: "members.${showPath [ p ]}") path);
+
+  # Where an attribute of a set was written, as a line of a message; nothing when Nix does not know.
+  writtenAt =
+    name: set:
+    let
+      pos = builtins.unsafeGetAttrPos name set;
+    in
+    if pos == null then
+      ""
+    else
+      "\nnote: written at ${pos.file}:${toString pos.line}:${toString pos.column}";
+
+  # The same for the first of several definitions that has the attribute.
+  definedAt =
+    name: defs:
+    let
+      found = filter (d: builtins.isAttrs d.value && d.value ? ${name}) defs;
+    in
+    if found == [ ] then "" else writtenAt name (head found).value;
 }

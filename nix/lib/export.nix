@@ -90,6 +90,7 @@ let
       type,
       declared,
       names,
+      defs,
     }:
     let
       specs = if type.inputs == null then { } else type.inputs;
@@ -113,6 +114,7 @@ let
       "`${at (head unknown)}` does not exist: `${typeName}` has no such input.${errors.didYouMean (head unknown) (attrNames known)}\n"
       + (if near == [ ] then "hint: " else "hint: `${at (head near)} = …;`\nnote: ")
       + "inputs of `${typeName}`: ${errors.listed (attrNames known)}"
+      + errors.definedAt (head unknown) defs
     else if missing != [ ] then
       "`${at (head missing)}` is missing: `${typeName}` needs it${
         if specs.${head missing}.description == "" then "" else " (${specs.${head missing}.description})"
@@ -188,6 +190,7 @@ let
           else
             { };
         names = rawInputs;
+        defs = if inputDefs == null then [ ] else inputDefs;
       };
       inputs = if problem == null then rawInputs else throw problem;
 

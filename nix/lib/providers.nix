@@ -55,6 +55,8 @@ let
     provider: name: t:
     {
       _type = typeTag;
+      # The provider whose settings it follows, also when it is reached by a short name (`providers.ssh.keypair`).
+      home = provider.name or null;
       type = name;
       inherit provider;
       inputs = specsOf (t.inputs or null);
@@ -227,21 +229,28 @@ let
           own = d.types // d.resourceTypes;
         in
         if d.executable == null then
-          mapAttrs (
-            _: t:
-            t
-            // {
-              provider = t.provider // {
-                config = t.provider.config // d.config;
-              };
-            }
-          ) inherited
+          mapAttrs (_: t: configured d t // { home = name; }) inherited
         else
           mapAttrs (
             typeName: t: typeValue provider (if t.type != null then t.type else typeName) t
           ) own;
+      configured =
+        d: t:
+        t
+        // {
+          provider = t.provider // {
+            config = t.provider.config // d.config;
+          };
+        };
+      # Short names of a provider that is configured here.
+      follow =
+        t:
+        if t.home != null && declared ? ${t.home} && declared.${t.home}.executable == null && declared.${t.home}.from == null then
+          configured declared.${t.home} t
+        else
+          t;
     in
-    scope // mapAttrs extend declared;
+    mapAttrs (_: mapAttrs (_: follow)) scope // mapAttrs extend declared;
 
   # ---- lookup -----------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,9 @@ if [ "${1:-}" = --update ]; then
   shift
 fi
 if [ $# -eq 0 ]; then
-  set -- $(cd "$here/errors" && ls ./*.nix | sed 's|^\./||; s|\.nix$||')
+  for file in "$here"/errors/*.nix; do
+    set -- "$@" "$(basename "$file" .nix)"
+  done
 fi
 
 # The message alone: what follows the last "error: " (newer versions print the trace before it), without indentation,
@@ -26,7 +28,8 @@ message() {
       /^ *at [^ ]*:[0-9]+:[0-9]+:/ { open = 0 }
       /^\(use .--show-trace/      { open = 0 }
       open && !/^ *$/             { sub(/^ */, ""); text = text $0 "\n" }
-      END                         { printf "%s", text }'
+      END                         { printf "%s", text }' |
+    sed "s|$here/||"
 }
 
 passed=0

@@ -175,6 +175,46 @@ in
     ];
   };
 
+  "settings of a provider hold for its types under their short names, and not for its aliases" = {
+    expr =
+      let
+        e = eval (
+          { providers, ... }:
+          {
+            providers.local.config.x = 1;
+            providers.other = {
+              from = "local";
+              config.y = 2;
+            };
+            members.a.type = providers.ssh.keypair;
+            members.b.type = providers.other.uuid;
+            members.c =
+              { providers, ... }:
+              {
+                providers.local.config.z = 3;
+                members.a.type = providers.ssh.keypair;
+                members.b.type = providers.other.uuid;
+              };
+          }
+        );
+      in
+      map (m: m.resource.provider.config) [
+        e.a
+        e.b
+        e.c.members.a
+        e.c.members.b
+      ];
+    expected = [
+      { x = 1; }
+      { y = 2; }
+      {
+        x = 1;
+        z = 3;
+      }
+      { y = 2; }
+    ];
+  };
+
   "settings of one member go on top of those of its provider" = {
     expr =
       (eval {
