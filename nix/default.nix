@@ -40,7 +40,14 @@ let
       mkRoot
       ;
     inherit (import ./lib/legacy.nix { freeholdLib = self; }) mkLegacyRoot mkLegacyRoots;
-    inherit (import ./lib/docs.nix { inherit builtinProviders; }) renderProviderDocs;
+    inherit
+      (import ./lib/docs.nix {
+        inherit builtinProviders;
+        lib = moduleLib;
+      })
+      renderOptionDocs
+      renderProviderDocs
+      ;
     inherit (import ./lib/sequence.nix) mkSequence;
 
     # reveal :: token -> value

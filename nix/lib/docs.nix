@@ -1,10 +1,11 @@
-# Documentation of providers from their schemas.
+# Documentation from what the code says: resource types from their schemas, options of components from their table.
 #
+#   renderOptionDocs { } → "# Options of a component …"
 #   renderProviderDocs { providers ? the built-in ones; } → { "local.file" = "# `local.file` …"; … }
 #
 # One Markdown page per resource type: description, inputs, outputs, operations, an example. `providers.<p>.types.<t>` has
 # the shape of `../providers/*.json`.
-{ builtinProviders }:
+{ lib, builtinProviders }:
 let
   inherit (builtins)
     attrNames
@@ -66,8 +67,62 @@ let
       ${table "## Operations" [ "operation" "what it does" ] (
         map (n: [ "`${n}`" (cell (t.operations.${n}.description or "")) ]) (attrNames (t.operations or { }))
       )}'';
+
+  errors = import ./errors.nix;
+  memberTypes = import ./member-types.nix { inherit lib errors; };
+  optionTable = import ../modules/component.nix {
+    inherit lib;
+    memberTypes = memberTypes // {
+      inherit
+        (import ./providers.nix {
+          inherit lib errors;
+          specialArgs = { };
+        })
+        providerDeclarations
+        ;
+    };
+  };
+  # Those whose types depend on where the component stands (`component.nix`).
+  others = {
+    members = {
+      type.description = "set of members";
+      default = { };
+      description = "What the composite consists of: resources and composites by name.";
+    };
+    inputs = {
+      type.description = "set, or a module with options";
+      default = { };
+      description = "What is given to the provider. Each value may be unknown on its own.";
+    };
+    outputs = {
+      type.description = "set";
+      description = "What the provider gives back: `members.x.outputs.y`, known when the resource is there.";
+    };
+  };
+  option =
+    name: o:
+    concatStringsSep "\n" (
+      [
+        "## `${name}`"
+        ""
+        (lib.removeSuffix "\n" o.description)
+        ""
+        "Type: ${o.type.description}"
+      ]
+      ++ lib.optional (o ? default) "\nDefault: `${lib.generators.toPretty { multiline = false; } o.default}`"
+      ++ lib.optional (o ? example) "\nExample: `${name} = ${o.example};`"
+      ++ [ "" ]
+    );
 in
 {
+  renderOptionDocs =
+    { }:
+    let
+      all = optionTable // others;
+    in
+    "# Options of a component\n\nA member is a resource (it has a `type`) or a composite (it has `members`).\n\n"
+    + concatStringsSep "\n" (map (name: option name all.${name}) (attrNames all));
+
   renderProviderDocs =
     {
       providers ? builtinProviders,

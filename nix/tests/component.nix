@@ -490,4 +490,29 @@ in
       }
     ];
   };
+
+  "every option of a component is documented" = {
+    expr =
+      let
+        docs = freehold.lib.renderOptionDocs { };
+      in
+      builtins.filter (name: builtins.length (builtins.split "## `${name}`" docs) != 3) [
+        "checks"
+        "dependsOn"
+        "inputs"
+        "lifecycle"
+        "members"
+        "moved"
+        "operations"
+        "outputs"
+        "postconditions"
+        "preconditions"
+        "provider"
+        "providers"
+        "removed"
+        "state"
+        "type"
+      ];
+    expected = [ ];
+  };
 }
