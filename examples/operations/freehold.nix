@@ -13,7 +13,7 @@ freehold.lib.mkRoot {
         members.id = {
           type = providers.local.key;
           inputs = {
-            algorithm = "ssh-ed25519";
+            kind = "ssh";
             comment = "deploy@example";
           };
           lifecycle.protect = true;
@@ -40,7 +40,7 @@ freehold.lib.mkRoot {
               "-c"
               ''printf '%s\n' "$KEY" | cmp - "$1" && cat "$1"''
               "verify"
-              members.page.outputs.absolute_path
+              members.page.outputs.absolutePath
             ];
             env.KEY = members.id.outputs.publicKey;
           };

@@ -27,11 +27,7 @@ in
       };
       type = "random";
       inputs.bytes = 1;
-      outputsSkeleton = {
-        base64 = { };
-        base64url = { };
-        hex = { };
-      };
+      outputsSkeleton = builtins.mapAttrs (_: _: { }) (builtins.fromJSON (builtins.readFile ../providers/local.json)).types.random.outputs;
       state = null;
     };
   };

@@ -135,7 +135,7 @@ in
     expr =
       (example (dir + "/operations/freehold.nix") {
         id.publicKey = "pub";
-        page.absolute_path = "/p";
+        page.absolutePath = "/p";
       }).members.page.resource.operations.verify.args;
     expected = [
       "-c"
