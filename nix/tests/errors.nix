@@ -1,7 +1,10 @@
 # One failing thing of `errors/`: `{ freehold; eval; }: value`, where `eval` makes the export of a deployment of one module.
 { name, lib }:
 let
-  freehold = import ../. { inherit lib; };
+  freehold = import ../. {
+    inherit lib;
+    providers = import ./fixtures/providers.nix;
+  };
   harness = import ./harness.nix { lib = freehold.lib.lib; };
 in
 import (./errors + "/${name}.nix") {

@@ -1,1 +1,1 @@
-{ eval, ... }: eval ({ providers, ... }: { members.page.type = providers.age; })
+{ eval, ... }: eval ({ providers, ... }: { members.page.type = providers.ssh; })
