@@ -38,7 +38,7 @@ bench *args:
 kill-test *args:
     ./x kill-test {{ args }}
 
-# run the fuzzers for some seconds each (nightly Rust and cargo-fuzz)
+# run the fuzzers for some seconds each
 fuzz seconds="30":
     scripts/fuzz --seconds {{ seconds }}
 

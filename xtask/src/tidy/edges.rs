@@ -46,6 +46,9 @@ const PURE: [&str; 8] = ["model", "protocol", "plan", "apply", "rollout", "recip
 /// What a pure crate must not even have in its dependencies' dependencies.
 const IMPURE_PACKAGES: [&str; 6] = ["tokio", "mio", "hyper", "reqwest", "ureq", "fs-err"];
 
+/// Crates that only tests use.
+const FOR_TESTS: [&str; 2] = ["freehold-testkit", "freehold-fuzz"];
+
 /// Names that a pure crate's code must not contain.
 const IMPURE_NAMES: [&str; 11] = [
     "std::fs",
@@ -106,8 +109,10 @@ impl Graph {
     fn check_ranks(&self) -> Vec<Finding> {
         let ranks: BTreeMap<&str, u32> = RANKS.into();
         let mut found = Vec::new();
-        for package in
-            self.ours.iter().filter(|package| package.starts_with("freehold-") && *package != "freehold-testkit")
+        for package in self
+            .ours
+            .iter()
+            .filter(|package| package.starts_with("freehold-") && !FOR_TESTS.contains(&package.as_str()))
         {
             let Some(rank) = ranks.get(package.as_str()) else {
                 found.push(Finding::new(package, "not in the table of layers; add it to xtask/src/tidy/edges.rs"));

@@ -1,0 +1,104 @@
+//! What the fuzzers check: every parser of foreign bytes, each with the properties that must hold for whatever it is given.
+//!
+//! The functions are called twice: by `fuzz/fuzz_targets/` with bytes that a fuzzer makes up, and by `tests/replay.rs` with the
+//! committed corpus, which holds a seed of every form and every input that once failed. They panic when a property is broken.
+//!
+//! To add a target: a function and a line in [`TARGETS`] here, a file in `fuzz/fuzz_targets/`, a folder in `fuzz/corpus/`.
+
+use std::str::FromStr as _;
+
+use freehold_model::MemberPath;
+use freehold_protocol::{WireAttrs, WireValue, v0, v1};
+
+/// A target: what is fuzzed, and the check of one input.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets by the name of their corpus folder.
+pub const TARGETS: [Target; 5] = [
+    ("state_log", state_log),
+    ("provider_v1", provider_v1),
+    ("provider_v0", provider_v0),
+    ("wire_value", wire_value),
+    ("member_path", member_path),
+];
+
+/// A state log never panics, and when a log can be read, so can what was there after each of its lines.
+///
+/// The bytes are tried as they are, and with the checksum of every line made right: no fuzzer guesses a CRC.
+pub fn state_log(data: &[u8]) {
+    let _ = freehold_state::parse_log(data);
+    let summed = with_checksums(data);
+    if freehold_state::parse_log(&summed).is_err() {
+        return;
+    }
+    for (at, byte) in summed.iter().enumerate() {
+        if *byte == b'\n' {
+            let prefix = freehold_state::parse_log(&summed[..=at]);
+            assert!(prefix.is_ok(), "the first {} bytes of a good log are not one", at + 1);
+        }
+    }
+}
+
+/// A message of protocol v1 is read back as it was written; attributes in it keep their values.
+pub fn provider_v1(data: &[u8]) {
+    let Ok(message) = v1::parse_message(data) else {
+        return;
+    };
+    let line = message.to_line();
+    assert!(line.ends_with(b"\n") && !line[..line.len() - 1].contains(&b'\n'), "a message is one line");
+    let again = v1::parse_message(&line);
+    assert!(again.is_ok_and(|again| again == message), "a message changes when it is written");
+}
+
+/// A response of protocol v0 is read back as it was written.
+pub fn provider_v0(data: &[u8]) {
+    let Ok(response) = v0::parse_response(data) else {
+        return;
+    };
+    let again = serde_json::to_vec(&response).ok().and_then(|line| v0::parse_response(&line).ok());
+    assert!(again.is_some_and(|again| again == response), "a response changes when it is written");
+}
+
+/// A value, and a set of attributes, survive the way onto the wire and back.
+pub fn wire_value(data: &[u8]) {
+    if let Some(value) = serde_json::from_slice::<WireValue>(data).ok().and_then(|wire| wire.into_value().ok()) {
+        let again = WireValue::from_value(&value).into_value();
+        assert!(again.is_ok_and(|again| again == value), "a value changes on the wire");
+    }
+    if let Some(attrs) = serde_json::from_slice::<WireAttrs>(data).ok().and_then(|wire| wire.into_attrs().ok()) {
+        let again = WireAttrs::from_attrs(&attrs).into_attrs();
+        assert!(again.is_ok_and(|again| again == attrs), "attributes change on the wire");
+    }
+}
+
+/// A member path is read back as it was written.
+pub fn member_path(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    if let Ok(path) = MemberPath::from_str(text) {
+        assert_eq!(MemberPath::from_str(&path.to_string()).as_ref(), Ok(&path), "a path changes when it is written");
+    }
+    // Whatever the names are, there is a way to write them.
+    let path = MemberPath::new(text.split('\n').filter(|name| !name.is_empty()));
+    assert_eq!(MemberPath::from_str(&path.to_string()).as_ref(), Ok(&path), "names change when they are written");
+}
+
+/// The same lines, each with the checksum that belongs to it.
+#[must_use]
+pub fn with_checksums(log: &[u8]) -> Vec<u8> {
+    const MARK: &[u8] = b",\"crc\":\"";
+    let mut out = Vec::with_capacity(log.len());
+    for line in log.split_inclusive(|byte| *byte == b'\n') {
+        let at = line.windows(MARK.len()).rposition(|window| window == MARK);
+        let Some(at) = at.filter(|_| line.ends_with(b"\n")) else {
+            out.extend_from_slice(line);
+            continue;
+        };
+        let body = &line[..at];
+        out.extend_from_slice(body);
+        out.extend_from_slice(MARK);
+        out.extend_from_slice(format!("{:08x}\"}}\n", crc32c::crc32c(body)).as_bytes());
+    }
+    out
+}
