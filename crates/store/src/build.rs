@@ -76,6 +76,29 @@ impl Nix {
         Ok(Built { derivation: Some(derivation.to_owned()), outputs: self.outputs_of(derivation)? })
     }
 
+    /// The derivation behind an installable, without building it.
+    ///
+    /// # Errors
+    /// Nix's own words when it does not evaluate, or comes to none or several derivations.
+    pub fn derivation_of(&self, installable: &str, dir: &Path, stop: &AtomicBool) -> Result<String, StoreError> {
+        let what = format!("evaluate `{installable}`");
+        let mut command = self.command("nix");
+        command.current_dir(dir).args(["--extra-experimental-features", "nix-command flakes"]);
+        command.args(["path-info", "--derivation", "--log-format", "internal-json", "--", installable]);
+        let ended = run::watched(command, &what, stop, &mut |_| {})?;
+        if !ended.status.success() {
+            return Err(run::failure(&what, &ended));
+        }
+        let printed = String::from_utf8_lossy(&ended.stdout);
+        match printed.lines().collect::<Vec<_>>().as_slice() {
+            [one] => Ok((*one).to_owned()),
+            several => Err(StoreError::Failed {
+                what,
+                message: format!("it must come to one derivation, not {}", several.len()),
+            }),
+        }
+    }
+
     /// Builds what the new command line calls an installable: `.#web`, `/nix/store/….drv^out`.
     ///
     /// # Errors

@@ -152,6 +152,7 @@ fn reap(child: &mut Child, pace: &Pace, stop: &AtomicBool) -> Result<ExitStatus,
     }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "the form that `map_err` wants")]
 fn lost(source: std::io::Error) -> StoreError {
     StoreError::Answer { what: "end".to_owned(), reason: source.to_string() }
 }

@@ -203,6 +203,7 @@ fn an_installable_is_built_by_the_new_command_line() {
             if store.nix.version().unwrap().starts_with("2.8.") { derivation.clone() } else { installable };
         let built = store.nix.build_installable(&installable, store.scratch.path(), &stop, &mut |_| {}).unwrap();
         assert_eq!(built.outputs, store.nix.outputs_of(&derivation).unwrap());
+        assert_eq!(store.nix.derivation_of(&derivation, store.scratch.path(), &stop).unwrap(), derivation);
         assert_eq!(built.main_output().unwrap(), built.outputs[1].1);
         let error = store.nix.build_installable(".#web", store.scratch.path(), &stop, &mut |_| {}).unwrap_err();
         assert!(error.to_string().starts_with("cannot build `.#web`: "), "{error}");
