@@ -4,6 +4,7 @@
 //! then [`sdk`] (how a provider is written; the smallest example is `providers/local/src/uuid.rs`).
 
 mod call;
+pub mod conformance;
 pub mod credentials;
 mod error;
 mod launch;

@@ -294,7 +294,7 @@ mod tests {
         check(json!({ "path": "x", "kind": "shh" }), &["/kind: must be one of \"ssh\", \"age\" (did you mean `ssh`?)"]);
         check(json!({ "path": "x", "count": 0 }), &["/count: the number must be at least 1"]);
         check(json!({ "path": "x", "tags": ["a", 1] }), &["/tags/1: must be a string, not a number"]);
-        check(json!({ "path": "x", "nested": { "b": 1 } }), &["/nested/b: `b` is not recognised (did you mean `a`?)"]);
+        check(json!({ "path": "x", "nested": { "b": 1 } }), &["/nested/b: `b` is not recognised (there are: a)"]);
         check(json!({ "path": "x", "either": 1 }), &["/either: must be a string or an attribute set, not a number"]);
         check(json!({ "path": "x", "either": { "a": 1 } }), &["/either/a: must be a boolean, not a number"]);
     }

@@ -6,10 +6,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use rustix::fs::{XattrFlags, getxattr, setxattr};
+
 use crate::secret;
 
-/// Directories made by this process. Several files may be made at once in a directory that only one of them made: each
-/// remembers it, so that whichever is deleted last removes it.
+/// The extended attribute of a directory that was made here, so that whichever file in it is deleted last removes it.
+const MADE_HERE: &str = "user.freehold.made";
+
+/// Directories made by this process, for file systems without extended attributes. The lock is held while one is made, so
+/// that no other thread sees it without its mark.
 static MADE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 /// Writes `contents` to `path` with exactly `mode`, durably; another file of that name is replaced.
@@ -30,9 +35,10 @@ pub(crate) fn write(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
     fs_err::File::open(directory)?.sync_all()
 }
 
-/// Makes the directories above `path`; gives those, outermost first, that this process has made now or before.
+/// Makes the directories above `path`; gives those, outermost first, that were made here, now or before.
 pub(crate) fn make_parents(path: &Path) -> io::Result<Vec<PathBuf>> {
     let directory = parent(path);
+    let mut made = made();
     let mut missing: Vec<PathBuf> = Vec::new();
     let mut here = directory;
     while !here.as_os_str().is_empty() && !here.is_dir() {
@@ -43,14 +49,18 @@ pub(crate) fn make_parents(path: &Path) -> io::Result<Vec<PathBuf>> {
     for directory in missing.iter().rev() {
         match fs_err::create_dir(directory) {
             Ok(()) => {
-                made().insert(directory.clone());
+                // Not every file system has extended attributes.
+                let _ = setxattr(directory, MADE_HERE, b"1", XattrFlags::empty());
             }
+            // Another provider process has made it at this moment.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => {}
             Err(error) => return Err(error),
         }
+        made.insert(directory.clone());
     }
-    let made = made();
-    let mut ours: Vec<PathBuf> = directory.ancestors().filter(|above| made.contains(*above)).map(Into::into).collect();
+    let is_ours =
+        |directory: &Path| made.contains(directory) || getxattr(directory, MADE_HERE, &mut [0; 8][..]).is_ok();
+    let mut ours: Vec<PathBuf> = directory.ancestors().take_while(|above| is_ours(above)).map(Into::into).collect();
     ours.reverse();
     Ok(ours)
 }

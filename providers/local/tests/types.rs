@@ -352,3 +352,164 @@ fn passwords_uuids_and_times_are_made() {
     assert_eq!(parsed.as_second(), unix);
     assert!((jiff::Timestamp::now().as_second() - unix).abs() < 60);
 }
+
+#[test]
+fn a_state_file_appends_only_what_follows_what_was_read() {
+    let world = World::new();
+    let holder = world.create("state_file", json!({ "path": "held.state" }));
+    let type_name = || "state_file".to_owned();
+    let read = || match world.ask(Call::StateRead { type_name: type_name(), object: holder.clone() }) {
+        Ok(Reply::State { text, version }) => (text, version),
+        other => panic!("{other:?}"),
+    };
+    let append = |version: &str, line: &str, fence: u64| {
+        world.ask(Call::StateAppend {
+            type_name: type_name(),
+            object: holder.clone(),
+            expected_version: version.into(),
+            lines: vec![line.into()],
+            fence,
+        })
+    };
+    let (text, empty) = read();
+    assert_eq!(text, "");
+    let Ok(Reply::Appended { version: first }) = append(&empty, "{\"a\":1}", 0) else { panic!() };
+    let error = append(&empty, "{\"b\":1}", 0).unwrap_err();
+    assert_eq!(
+        (error.kind(), error.to_string().as_str()),
+        (ErrorKind::Config, "the state has moved on since it was read")
+    );
+    append(&first, "{\"c\":1}", 0).unwrap();
+    assert_eq!(read().0, "{\"a\":1}\n{\"c\":1}\n");
+
+    let lock = |token: Option<String>| {
+        world.ask(Call::StateLock {
+            type_name: type_name(),
+            object: holder.clone(),
+            owner: json!({ "user": "ada" }),
+            lease: std::time::Duration::from_secs(60),
+            token,
+        })
+    };
+    let Ok(Reply::Locked { token, fence }) = lock(None) else { panic!() };
+    assert_eq!(lock(None).unwrap_err().to_string(), "the state is locked by {\"user\":\"ada\"}");
+    assert_eq!(lock(Some(token.clone())).unwrap(), Reply::Locked { token: token.clone(), fence });
+    let stale = append(&read().1, "{\"d\":1}", fence - 1).unwrap_err();
+    assert_eq!(stale.to_string(), "the state has been locked by somebody else since (fence 1)");
+    append(&read().1, "{\"e\":1}", fence).unwrap();
+    let unlock = |token: Option<&str>| {
+        let token = token.map(str::to_owned);
+        world.ask(Call::StateUnlock { type_name: type_name(), object: holder.clone(), token })
+    };
+    assert_eq!(unlock(Some("not it")).unwrap_err().to_string(), "the lock is held by somebody else");
+    assert_eq!(unlock(Some(&token)).unwrap(), Reply::Unlocked);
+    let Ok(Reply::Locked { fence: later, .. }) = lock(None) else { panic!() };
+    assert!(later > fence);
+
+    // What was put in its place is noticed although it is as long.
+    let before = read();
+    fs_err::write(world.path("held.state"), before.0.replace("\"e\"", "\"f\"")).unwrap();
+    assert!(append(&before.1, "{}", later).is_err());
+    world.delete("state_file", &holder);
+    assert_eq!(fs_err::read_dir(world.dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_state_file_that_is_there_is_taken_over_unless_it_is_something_else() {
+    let world = World::new();
+    let nixops4 = "{\n  \"index\": 0,\n  \"meta\": {},\n  \"patch\": []\n}\n";
+    fs_err::write(world.path("old.json"), nixops4).unwrap();
+    let holder = world.create("state_file", json!({ "name": "old.json" }));
+    let reply = world.ask(Call::StateRead { type_name: "state_file".into(), object: holder });
+    assert!(matches!(reply, Ok(Reply::State { text, .. }) if text == nixops4));
+    fs_err::write(world.path("letter"), "Dear Ada").unwrap();
+    let error = world.try_create("state_file", attrs(json!({ "path": "letter" }))).unwrap_err();
+    assert!(error.to_string().ends_with("letter` exists and holds no state"));
+}
+
+/// A server that answers `503` until it has been asked `refusals` times.
+fn server(refusals: usize) -> (std::net::SocketAddr, std::thread::JoinHandle<usize>) {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = std::thread::spawn(move || {
+        for asked in 0.. {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                request.push(byte[0]);
+            }
+            let status = if asked < refusals { "503 Busy" } else { "200 OK" };
+            write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 5\r\nConnection: close\r\n\r\nready").unwrap();
+            if asked == refusals {
+                return asked + 1;
+            }
+        }
+        0
+    });
+    (address, serving)
+}
+
+#[test]
+fn an_http_gate_waits_until_the_answer_is_right() {
+    let world = World::new();
+    let (address, serving) = server(2);
+    let made = world.create("http", json!({ "url": format!("http://{address}/health"), "expectBody": "ready" }));
+    assert_eq!(shown(&made.outputs), json!({ "status": 200, "body": "ready" }));
+    assert_eq!(serving.join().unwrap(), 3);
+}
+
+#[test]
+fn an_http_gate_that_does_not_open_says_what_it_saw_last() {
+    let world = World::new();
+    let (address, serving) = server(0);
+    let url = format!("http://{address}/");
+    world.refuses(
+        "http",
+        json!({ "url": url, "expectStatus": [204], "timeoutSeconds": 1, "intervalSeconds": 5 }),
+        &format!("`{url}` did not answer as expected within 1 s (1 try); last: status 200"),
+        "see whether the service is up; `timeoutSeconds` says how long to wait",
+    );
+    serving.join().unwrap();
+    let error = world.try_create("http", attrs(json!({ "url": "not an address" }))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::User);
+}
+
+#[test]
+fn a_cancelled_program_is_stopped() {
+    let world = World::new();
+    let inputs = attrs(json!({ "executable": "sh", "args": ["-c", "echo started >&2; sleep 60"] }));
+    let (told, events) = std::sync::mpsc::channel();
+    let call = world.pool.submit(
+        &world.launch,
+        Call::Create { type_name: "exec".into(), inputs, stateful: true },
+        Box::new(move |event| told.send(event).unwrap()),
+    );
+    assert!(matches!(events.recv().unwrap(), CallEvent::Log { message, .. } if message == "started"));
+    world.pool.cancel(call);
+    let CallEvent::Done(result) = events.recv().unwrap() else { panic!() };
+    assert_eq!(result.unwrap_err().to_string(), "`create` was cancelled");
+}
+
+#[test]
+fn every_type_has_a_description_and_working_examples() {
+    let Ok(Reply::Schema(schema)) = World::new().ask(Call::Schema) else { panic!() };
+    assert_eq!((schema.name.as_str(), schema.protocol, schema.types.len()), ("local", 1, 13));
+    for (name, of) in &schema.types {
+        assert!(!of.description.is_empty(), "{name}");
+        for (input, property) in of.input_properties().chain(of.output_properties()) {
+            let described = property.get("description").is_some() || property.get("$ref").is_some();
+            assert!(described, "`{name}` does not describe `{input}`: {property}");
+        }
+        // A gate needs something to knock at.
+        assert!(!of.examples.is_empty() || name == "http", "{name}");
+        for example in &of.examples {
+            let world = World::new();
+            let made = world.create(name, json!(example.inputs));
+            assert_eq!(world.plan(name, Some(&made), json!(example.inputs)).0, PlanAction::None, "{name}");
+            world.delete(name, &made);
+        }
+    }
+}

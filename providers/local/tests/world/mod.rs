@@ -10,13 +10,13 @@ use freehold_protocol::v1::PlanAction;
 use freehold_provider::{Call, CallError, Launch, Object, Pool, PoolOptions, Reply};
 use serde_json::{Value as Json, json};
 
-pub struct World {
-    pub dir: tempfile::TempDir,
-    pub pool: Pool,
-    pub launch: Launch,
+pub(crate) struct World {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) pool: Pool,
+    pub(crate) launch: Launch,
 }
 
-pub fn attrs(json: Json) -> Attrs {
+pub(crate) fn attrs(json: Json) -> Attrs {
     match Value::from_json(json).unwrap() {
         Value::Map(attrs) => attrs,
         other => panic!("not an attribute set: {other:?}"),
@@ -24,7 +24,7 @@ pub fn attrs(json: Json) -> Attrs {
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut launch = Launch::new("local", env!("CARGO_BIN_EXE_freehold-provider-local"));
         launch.cwd = Some(dir.path().to_owned());
@@ -32,15 +32,15 @@ impl World {
         Self { dir, pool: Pool::new(options), launch }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    pub fn ask(&self, call: Call) -> Result<Reply, CallError> {
+    pub(crate) fn ask(&self, call: Call) -> Result<Reply, CallError> {
         self.pool.call(&self.launch, call)
     }
 
-    pub fn try_create(&self, type_name: &str, inputs: Attrs) -> Result<Object, CallError> {
+    pub(crate) fn try_create(&self, type_name: &str, inputs: Attrs) -> Result<Object, CallError> {
         let call = Call::Create { type_name: type_name.into(), inputs: inputs.clone(), stateful: true };
         match self.ask(call)? {
             Reply::Object { outputs, private, .. } => Ok(Object { inputs, outputs, private }),
@@ -49,12 +49,12 @@ impl World {
     }
 
     #[track_caller]
-    pub fn create(&self, type_name: &str, inputs: Json) -> Object {
+    pub(crate) fn create(&self, type_name: &str, inputs: Json) -> Object {
         self.try_create(type_name, attrs(inputs)).unwrap_or_else(|e| panic!("{e} {:?} {}", e.hint(), e.stderr_tail()))
     }
 
     #[track_caller]
-    pub fn update(&self, type_name: &str, prior: &Object, inputs: Json) -> Object {
+    pub(crate) fn update(&self, type_name: &str, prior: &Object, inputs: Json) -> Object {
         let inputs = attrs(inputs);
         let call = Call::Update { type_name: type_name.into(), prior: prior.clone(), inputs: inputs.clone() };
         match self.ask(call) {
@@ -65,7 +65,7 @@ impl World {
 
     /// The object as found, with its inputs as found; none when it is gone.
     #[track_caller]
-    pub fn read(&self, type_name: &str, object: &Object) -> Option<Object> {
+    pub(crate) fn read(&self, type_name: &str, object: &Object) -> Option<Object> {
         match self.ask(Call::Read { type_name: type_name.into(), object: object.clone() }) {
             Ok(Reply::Object { outputs, private, inputs }) => {
                 Some(Object { inputs: inputs.unwrap_or_else(|| object.inputs.clone()), outputs, private })
@@ -76,13 +76,18 @@ impl World {
     }
 
     #[track_caller]
-    pub fn delete(&self, type_name: &str, object: &Object) {
+    pub(crate) fn delete(&self, type_name: &str, object: &Object) {
         let reply = self.ask(Call::Delete { type_name: type_name.into(), object: object.clone() });
         assert_eq!(reply.unwrap(), Reply::Gone);
     }
 
     #[track_caller]
-    pub fn plan(&self, type_name: &str, prior: Option<&Object>, inputs: Json) -> (PlanAction, Json, Vec<String>) {
+    pub(crate) fn plan(
+        &self,
+        type_name: &str,
+        prior: Option<&Object>,
+        inputs: Json,
+    ) -> (PlanAction, Json, Vec<String>) {
         let (prior, inputs) = (prior.cloned(), attrs(inputs));
         match self.ask(Call::Plan { type_name: type_name.into(), prior, inputs, replace: false }) {
             Ok(Reply::Plan { action, planned_outputs, reasons, .. }) => {
@@ -93,23 +98,23 @@ impl World {
     }
 
     #[track_caller]
-    pub fn refuses(&self, type_name: &str, inputs: Json, message: &str, hint: &str) {
+    pub(crate) fn refuses(&self, type_name: &str, inputs: Json, message: &str, hint: &str) {
         let error = self.try_create(type_name, attrs(inputs)).unwrap_err();
         assert_eq!((error.to_string().as_str(), error.hint().unwrap_or_default().as_str()), (message, hint));
     }
 }
 
-pub fn shown(attrs: &Attrs) -> Json {
+pub(crate) fn shown(attrs: &Attrs) -> Json {
     Value::Map(attrs.clone()).to_redacted_json()
 }
 
-pub fn clear(attrs: &Attrs, name: &str) -> String {
+pub(crate) fn clear(attrs: &Attrs, name: &str) -> String {
     match attrs.get(name).map(Value::to_clear_json) {
         Some(Json::String(text)) => text,
         other => panic!("`{name}` is {other:?}"),
     }
 }
 
-pub fn unknown() -> Json {
+pub(crate) fn unknown() -> Json {
     json!({ "$freehold": "unknown" })
 }
