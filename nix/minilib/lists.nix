@@ -79,20 +79,21 @@ rec {
     in
     genList (i: elemAt xs (start + i)) size;
   count = keep: foldl' (c: x: if keep x then c + 1 else c) 0;
+  # Without recursion: lists may be long.
   findFirstIndex =
     keep: default: xs:
     let
-      n = length xs;
-      go =
-        i:
-        if i == n then
-          default
-        else if keep (elemAt xs i) then
+      found = foldl' (
+        i: x:
+        if i >= 0 then
           i
+        else if keep x then
+          -i - 1
         else
-          go (i + 1);
+          i - 1
+      ) (-1) xs;
     in
-    go 0;
+    if found >= 0 then found else default;
   findFirst =
     keep: default: xs:
     let
