@@ -87,6 +87,7 @@
     "makeScope"
     "makeScopeWithSplicing"
     "makeScopeWithSplicing'"
+    "mapAttrsFlatten"
     "mapAttrsToListRecursive"
     "mapAttrsToListRecursiveCond"
     "mapCrossIndex"
@@ -116,6 +117,7 @@
     "mkFixStrictness"
     "mkLuaInline"
     "mkMergedOptionModule"
+    "mkPackageOptionMD"
     "mkRenamedOptionModuleWith"
     "modifySumArgs"
     "network"
@@ -142,6 +144,7 @@
     "readFileType"
     "renameCrossIndexFrom"
     "renameCrossIndexTo"
+    "replaceChars"
     "repoRevToName"
     "revOrTag"
     "runTests"
@@ -196,6 +199,8 @@
     "warnOnInstantiate"
     "withFeature"
     "withFeatureAs"
+    "zip"
+    "zipWithNames"
   ];
   attrsets = [
     "chooseDevOutputs"

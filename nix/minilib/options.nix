@@ -58,12 +58,26 @@ rec {
   showDefs = lib.concatMapStrings (
     def:
     let
-      shown = builtins.tryEval (lib.generators.toPretty { } def.value);
+      shown = builtins.tryEval (
+        let
+          text = lib.generators.toPretty { } (cut 4 def.value);
+        in
+        builtins.seq text text
+      );
       text = if shown.success then shown.value else "<a value that cannot be shown>";
       short = if builtins.stringLength text > 200 then builtins.substring 0 200 text + "…" else text;
     in
     "\n- In `${toString def.file}': ${short}"
   );
+  # A value down to some depth: what is shown may be large or contain itself.
+  cut =
+    depth: v:
+    if isAttrs v && !(lib.isStringLike v) && !(lib.isFunction v) then
+      if depth == 0 then "…" else builtins.mapAttrs (_: cut (depth - 1)) v
+    else if builtins.isList v then
+      if depth == 0 then "…" else map (cut (depth - 1)) v
+    else
+      v;
   getValues = map (def: def.value);
   getFiles = map (def: def.file);
 

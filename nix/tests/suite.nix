@@ -6,6 +6,8 @@
 # whose evaluation must end in a `throw`. The texts of errors are tested by `errors.sh`.
 {
   lib ? null,
+  # Names of groups to leave out: an older nixpkgs' lib lacks functions that `lib.nix` calls.
+  except ? [ ],
 }:
 let
   freehold = import ../. { inherit lib; };
@@ -53,7 +55,7 @@ let
 
   results = builtins.concatMap (
     group: map (name: failure "${group}: ${name}" groups.${group}.${name}) (builtins.attrNames groups.${group})
-  ) (builtins.attrNames groups);
+  ) (builtins.filter (group: !(builtins.elem group except)) (builtins.attrNames groups));
   failures = builtins.filter (r: r != null) results;
   passed = builtins.length results - builtins.length failures;
   summary = "${toString passed} passed, ${toString (builtins.length failures)} failed";
