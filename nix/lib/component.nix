@@ -82,9 +82,16 @@ let
     providers = scope;
     resources = mapAttrs (_: exportLib.legacyView) view.members;
     inherit (ctx) siblings root;
-    inherit (ctx.session) reveal resourceProviderSystem freeholdLib;
-    freehold.lib = ctx.session.freeholdLib;
   };
+
+  # Arguments that are the same everywhere; `imports` may depend on them.
+  sessionArgs =
+    session:
+    {
+      inherit (session) reveal resourceProviderSystem freeholdLib;
+      freehold.lib = session.freeholdLib;
+    }
+    // specialArgs;
 
   # ---- members ----------------------------------------------------------------------------------------------------
 
@@ -94,6 +101,7 @@ let
       loc,
       context,
       extraModules,
+      ...
     }:
     defs:
     let
@@ -160,7 +168,7 @@ let
     args:
     types.submoduleWith {
       class = "nixops4Component";
-      inherit specialArgs;
+      specialArgs = sessionArgs args.session;
       shorthandOnlyDefinesConfig = null;
       modules = [
         {
@@ -206,7 +214,7 @@ let
         name = lib.last loc;
       }
       // moduleArgs ctx view scope
-      // specialArgs;
+      // sessionArgs ctx.session;
       applied = map (
         d:
         let
@@ -434,6 +442,7 @@ let
           type = membersType {
             loc = loc ++ [ "members" ];
             context = childContext ctx scope config.members;
+            inherit (ctx) session;
             extraModules = [ ];
           };
           default = { };
@@ -487,7 +496,7 @@ let
       evaluated = lib.evalModules {
         class = "nixops4Component";
         prefix = loc;
-        inherit specialArgs;
+        specialArgs = sessionArgs ctx.session;
         modules = [ (componentModule ctx loc) ] ++ modules;
       };
       inherit (evaluated) config options;

@@ -125,4 +125,17 @@ in
       ]
     ];
   };
+
+  "modules in files reach the library by the argument `freehold`, also in imports" = {
+    expr =
+      (eval (
+        { freehold, resourceProviderSystem, ... }:
+        {
+          imports = freehold.lib.lib.optional (resourceProviderSystem != "") {
+            members.a = freehold.lib.mkSequence (_: { b = memo 1; });
+          };
+        }
+      )).a.members.b.resource.type;
+    expected = "memo";
+  };
 }
