@@ -1,0 +1,428 @@
+//! Driving the executor: intents and results through the state log, calls through the provider pool, timers by the clock.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::time::{Duration, Instant};
+
+use freehold_apply::{
+    ApplyEffect, ApplyEvent, ApplySummary, Call as Wanted, Executor, Failure, Outcome, RecordChange, Report, Skip,
+};
+use freehold_model::MemberPath;
+use freehold_plan::{Action, Plan};
+use freehold_protocol::events::{self, Event};
+use freehold_provider::{Call, CallError, CallEvent, CallId, Reply};
+use freehold_state::{Event as StateEvent, NewEvent, Partial};
+
+use crate::EngineError;
+use crate::catalog::{call_failure, internal};
+use crate::engine::Engine;
+use crate::front::Front;
+use crate::mail::{Mail, Question, Written};
+
+impl Engine {
+    /// Follows a plan to its end. The lock is held.
+    pub(crate) fn execute(&mut self, plan: &Plan) -> Result<ApplySummary, EngineError> {
+        let command = self.options.command.clone();
+        self.note_event(StateEvent::ApplyStarted { command })?;
+        let first_op = self.store.view().seq() + 1;
+        let mut run = Run::default();
+        let mut executor = Executor::new(plan.clone(), self.records(), self.options.parallelism, first_op);
+        let mut effects: VecDeque<ApplyEffect> = executor.start().into();
+        let summary = loop {
+            while let Some(effect) = effects.pop_front() {
+                if let ApplyEffect::Finished(summary) = effect {
+                    run.summary = Some(*summary);
+                    break;
+                }
+                for event in self.apply_effect(effect, &mut run)? {
+                    effects.extend(executor.step(event));
+                }
+            }
+            if let Some(summary) = run.summary.take() {
+                break summary;
+            }
+            let due = run.timers.peek().map(|Reverse((at, _))| *at);
+            let events = match self.receive(due) {
+                Some(mail) => self.apply_mail(mail, &mut run)?,
+                None => run.fire_timers(),
+            };
+            for event in events {
+                effects.extend(executor.step(event));
+            }
+        };
+        self.note_event(StateEvent::ApplyEnded { summary: summary_json(&summary) })?;
+        Ok(summary)
+    }
+
+    fn apply_effect(&mut self, effect: ApplyEffect, run: &mut Run) -> Result<Vec<ApplyEvent>, EngineError> {
+        match effect {
+            ApplyEffect::BeginPhase(outputs) => self.tell_phase(outputs)?,
+            ApplyEffect::Evaluate(members) => self.tell_want(members)?,
+            ApplyEffect::Pending(members) => self.tell_pending(members)?,
+            ApplyEffect::Publish { member, outputs } => self.tell_publish(member, outputs)?,
+            ApplyEffect::Fail { member } => self.tell_fail(member)?,
+            ApplyEffect::Propose { member, declaration, prior } => {
+                return Ok(self.propose(member, &declaration, prior.as_deref()));
+            }
+            ApplyEffect::WriteIntent { op, intent } => {
+                self.own_ops.insert(op.to_string());
+                run.members.insert(op, intent.member.clone());
+                let events = self.intent_events(op, *intent);
+                self.write(op, Written::Intent, events);
+            }
+            ApplyEffect::WriteResult { op, member, change } => {
+                if matches!(*change, RecordChange::Recorded(_)) {
+                    run.outputs_shown.insert(member.clone());
+                }
+                let events = self.result_events(op, &member, *change);
+                self.write(op, Written::Result, events);
+            }
+            ApplyEffect::Call { op, call } => return Ok(self.call(op, *call, run)),
+            ApplyEffect::Timer { op, after } => {
+                // A quarter of jitter, so that what failed together does not come back together.
+                let jitter = after.mul_f64(f64::from(u32::try_from(op % 16).unwrap_or_default()) / 64.0);
+                run.timers.push(Reverse((Instant::now() + after + jitter, op)));
+            }
+            ApplyEffect::KillCalls => self.pool.kill_all(),
+            ApplyEffect::Report(report) => self.report(report, run),
+            ApplyEffect::Finished(_) => {}
+        }
+        Ok(Vec::new())
+    }
+
+    fn write(&mut self, op: u64, what: Written, events: Vec<NewEvent>) {
+        let sender = self.sender.clone();
+        // Nobody listens any more when the engine is gone.
+        self.store.append(events, Box::new(move |result| drop(sender.send(Mail::Durable { op, what, result }))));
+    }
+
+    fn propose(
+        &mut self,
+        member: MemberPath,
+        declaration: &freehold_model::Declaration,
+        prior: Option<&freehold_model::Record>,
+    ) -> Vec<ApplyEvent> {
+        let asked =
+            self.plan_call(declaration, prior).and_then(|call| Ok((call, self.catalog.launch(&declaration.provider)?)));
+        match asked {
+            Ok((call, launch)) => {
+                let (sender, whose) = (self.sender.clone(), member.clone());
+                self.pool.submit(
+                    &launch,
+                    call.of(&member),
+                    Box::new(move |event| {
+                        if let CallEvent::Done(result) = event {
+                            let result = result.map_err(Box::new);
+                            let mail = Mail::Answer { member: whose.clone(), question: Question::Propose, result };
+                            // Nobody listens any more when the engine is gone.
+                            let _ = sender.send(mail);
+                        }
+                    }),
+                );
+                Vec::new()
+            }
+            Err(failure) => {
+                let problem =
+                    freehold_plan::Problem { member: member.clone(), message: failure.message, hint: failure.hint };
+                vec![ApplyEvent::Proposed { member, result: Err(vec![problem]) }]
+            }
+        }
+    }
+
+    /// Calls the provider, after what the inputs need from the Nix store is there.
+    fn call(&mut self, op: u64, call: Wanted, run: &mut Run) -> Vec<ApplyEvent> {
+        let context: Vec<String> = match &call {
+            Wanted::Create { declaration } | Wanted::Update { declaration, .. } => {
+                declaration.context.iter().cloned().collect()
+            }
+            Wanted::Delete { .. } => Vec::new(),
+        };
+        run.calls.insert(op, call);
+        if context.is_empty() {
+            return self.call_provider(op, run);
+        }
+        let (sender, observer) = (self.sender.clone(), std::sync::Arc::clone(&self.observer));
+        std::thread::spawn(move || {
+            let result = crate::recording::realise(&context, &observer);
+            // Nobody listens any more when the engine is gone.
+            let _ = sender.send(Mail::Realised { op, result });
+        });
+        Vec::new()
+    }
+
+    fn call_provider(&mut self, op: u64, run: &mut Run) -> Vec<ApplyEvent> {
+        let Some(wanted) = run.calls.remove(&op) else { return Vec::new() };
+        match self.provider_call(&wanted) {
+            Ok((launch, call)) => {
+                let member = run.members.get(&op).cloned().unwrap_or_else(MemberPath::root);
+                let sender = self.sender.clone();
+                let tell = move |event| drop(sender.send(Mail::Call { op, event }));
+                let id = self.pool.submit(&launch, call.of(&member), Box::new(tell));
+                run.running.insert(op, id);
+                Vec::new()
+            }
+            Err(failure) => {
+                vec![ApplyEvent::Called { op, outcome: Outcome::Failed { failure, partial: None } }]
+            }
+        }
+    }
+
+    fn provider_call(&self, wanted: &Wanted) -> Result<(freehold_provider::Launch, Call), Failure> {
+        let provider = match wanted {
+            Wanted::Create { declaration } | Wanted::Update { declaration, .. } => &declaration.provider,
+            Wanted::Delete { prior } => &prior.provider.provider,
+        };
+        let launch = self.catalog.launch(provider)?;
+        let v0 = self.catalog.schema(provider).is_some_and(|s| s.protocol == 0);
+        let create = |d: &freehold_model::Declaration| -> Result<Call, Failure> {
+            Ok(Call::Create {
+                type_name: d.type_name.clone(),
+                inputs: self.catalog.resolve_inputs(&d.inputs)?,
+                stateful: !v0 || d.holder.is_some(),
+            })
+        };
+        let call = match wanted {
+            Wanted::Create { declaration } => create(declaration)?,
+            // NixOps4 makes stateless resources anew: they have no update.
+            Wanted::Update { declaration, .. } if v0 && declaration.holder.is_none() => create(declaration)?,
+            Wanted::Update { declaration, prior } => Call::Update {
+                type_name: declaration.type_name.clone(),
+                prior: self.object_of(prior)?,
+                inputs: self.catalog.resolve_inputs(&declaration.inputs)?,
+            },
+            Wanted::Delete { prior } => {
+                Call::Delete { type_name: prior.type_name.clone(), object: self.object_of(prior)? }
+            }
+        };
+        Ok((launch, call))
+    }
+
+    fn apply_mail(&mut self, mail: Mail, run: &mut Run) -> Result<Vec<ApplyEvent>, EngineError> {
+        let mail = match self.fronts_of(mail) {
+            Ok(Ok(fronts)) => return Ok(fronts.into_iter().map(apply_event).collect()),
+            Ok(Err(error)) => return Ok(vec![evaluation_ended(&error), ApplyEvent::Interrupted { hard: false }]),
+            Err(mail) => mail,
+        };
+        Ok(match mail {
+            Mail::Call { op, event } => self.take_call_event(op, event, run),
+            Mail::Realised { op, result: Ok(()) } => self.call_provider(op, run),
+            Mail::Realised { op, result: Err(failure) } => {
+                run.calls.remove(&op);
+                vec![ApplyEvent::Called { op, outcome: Outcome::Failed { failure, partial: None } }]
+            }
+            Mail::Durable { op, what, result } => match (what, result) {
+                (Written::Intent, Ok(_)) => vec![ApplyEvent::IntentDurable { op }],
+                (Written::Result, Ok(_)) => vec![ApplyEvent::ResultDurable { op }],
+                (Written::Note, _) => Vec::new(),
+                (_, Err(error)) if run.state_failed => {
+                    drop(error);
+                    Vec::new()
+                }
+                (_, Err(error)) => {
+                    run.state_failed = true;
+                    let failure =
+                        Failure { kind: error.kind(), message: crate::catalog::chain(&error), hint: error.hint() };
+                    vec![ApplyEvent::StateFailed { failure }]
+                }
+            },
+            Mail::Answer { member, question: Question::Propose, result } => {
+                let result = self.proposal(&member, result);
+                vec![ApplyEvent::Proposed { member, result }]
+            }
+            Mail::Interrupt { hard } => {
+                let running = u32::try_from(run.running.len()).unwrap_or(u32::MAX);
+                self.observer.event(&Event::Interrupt { count: if hard { 2 } else { 1 }, running });
+                vec![ApplyEvent::Interrupted { hard }]
+            }
+            Mail::Answer { .. } | Mail::Eval(_) | Mail::Schema { .. } => Vec::new(),
+        })
+    }
+
+    fn take_call_event(&mut self, op: u64, event: CallEvent, run: &mut Run) -> Vec<ApplyEvent> {
+        let member = run.members.get(&op).cloned().unwrap_or_else(MemberPath::root);
+        match event {
+            CallEvent::Progress { fraction, message } => {
+                self.observer.event(&Event::StepProgress { member, fraction, message });
+            }
+            CallEvent::Log { level, message, fields } => {
+                let level = format!("{level:?}").to_lowercase();
+                self.observer.event(&Event::StepLog { member, level, message, fields });
+            }
+            CallEvent::Output { stream, data } => {
+                let level = format!("{stream:?}").to_lowercase();
+                self.observer.event(&Event::StepLog { member, level, message: data, fields: serde_json::Map::new() });
+            }
+            CallEvent::Partial { outputs, private } => {
+                let partial = Box::new(Partial { outputs, private, identity: None });
+                let event = NewEvent::of(op.to_string(), StateEvent::Partial { member, partial });
+                self.write(op, Written::Note, vec![event]);
+            }
+            CallEvent::Done(result) => {
+                run.running.remove(&op);
+                return vec![ApplyEvent::Called { op, outcome: outcome(result) }];
+            }
+        }
+        Vec::new()
+    }
+
+    fn report(&mut self, report: Report, run: &mut Run) {
+        let seconds = |run: &mut Run, member: &MemberPath| {
+            run.started.remove(member).map_or(0.0, |t: Instant| t.elapsed().as_secs_f64())
+        };
+        let event = match report {
+            Report::Started { op, member, action } => {
+                run.members.insert(op, member.clone());
+                run.started.insert(member.clone(), Instant::now());
+                let attempt = 1;
+                Event::StepStart { member, action: event_action(action), attempt }
+            }
+            Report::Done { member, action } => {
+                let outputs = run.outputs_shown.remove(&member).then(|| self.shown_outputs(&member)).flatten();
+                Event::StepDone { seconds: seconds(run, &member), member, action: event_action(action), outputs }
+            }
+            Report::Failed { member, action, failure } => Event::StepFailed {
+                seconds: seconds(run, &member),
+                member,
+                action: event_action(action),
+                kind: failure.kind,
+                message: failure.message,
+                hints: failure.hint.into_iter().collect(),
+            },
+            Report::Retrying { member, failure, after } => Event::StepLog {
+                member,
+                level: "warn".into(),
+                message: format!("{}; trying again in {}", failure.message, in_seconds(after)),
+                fields: serde_json::Map::new(),
+            },
+            Report::Skipped { member, action, why } => {
+                let because = match &why {
+                    Skip::Needs { member } | Skip::StillUsed { member } => vec![member.clone()],
+                    Skip::Waits { .. } | Skip::Interrupted => Vec::new(),
+                };
+                Event::StepSkipped { member, action: event_action(action), reason: skip_text(&why), because }
+            }
+            Report::Decided { member, action } => Event::PlanStep {
+                member,
+                action: event_action(action),
+                reasons: vec!["decided now that its inputs are known".into()],
+            },
+            Report::Stopping => return,
+        };
+        self.observer.event(&event);
+    }
+
+    fn shown_outputs(&self, member: &MemberPath) -> Option<serde_json::Map<String, serde_json::Value>> {
+        let record = self.store.view().record(member)?;
+        match freehold_model::Value::Map(record.outputs.clone()).to_redacted_json() {
+            serde_json::Value::Object(map) => Some(map),
+            _ => None,
+        }
+    }
+}
+
+/// What is under way.
+#[derive(Default)]
+struct Run {
+    members: BTreeMap<u64, MemberPath>,
+    calls: BTreeMap<u64, Wanted>,
+    running: BTreeMap<u64, CallId>,
+    started: BTreeMap<MemberPath, Instant>,
+    outputs_shown: std::collections::BTreeSet<MemberPath>,
+    timers: BinaryHeap<Reverse<(Instant, u64)>>,
+    state_failed: bool,
+    summary: Option<ApplySummary>,
+}
+
+impl Run {
+    fn fire_timers(&mut self) -> Vec<ApplyEvent> {
+        let now = Instant::now();
+        let mut events = Vec::new();
+        while let Some(Reverse((at, op))) = self.timers.peek().copied() {
+            if at > now {
+                break;
+            }
+            self.timers.pop();
+            events.push(ApplyEvent::TimerFired { op });
+        }
+        events
+    }
+}
+
+fn apply_event(front: Front) -> ApplyEvent {
+    match front {
+        Front::Structure { member, structure } => ApplyEvent::Structure { member, structure },
+        Front::Declared { member, declaration, edges, facts } => {
+            ApplyEvent::Evaluated { member, declaration, edges, facts }
+        }
+        Front::Waiting { member, needs, .. } => ApplyEvent::Waiting { member, needs },
+        Front::Failed { member, failure } => ApplyEvent::EvalFailed { member, failure },
+        Front::Quiet => ApplyEvent::Quiet,
+    }
+}
+
+/// Nothing more can be evaluated: what runs is finished and recorded.
+fn evaluation_ended(error: &EngineError) -> ApplyEvent {
+    let failure =
+        Failure { kind: error.kind(), message: crate::catalog::chain(error), hint: error.hints().into_iter().next() };
+    ApplyEvent::EvalFailed { member: MemberPath::root(), failure }
+}
+
+fn outcome(result: Result<Reply, CallError>) -> Outcome {
+    match result {
+        Ok(Reply::Object { outputs, private, .. }) => Outcome::Made { outputs, private },
+        Ok(Reply::Gone) => Outcome::Deleted,
+        Ok(_) => {
+            Outcome::Failed { failure: internal("a provider answered something else than it was asked"), partial: None }
+        }
+        Err(error) if error.is_outcome_unknown() => Outcome::Lost { failure: call_failure(&error) },
+        Err(error) => {
+            let partial = error.partial().map(|o| (o.outputs.clone(), o.private.clone()));
+            Outcome::Failed { failure: call_failure(&error), partial }
+        }
+    }
+}
+
+pub(crate) fn event_action(action: Action) -> events::Action {
+    match action {
+        Action::Create => events::Action::Create,
+        Action::Update => events::Action::Update,
+        Action::Replace => events::Action::Replace,
+        Action::Delete => events::Action::Delete,
+        Action::Read => events::Action::Read,
+        Action::Adopt => events::Action::Adopt,
+        Action::Forget => events::Action::Forget,
+        Action::None => events::Action::None,
+    }
+}
+
+fn skip_text(why: &Skip) -> String {
+    match why {
+        Skip::Needs { member } => format!("needs `{member}`"),
+        Skip::Waits { needs } if needs.is_empty() => "its inputs did not become known".into(),
+        Skip::Waits { needs } => format!("waits for {}", needs.join(", ")),
+        Skip::Interrupted => "the run was stopped".into(),
+        Skip::StillUsed { member } => format!("`{member}` may still use it"),
+    }
+}
+
+fn in_seconds(duration: Duration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
+}
+
+fn summary_json(summary: &ApplySummary) -> serde_json::Value {
+    let count = |action| summary.count(action);
+    serde_json::json!({
+        "created": count(Action::Create),
+        "updated": count(Action::Update),
+        "replaced": count(Action::Replace),
+        "deleted": count(Action::Delete),
+        "failed": summary.failed.len(),
+        "skipped": summary.skipped.len(),
+        "unknown": summary.unknown.len(),
+        "interrupted": summary.interrupted,
+        "ok": summary.is_ok(),
+        "failures": summary.failed.iter().map(|(m, a, f)| serde_json::json!({
+            "member": m, "action": a, "kind": f.kind, "message": f.message,
+        })).collect::<Vec<_>>(),
+    })
+}

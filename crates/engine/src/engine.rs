@@ -1,0 +1,326 @@
+//! The engine: one thread that carries out what the machines ask for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use freehold_apply::ApplySummary;
+use freehold_eval::{Evaluator, NixPrograms, Ticket};
+use freehold_model::{MemberPath, ProviderRef, Record};
+use freehold_plan::{Plan, PlanOptions, SavedPlan};
+use freehold_protocol::ProviderSchema;
+use freehold_provider::{Call, CallEvent, Pool, PoolOptions, Reply};
+use freehold_state::{
+    Backend, Event as StateEvent, FileBackend, Keys, MadeKeys, NewEvent, Owner, RECIPIENTS_FILE, STATE_DIRECTORY,
+    Store, SystemClock,
+};
+
+use crate::catalog::{Catalog, Known, call_failure, internal};
+use crate::front::Parked;
+use crate::mail::Mail;
+use crate::{EngineError, EngineOptions, Note, Observer, StateLocation};
+
+/// The providers inside the `freehold` binary.
+pub const BUILTIN_PROVIDERS: &[&str] = &["local", "nix", "s3"];
+
+/// Plans and applies one deployment.
+pub struct Engine {
+    pub(crate) options: EngineOptions,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) store: Store,
+    pub(crate) pool: Pool,
+    pub(crate) catalog: Catalog,
+    pub(crate) sender: Sender<Mail>,
+    pub(crate) inbox: Receiver<Mail>,
+    pub(crate) evaluator: Option<Evaluator>,
+    pub(crate) last_ticket: Ticket,
+    pub(crate) parked: BTreeMap<String, Vec<Parked>>,
+    pub(crate) held_quiet: Option<Ticket>,
+    pub(crate) evaluated: usize,
+    /// Operations that this engine has begun itself.
+    pub(crate) own_ops: std::collections::BTreeSet<String>,
+    keys_made: Option<MadeKeys>,
+    interrupts: Arc<AtomicUsize>,
+}
+
+/// What came of `apply`.
+#[derive(Debug)]
+pub struct Applied {
+    /// The plan it followed (or would have followed).
+    pub plan: Plan,
+    /// What was done; `None` when nothing was begun: nothing to do, problems, or not confirmed.
+    pub summary: Option<ApplySummary>,
+}
+
+/// Stops an engine from another thread: first softly, then hard.
+#[derive(Clone)]
+pub struct InterruptHandle {
+    sender: Sender<Mail>,
+    count: Arc<AtomicUsize>,
+}
+
+impl InterruptHandle {
+    /// The first call lets finish what runs, each further one gives it up. Returns how often it was called.
+    pub fn interrupt(&self) -> usize {
+        let count = self.count.fetch_add(1, Ordering::SeqCst) + 1;
+        // An engine that is gone has nothing to stop.
+        let _ = self.sender.send(Mail::Interrupt { hard: count > 1 });
+        count
+    }
+}
+
+impl Engine {
+    /// Opens the state; starts nothing yet.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub fn open(options: EngineOptions, observer: Arc<dyn Observer>) -> Result<Self, EngineError> {
+        let backend: Arc<dyn Backend> = match &options.state {
+            None => Arc::new(FileBackend::new(options.entry.dir.join(STATE_DIRECTORY))),
+            Some(StateLocation::Directory(dir)) => Arc::new(FileBackend::new(dir.clone())),
+            Some(StateLocation::S3(settings)) => crate::holders::s3_backend(settings, &options)?,
+        };
+        let recipients = options.entry.dir.join(RECIPIENTS_FILE);
+        let keys = Keys::load(&recipients, options.identity.as_deref().filter(|p| p.exists()))?;
+        let store = Store::open(backend, keys, Arc::new(SystemClock))?;
+        for text in store.warnings() {
+            observer.note(Note::Warning { text });
+        }
+        let (sender, inbox) = channel();
+        let catalog = Catalog::new(options.program.clone(), options.entry.dir.clone(), options.work_dir.clone());
+        Ok(Self {
+            options,
+            observer,
+            store,
+            pool: Pool::new(PoolOptions::default()),
+            catalog,
+            sender,
+            inbox,
+            evaluator: None,
+            last_ticket: 0,
+            parked: BTreeMap::new(),
+            held_quiet: None,
+            evaluated: 0,
+            own_ops: std::collections::BTreeSet::new(),
+            keys_made: None,
+            interrupts: Arc::new(AtomicUsize::new(0)),
+        })
+    }
+
+    /// Stops it from another thread.
+    pub fn interrupt_handle(&self) -> InterruptHandle {
+        InterruptHandle { sender: self.sender.clone(), count: Arc::clone(&self.interrupts) }
+    }
+
+    /// What is remembered.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What is remembered, to be changed by commands on the state.
+    pub fn store_mut(&mut self) -> &mut Store {
+        &mut self.store
+    }
+
+    /// What it was opened with.
+    pub fn options(&self) -> &EngineOptions {
+        &self.options
+    }
+
+    /// Keys that were made because there were none, with where they are.
+    pub fn keys_made(&self) -> Option<&MadeKeys> {
+        self.keys_made.as_ref()
+    }
+
+    /// What is kept of a plan in a file.
+    pub fn saved_plan(&self, plan: &Plan) -> SavedPlan {
+        SavedPlan::new(plan, self.store.view().lineage().to_owned())
+    }
+
+    /// Plans without taking the lock.
+    ///
+    /// # Errors
+    /// When nothing can be evaluated or the state cannot be read; what is wrong with single members is in the plan.
+    pub fn plan(&mut self, options: PlanOptions) -> Result<Plan, EngineError> {
+        self.run_planner(options)
+    }
+
+    /// Takes the lock, plans, asks, and follows the plan.
+    ///
+    /// # Errors
+    /// When it could not be begun; what failed on the way is in the summary.
+    pub fn apply(
+        &mut self,
+        options: PlanOptions,
+        saved: Option<&SavedPlan>,
+        confirm: &mut dyn FnMut(&Plan) -> bool,
+    ) -> Result<Applied, EngineError> {
+        let ours = self.store.view().lineage().to_owned();
+        if let Some(saved) = saved
+            && saved.lineage != ours
+        {
+            return Err(EngineError::ForeignPlan { theirs: saved.lineage.clone(), ours });
+        }
+        self.make_keys()?;
+        let owner = Owner::current(self.options.command.clone(), &SystemClock);
+        let guard = self.store.lock(&owner)?;
+        let options = saved.map_or(options, |s| s.options.clone());
+        let mut plan = self.run_planner(options)?;
+        if let Some(saved) = saved {
+            plan = saved.restrict(plan).map_err(EngineError::StalePlan)?;
+        }
+        if !plan.problems.is_empty() || plan.is_noop() || !confirm(&plan) {
+            return Ok(Applied { plan, summary: None });
+        }
+        let summary = self.execute(&plan);
+        self.store.close_writer();
+        drop(guard);
+        Ok(Applied { plan, summary: Some(summary?) })
+    }
+
+    /// What the built-in providers offer, by name.
+    ///
+    /// # Errors
+    /// When one cannot be started.
+    pub fn schemas(&mut self) -> Result<BTreeMap<String, Arc<ProviderSchema>>, EngineError> {
+        let mut schemas = BTreeMap::new();
+        for name in BUILTIN_PROVIDERS {
+            let provider = ProviderRef::Builtin { name: (*name).to_owned(), config: freehold_model::Value::Null };
+            schemas.insert((*name).to_owned(), self.schema_of(&provider)?);
+        }
+        Ok(schemas)
+    }
+
+    /// What a provider offers; waits for it.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not answer.
+    pub fn schema_of(&mut self, provider: &ProviderRef) -> Result<Arc<ProviderSchema>, EngineError> {
+        if let Some(schema) = self.catalog.schema(provider) {
+            return Ok(Arc::clone(schema));
+        }
+        let launch = self.catalog.bare_launch(provider);
+        let failure = match self.pool.call(&launch, Call::Schema) {
+            Ok(Reply::Schema(schema)) => {
+                self.catalog.set(Catalog::key(provider), Known::Schema(Arc::clone(&schema)));
+                return Ok(schema);
+            }
+            Ok(_) => internal("a schema was asked for and something else came"),
+            Err(error) => call_failure(&error),
+        };
+        Err(EngineError::Provider {
+            provider: launch.name,
+            kind: failure.kind,
+            message: failure.message,
+            hint: failure.hint,
+        })
+    }
+
+    /// Asks a provider for its schema without waiting; answered by mail.
+    pub(crate) fn ask_schema(&mut self, provider: &ProviderRef) {
+        let key = Catalog::key(provider);
+        if self.catalog.get(&key).is_some() {
+            return;
+        }
+        self.catalog.set(key.clone(), Known::Asked);
+        let context = match provider {
+            ProviderRef::Stdio { context, .. } => context.iter().cloned().collect(),
+            ProviderRef::Builtin { .. } => Vec::new(),
+        };
+        if let Err(failure) = self.realise_now(&context) {
+            self.catalog.set(key, Known::Failed(failure));
+            return;
+        }
+        let launch = self.catalog.bare_launch(provider);
+        let sender = self.sender.clone();
+        self.pool.submit(
+            &launch,
+            Call::Schema,
+            Box::new(move |event| {
+                if let CallEvent::Done(result) = event {
+                    let result = match result {
+                        Ok(Reply::Schema(schema)) => Ok(schema),
+                        Ok(_) => return,
+                        Err(error) => Err(Box::new(error)),
+                    };
+                    // Nobody listens any more when the engine is gone.
+                    let _ = sender.send(Mail::Schema { key: key.clone(), result });
+                }
+            }),
+        );
+    }
+
+    /// The evaluator, started at its first use.
+    pub(crate) fn evaluator(&mut self) -> Result<&Evaluator, EngineError> {
+        if self.evaluator.is_none() {
+            let providers = self.describe_builtin_providers()?;
+            let sender = self.sender.clone();
+            let options = freehold_eval::Options {
+                source: self.options.entry.source.clone(),
+                library: self.options.library.clone(),
+                bridge: vec![self.options.program.clone().into(), "internal".into(), "eval-bridge".into()],
+                nix: NixPrograms::find()?,
+                confine: self.options.confine,
+                providers,
+                show_trace: self.options.show_trace,
+                system: None,
+                base_dir: self.options.entry.dir.clone(),
+                env: Vec::new(),
+            };
+            let tell = move |event| drop(sender.send(Mail::Eval(event)));
+            self.evaluator = Some(Evaluator::start(options, Box::new(tell))?);
+            self.last_ticket = 0;
+        }
+        self.evaluator.as_ref().ok_or(EngineError::Interrupted)
+    }
+
+    /// What the Nix library is told of the built-in providers.
+    fn describe_builtin_providers(&mut self) -> Result<serde_json::Value, EngineError> {
+        let schemas = self.schemas()?;
+        let described = schemas.iter().map(|(name, schema)| (name.clone(), crate::front::describe(schema)));
+        Ok(serde_json::Value::Object(described.collect()))
+    }
+
+    /// All records, and what was left unfinished.
+    pub(crate) fn records(&self) -> BTreeMap<MemberPath, Record> {
+        self.store.view().records().map(|(path, record)| (path.clone(), record.clone())).collect()
+    }
+
+    /// Builds or fetches store paths in this thread.
+    pub(crate) fn realise_now(&self, paths: &[String]) -> Result<(), freehold_apply::Failure> {
+        crate::recording::realise(paths, &self.observer)
+    }
+
+    /// The next message, or `None` when `until` has come.
+    pub(crate) fn receive(&self, until: Option<Instant>) -> Option<Mail> {
+        let limit = until.map_or(Duration::from_secs(3600), |t| t.saturating_duration_since(Instant::now()));
+        self.inbox.recv_timeout(limit).ok()
+    }
+
+    /// Makes the keys that sensitive values need, the first time something is written.
+    pub(crate) fn make_keys(&mut self) -> Result<(), EngineError> {
+        let Some(identity) = self.options.identity.clone() else { return Ok(()) };
+        let recipients = self.options.entry.dir.join(RECIPIENTS_FILE);
+        let (keys, made) = Keys::load_or_create(&recipients, &identity)?;
+        if let Some(made) = made {
+            self.keys_made = Some(made);
+        }
+        self.store.use_keys(keys);
+        Ok(())
+    }
+
+    /// Appends events that nothing waits for one by one.
+    pub(crate) fn note_event(&mut self, event: StateEvent) -> Result<(), EngineError> {
+        self.store.append_wait(vec![NewEvent::from(event)])?;
+        Ok(())
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.evaluator = None;
+        self.pool.shutdown();
+    }
+}

@@ -1,0 +1,249 @@
+//! Evaluation made ready for the machines: what the evaluator says, joined with the schema of the provider that it names.
+//!
+//! A declaration waits here until the schema of its provider is known; *quiet* is passed on only when it is about the last thing
+//! that was asked and nothing waits.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use freehold_apply::Failure;
+use freehold_eval::{EvalError, Event, Ticket};
+use freehold_model::{Attrs, Declaration, MemberPath, OutputRef, Structure};
+use freehold_plan::TypeFacts;
+use freehold_protocol::{ProviderSchema, TypeSchema};
+use serde_json::{Value as Json, json};
+
+use crate::catalog::{Catalog, Known, call_failure, chain, config_is_known};
+use crate::engine::Engine;
+use crate::mail::Mail;
+use crate::{EngineError, Note};
+
+/// What both machines are told about the evaluation.
+#[derive(Debug)]
+pub(crate) enum Front {
+    Structure { member: MemberPath, structure: Structure },
+    Declared { member: MemberPath, declaration: Box<Declaration>, edges: BTreeSet<OutputRef>, facts: Arc<TypeFacts> },
+    Waiting { member: MemberPath, partial: Option<(Box<Declaration>, Arc<TypeFacts>)>, needs: BTreeSet<OutputRef> },
+    Failed { member: MemberPath, failure: Failure },
+    Quiet,
+}
+
+/// A declaration whose provider has not told its schema yet.
+#[derive(Debug)]
+pub(crate) struct Parked {
+    member: MemberPath,
+    declaration: Box<Declaration>,
+    edges: BTreeSet<OutputRef>,
+    /// Whether it is one that waits for outputs.
+    waiting: bool,
+}
+
+impl Engine {
+    /// What follows from an event of the evaluator.
+    pub(crate) fn take_evaluation(&mut self, event: Event) -> Result<Vec<Front>, EngineError> {
+        Ok(match event {
+            Event::Structure { member, structure, .. } => {
+                self.count_evaluated(structure.members.len());
+                vec![Front::Structure { member, structure }]
+            }
+            Event::Declared { member, declaration, edges } => {
+                self.park(Parked { member, declaration: Box::new(declaration), edges, waiting: false })
+            }
+            Event::Waiting { member, partial: Some(partial), needs, .. } => {
+                self.park(Parked { member, declaration: Box::new(partial), edges: needs, waiting: true })
+            }
+            Event::Waiting { member, partial: None, needs, .. } => {
+                vec![Front::Waiting { member, partial: None, needs }]
+            }
+            Event::Failed { member, error } => vec![Front::Failed { member, failure: eval_failure(&error) }],
+            Event::Quiet { seen } => self.take_quiet(seen),
+            Event::Fatal { error } => return Err(error.into()),
+            Event::UserLog { text } => {
+                self.observer.note(Note::UserLog { text });
+                Vec::new()
+            }
+        })
+    }
+
+    /// A provider has told its schema, or cannot: what waited for it goes on.
+    pub(crate) fn take_schema(
+        &mut self,
+        key: String,
+        result: Result<Arc<ProviderSchema>, Box<freehold_provider::CallError>>,
+    ) -> Vec<Front> {
+        let known = match result {
+            Ok(schema) => Known::Schema(schema),
+            Err(error) => Known::Failed(call_failure(&error)),
+        };
+        self.catalog.set(key.clone(), known);
+        let parked = self.parked.remove(&key).unwrap_or_default();
+        let mut fronts: Vec<Front> = parked.into_iter().map(|p| self.unpark(p)).collect();
+        if let Some(seen) = self.held_quiet.take() {
+            fronts.extend(self.take_quiet(seen));
+        }
+        fronts
+    }
+
+    fn take_quiet(&mut self, seen: Ticket) -> Vec<Front> {
+        if seen != self.last_ticket {
+            return Vec::new();
+        }
+        if self.parked.values().all(Vec::is_empty) {
+            return vec![Front::Quiet];
+        }
+        self.held_quiet = Some(seen);
+        Vec::new()
+    }
+
+    fn park(&mut self, parked: Parked) -> Vec<Front> {
+        let provider = parked.declaration.provider.clone();
+        self.ask_schema(&provider);
+        let key = Catalog::key(&provider);
+        if matches!(self.catalog.get(&key), Some(Known::Asked)) {
+            self.parked.entry(key).or_default().push(parked);
+            return Vec::new();
+        }
+        vec![self.unpark(parked)]
+    }
+
+    fn unpark(&mut self, parked: Parked) -> Front {
+        let Parked { member, mut declaration, edges, waiting } = parked;
+        let key = Catalog::key(&declaration.provider);
+        if let Some(Known::Failed(failure)) = self.catalog.get(&key) {
+            return Front::Failed { member, failure: failure.clone() };
+        }
+        let facts = match self.catalog.facts(&declaration.provider, &declaration.type_name) {
+            Ok(facts) => facts,
+            Err(failure) => return Front::Failed { member, failure },
+        };
+        if let Some(schema) = self.catalog.type_schema(&declaration.provider, &declaration.type_name) {
+            schema.resolve_aliases(&mut declaration.inputs);
+            schema.mark_sensitive_inputs(&mut declaration.inputs);
+            fill_outputs(&mut declaration, schema);
+        }
+        let facts = if config_is_known(&declaration.provider) { facts } else { Arc::new(cannot_be_asked(&facts)) };
+        if waiting {
+            Front::Waiting { member, partial: Some((declaration, facts)), needs: edges }
+        } else {
+            Front::Declared { member, declaration, edges, facts }
+        }
+    }
+
+    fn count_evaluated(&mut self, members: usize) {
+        self.evaluated += members;
+        self.observer.note(Note::Evaluating { members: self.evaluated });
+    }
+
+    // What is told to the evaluator, with the number of the last thing told.
+
+    pub(crate) fn tell_want(&mut self, members: Vec<MemberPath>) -> Result<(), EngineError> {
+        let hints: BTreeMap<MemberPath, BTreeSet<MemberPath>> = members
+            .iter()
+            .filter_map(|m| Some((m.clone(), self.store.view().record(m)?.edges.clone())))
+            .filter(|(_, edges)| !edges.is_empty())
+            .collect();
+        self.last_ticket = self.evaluator()?.want(members, Some(hints));
+        Ok(())
+    }
+
+    pub(crate) fn tell_publish(&mut self, member: MemberPath, outputs: Attrs) -> Result<(), EngineError> {
+        self.last_ticket = self.evaluator()?.publish(member, outputs);
+        Ok(())
+    }
+
+    pub(crate) fn tell_pending(&mut self, members: Vec<MemberPath>) -> Result<(), EngineError> {
+        for member in members {
+            self.last_ticket = self.evaluator()?.pending(member);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn tell_fail(&mut self, member: MemberPath) -> Result<(), EngineError> {
+        self.last_ticket = self.evaluator()?.fail(member);
+        Ok(())
+    }
+
+    pub(crate) fn tell_phase(&mut self, outputs: BTreeMap<MemberPath, Attrs>) -> Result<(), EngineError> {
+        self.held_quiet = None;
+        self.parked.clear();
+        self.last_ticket = self.evaluator()?.begin_phase(outputs);
+        Ok(())
+    }
+
+    /// The part of a message that is about the evaluation; `Err` gives back what is not.
+    pub(crate) fn fronts_of(&mut self, mail: Mail) -> Result<Result<Vec<Front>, EngineError>, Mail> {
+        match mail {
+            Mail::Eval(event) => Ok(self.take_evaluation(event)),
+            Mail::Schema { key, result } => Ok(Ok(self.take_schema(key, result))),
+            other => Err(other),
+        }
+    }
+}
+
+/// A provider whose settings are not known yet cannot be asked anything.
+fn cannot_be_asked(facts: &TypeFacts) -> TypeFacts {
+    TypeFacts { can_read: false, can_plan: false, plan_always: false, ..facts.clone() }
+}
+
+/// A deployment that names no outputs gets those of the schema.
+fn fill_outputs(declaration: &mut Declaration, schema: &TypeSchema) {
+    declaration.outputs.extend(schema.output_properties().map(|(name, _)| name.to_owned()));
+}
+
+pub(crate) fn eval_failure(error: &EvalError) -> Failure {
+    let message = match error {
+        // The member is named where this is shown.
+        EvalError::Member { at: Some(at), message, .. } => format!("{at}: {message}"),
+        EvalError::Member { at: None, message, .. } => message.clone(),
+        other => chain(other),
+    };
+    Failure { kind: error.kind(), message, hint: error.hint() }
+}
+
+/// What the Nix library is told of a provider: names and secrecy of inputs and outputs of each type.
+pub(crate) fn describe(schema: &ProviderSchema) -> Json {
+    let types = schema.types.iter().map(|(name, t)| (name.clone(), describe_type(t)));
+    json!({ "version": schema.version, "types": types.collect::<serde_json::Map<_, _>>() })
+}
+
+fn describe_type(t: &TypeSchema) -> Json {
+    let required = t.required_inputs();
+    let sensitive = |places: &[freehold_model::Pointer], name: &str| {
+        places.iter().any(|p| p.tokens().first().is_some_and(|f| f == name))
+    };
+    let text = |schema: &Json| schema.get("description").cloned().unwrap_or(Json::Null);
+    let mut inputs: serde_json::Map<String, Json> = t
+        .input_properties()
+        .map(|(name, schema)| {
+            let described = json!({
+                "required": required.contains(&name),
+                "description": text(schema),
+                "sensitive": sensitive(&t.sensitive_inputs, name),
+            });
+            (name.to_owned(), described)
+        })
+        .collect();
+    for (alias, name) in &t.aliases {
+        // Whether the proper name is required is for the provider to say where an alias may stand in.
+        if let Some(Json::Object(proper)) = inputs.get_mut(name) {
+            proper.insert("required".into(), Json::Bool(false));
+        }
+        inputs.insert(
+            alias.clone(),
+            json!({ "required": false, "description": format!("another name of `{name}`"), "sensitive": false }),
+        );
+    }
+    let outputs = t.output_properties().map(|(name, schema)| {
+        (name.to_owned(), json!({ "description": text(schema), "sensitive": sensitive(&t.sensitive_outputs, name) }))
+    });
+    let operations = t.operations.iter().map(|(name, o)| (name.clone(), json!({ "description": o.description })));
+    json!({
+        "description": t.description,
+        "inputs": inputs,
+        "outputs": outputs.collect::<serde_json::Map<_, _>>(),
+        "operations": operations.collect::<serde_json::Map<_, _>>(),
+        "stateful": t.stateful,
+        "holdsState": t.holds_state,
+        "anyInput": t.accepts_any_input(),
+    })
+}

@@ -1,0 +1,105 @@
+//! `import`: an object that exists becomes the object of a declared member.
+
+use std::collections::BTreeSet;
+
+use freehold_model::{Declaration, ErrorKind, Interval, MemberPath, Record, Status};
+use freehold_provider::{Call, Object, Reply};
+use freehold_state::{Event, NewEvent, Outcome, Owner, SystemClock};
+
+use crate::EngineError;
+use crate::catalog::{call_failure, internal};
+use crate::engine::Engine;
+use crate::operations::member_error;
+
+impl Engine {
+    /// Takes the object that the world calls `id` into the record of `member`; it must be declared and not recorded.
+    ///
+    /// # Errors
+    /// When the member is not declared or is recorded already, or the provider finds nothing.
+    pub fn import(&mut self, member: &MemberPath, id: &str) -> Result<Vec<MemberPath>, EngineError> {
+        if self.store.view().record(member).is_some() {
+            return Err(member_error(
+                member,
+                ErrorKind::User,
+                "is recorded already".into(),
+                Some(format!("`freehold state rm {member}` drops the record and leaves its object")),
+            ));
+        }
+        let (declaration, edges) = self.declared(member)?;
+        let record = self.find_object(member, &declaration, edges, id)?;
+        self.make_keys()?;
+        let owner = Owner::current(self.options.command.clone(), &SystemClock);
+        let guard = self.store.lock(&owner)?;
+        let open: Vec<String> =
+            self.store.view().intents().into_iter().filter(|i| &i.member == member).map(|i| i.op.clone()).collect();
+        let closing = open
+            .into_iter()
+            .map(|op| NewEvent::of(op, Event::End { member: member.clone(), outcome: Outcome::Unchanged }));
+        let mut events: Vec<NewEvent> = closing.collect();
+        events.push(Event::Imported { member: member.clone(), record: Box::new(record) }.into());
+        self.store.append_wait(events)?;
+        self.store.close_writer();
+        drop(guard);
+        Ok(vec![member.clone()])
+    }
+
+    fn declared(&mut self, member: &MemberPath) -> Result<(Declaration, BTreeSet<MemberPath>), EngineError> {
+        let mut evaluated = self.evaluate(std::slice::from_ref(member))?;
+        if let Some(failure) = evaluated.failed.remove(member) {
+            return Err(member_error(member, failure.kind, failure.message, failure.hint));
+        }
+        evaluated.declarations.remove(member).ok_or_else(|| EngineError::NoMember {
+            member: member.clone(),
+            what: " in the deployment: declare it first, then import",
+            suggestion: None,
+        })
+    }
+
+    fn find_object(
+        &mut self,
+        member: &MemberPath,
+        declaration: &Declaration,
+        edges: BTreeSet<MemberPath>,
+        id: &str,
+    ) -> Result<Record, EngineError> {
+        let failed = |f: freehold_apply::Failure| member_error(member, f.kind, f.message, f.hint);
+        self.schema_of(&declaration.provider)?;
+        let launch = self.catalog.launch(&declaration.provider).map_err(failed)?;
+        let call = Call::Import { type_name: declaration.type_name.clone(), id: id.to_owned() };
+        let mut found = match self.pool.call(&launch, call.of(member)) {
+            Ok(Reply::Imported(found)) => found,
+            Ok(_) => return Err(failed(internal("an import was answered with something else"))),
+            Err(error) => return Err(failed(call_failure(&error))),
+        };
+        let object = match found.len() {
+            1 => found.remove(0),
+            0 => return Err(member_error(member, ErrorKind::User, format!("nothing is called `{id}`"), None)),
+            n => {
+                let message = format!("`{id}` stands for {n} objects; a member holds one");
+                return Err(member_error(member, ErrorKind::User, message, Some("name one of them exactly".into())));
+            }
+        };
+        let object = Object { inputs: object.inputs, outputs: object.outputs, private: object.private };
+        let mut record = Record {
+            provider: self.identify(&declaration.provider),
+            type_name: declaration.type_name.clone(),
+            inputs: object.inputs,
+            outputs: object.outputs,
+            private: object.private,
+            edges,
+            interval: Interval::default(),
+            status: Status::Ok,
+            deposed: Vec::new(),
+            protect: declaration.lifecycle.protect,
+            keep: declaration.lifecycle.keep,
+            create_before_destroy: declaration.lifecycle.create_before_destroy,
+            replace_when: declaration.lifecycle.replace_when.clone(),
+            holder: declaration.holder.clone(),
+        };
+        if let Some(t) = self.catalog.type_schema(&declaration.provider, &declaration.type_name) {
+            t.mark_sensitive_inputs(&mut record.inputs);
+            t.mark_sensitive_outputs(&mut record.outputs);
+        }
+        Ok(record)
+    }
+}

@@ -1,0 +1,317 @@
+//! Driving the planner: evaluations, looks at the world and questions to providers.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use freehold_model::{Declaration, ErrorKind, MemberPath, Record, Sensitive};
+use freehold_plan::{
+    Action, Mode, Observation, OpenIntent, Plan, PlanEffect, PlanEvent, PlanOptions, Planner, Problem, Proposal,
+    ProposedAction,
+};
+use freehold_protocol::v1::PlanAction;
+use freehold_provider::{Call, CallError, CallEvent, Object, Reply};
+
+use crate::catalog::{Catalog, Known, call_failure, internal};
+use crate::engine::Engine;
+use crate::front::Front;
+use crate::mail::{Mail, Question};
+use crate::{EngineError, Note};
+
+/// Questions on their way to providers: enough to keep them busy, few enough to bound the queue.
+const QUESTIONS_AT_ONCE: usize = 256;
+
+impl Engine {
+    pub(crate) fn run_planner(&mut self, options: PlanOptions) -> Result<Plan, EngineError> {
+        let evaluates = options.mode == Mode::Normal;
+        let mut planner = Planner::new(options, self.records(), self.open_intents());
+        if evaluates && self.evaluator.is_some() {
+            self.tell_phase(BTreeMap::new())?;
+        }
+        let mut questions = Questions::default();
+        let mut effects: VecDeque<PlanEffect> = planner.start().into();
+        loop {
+            while let Some(effect) = effects.pop_front() {
+                match effect {
+                    PlanEffect::Finished(plan) => return Ok(*plan),
+                    other => effects.extend(self.plan_effect(other, &mut planner, &mut questions)?),
+                }
+            }
+            let Some(mail) = self.receive(None) else { continue };
+            for event in self.plan_mail(mail, &mut questions)? {
+                effects.extend(planner.step(event));
+            }
+        }
+    }
+
+    /// Operations that were begun and of which no end is recorded, by member; the latest where there are several.
+    fn open_intents(&self) -> BTreeMap<MemberPath, OpenIntent> {
+        use freehold_state::Action as Begun;
+        let intents = self.store.view().intents();
+        let of_objects = intents.into_iter().filter(|i| i.deposed.is_none() && i.action != Begun::Run);
+        of_objects
+            .map(|intent| {
+                let action = match intent.action {
+                    Begun::Create | Begun::ReplaceCreate | Begun::Import => Action::Create,
+                    Begun::Update | Begun::Run => Action::Update,
+                    Begun::Delete | Begun::ReplaceDelete => Action::Delete,
+                };
+                let open = OpenIntent {
+                    op: intent.op.parse().unwrap_or_default(),
+                    began: intent.since,
+                    action,
+                    provider: Some(intent.provider.clone()),
+                    type_name: intent.type_name.clone(),
+                    inputs: intent.inputs.clone(),
+                    partial: intent.partial.as_ref().map(|p| p.outputs.clone()),
+                };
+                (intent.member.clone(), open)
+            })
+            .collect()
+    }
+
+    fn plan_effect(
+        &mut self,
+        effect: PlanEffect,
+        planner: &mut Planner,
+        questions: &mut Questions,
+    ) -> Result<Vec<PlanEffect>, EngineError> {
+        match effect {
+            PlanEffect::Evaluate(members) => self.tell_want(members)?,
+            PlanEffect::Publish { member, outputs } => self.tell_publish(member, outputs)?,
+            PlanEffect::Fail { member } => self.tell_fail(member)?,
+            PlanEffect::Describe { member, record } => {
+                self.ask_schema(&record.provider.provider);
+                questions.describing.push((member, record));
+                let answered = self.settle_descriptions(questions);
+                return Ok(answered.into_iter().flat_map(|e| planner.step(e)).collect());
+            }
+            PlanEffect::Read { member, record } => {
+                questions.total_reads += 1;
+                questions.waiting.push_back((member, Asked::Read(record)));
+            }
+            PlanEffect::Propose { member, declaration, prior } => {
+                questions.waiting.push_back((member, Asked::Propose(declaration, prior)));
+            }
+            PlanEffect::Finished(_) => {}
+        }
+        let refused = self.ask_waiting(questions);
+        Ok(refused.into_iter().flat_map(|e| planner.step(e)).collect())
+    }
+
+    /// Sends questions as long as there is room; those that cannot even be asked are answered at once.
+    fn ask_waiting(&mut self, questions: &mut Questions) -> Vec<PlanEvent> {
+        let mut refused = Vec::new();
+        while questions.running < QUESTIONS_AT_ONCE {
+            let Some((member, asked)) = questions.waiting.pop_front() else { break };
+            match self.ask(&member, &asked) {
+                Ok(()) => questions.running += 1,
+                Err(failure) => {
+                    let problem = Problem { member: member.clone(), message: failure.message, hint: failure.hint };
+                    refused.push(match asked {
+                        Asked::Read(_) => PlanEvent::Observed { member, result: Err(problem) },
+                        Asked::Propose(..) => PlanEvent::Proposed { member, result: Err(vec![problem]) },
+                    });
+                }
+            }
+        }
+        refused
+    }
+
+    fn ask(&mut self, member: &MemberPath, asked: &Asked) -> Result<(), freehold_apply::Failure> {
+        let (provider, call, question) = match asked {
+            Asked::Read(record) => {
+                let object = self.object_of(record)?;
+                let call = Call::Read { type_name: record.type_name.clone(), object };
+                (&record.provider.provider, call, Question::Read)
+            }
+            Asked::Propose(declaration, prior) => {
+                (&declaration.provider, self.plan_call(declaration, prior.as_deref())?, Question::Propose)
+            }
+        };
+        let launch = self.catalog.launch(provider)?;
+        let (sender, member) = (self.sender.clone(), member.clone());
+        self.pool.submit(
+            &launch,
+            call.of(&member),
+            Box::new(move |event| {
+                if let CallEvent::Done(result) = event {
+                    let result = result.map_err(Box::new);
+                    // Nobody listens any more when the engine is gone.
+                    let _ = sender.send(Mail::Answer { member: member.clone(), question, result });
+                }
+            }),
+        );
+        Ok(())
+    }
+
+    pub(crate) fn plan_call(
+        &self,
+        declaration: &Declaration,
+        prior: Option<&Record>,
+    ) -> Result<Call, freehold_apply::Failure> {
+        Ok(Call::Plan {
+            type_name: declaration.type_name.clone(),
+            prior: prior.map(|r| self.object_of(r)).transpose()?,
+            inputs: self.catalog.resolve_inputs(&declaration.inputs)?,
+            replace: false,
+        })
+    }
+
+    /// A record as its provider wants it.
+    pub(crate) fn object_of(&self, record: &Record) -> Result<Object, freehold_apply::Failure> {
+        Ok(Object {
+            inputs: self.catalog.resolve_inputs(&record.inputs)?,
+            outputs: record.outputs.clone(),
+            private: record.private.clone(),
+        })
+    }
+
+    fn plan_mail(&mut self, mail: Mail, questions: &mut Questions) -> Result<Vec<PlanEvent>, EngineError> {
+        let mail = match self.fronts_of(mail) {
+            Ok(fronts) => {
+                let mut events: Vec<PlanEvent> = fronts?.into_iter().map(plan_event).collect();
+                events.extend(self.settle_descriptions(questions));
+                return Ok(events);
+            }
+            Err(mail) => mail,
+        };
+        match mail {
+            Mail::Answer { member, question, result } => {
+                questions.running -= 1;
+                if question == Question::Read {
+                    questions.reads += 1;
+                    self.observer.note(Note::Reading { done: questions.reads, total: questions.total_reads });
+                }
+                let mut events = vec![self.answer(member, question, result)];
+                events.extend(self.ask_waiting(questions));
+                Ok(events)
+            }
+            Mail::Interrupt { .. } => Err(EngineError::Interrupted),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    fn answer(&self, member: MemberPath, question: Question, result: Result<Reply, Box<CallError>>) -> PlanEvent {
+        match question {
+            Question::Read => PlanEvent::Observed { result: self.observation(&member, result), member },
+            Question::Propose => PlanEvent::Proposed { result: self.proposal(&member, result), member },
+        }
+    }
+
+    /// What a read showed, with secrets marked as they were recorded.
+    fn observation(&self, member: &MemberPath, result: Result<Reply, Box<CallError>>) -> Result<Observation, Problem> {
+        match result {
+            Ok(Reply::Gone) => Ok(Observation::Gone),
+            Ok(Reply::Object { outputs, private, inputs }) => {
+                let recorded = self.store.view().record(member);
+                let inputs = inputs.map(|found| keep_sources(found, recorded));
+                Ok(Observation::Object { inputs, outputs, private })
+            }
+            Ok(_) => Err(problem(member, internal("a read was answered with something else"))),
+            Err(error) => Err(problem(member, call_failure(&error))),
+        }
+    }
+
+    pub(crate) fn proposal(
+        &self,
+        member: &MemberPath,
+        result: Result<Reply, Box<CallError>>,
+    ) -> Result<Proposal, Vec<Problem>> {
+        match result {
+            Ok(Reply::Plan { action, planned_outputs, reasons, .. }) => {
+                let action = match action {
+                    PlanAction::None => ProposedAction::None,
+                    PlanAction::Update => ProposedAction::Update,
+                    PlanAction::Replace => ProposedAction::Replace,
+                };
+                Ok(Proposal { action, outputs: planned_outputs, reasons })
+            }
+            Ok(_) => Err(vec![problem(member, internal("a plan was asked for and something else came"))]),
+            Err(error) if !error.diagnostics().is_empty() => Err(error
+                .diagnostics()
+                .iter()
+                .map(|d| Problem {
+                    member: member.clone(),
+                    message: input_message(&d.pointer.to_string(), &d.message),
+                    hint: error.hint(),
+                })
+                .collect()),
+            Err(error) => Err(vec![problem(member, call_failure(&error))]),
+        }
+    }
+
+    /// Recorded types whose provider has answered by now.
+    fn settle_descriptions(&mut self, questions: &mut Questions) -> Vec<PlanEvent> {
+        let mut events = Vec::new();
+        let mut open = Vec::new();
+        for (member, record) in std::mem::take(&mut questions.describing) {
+            let provider = &record.provider.provider;
+            let result = match self.catalog.get(&Catalog::key(provider)) {
+                Some(Known::Asked) | None => {
+                    open.push((member, record));
+                    continue;
+                }
+                Some(Known::Failed(failure)) => Err(failure.clone()),
+                Some(Known::Schema(_)) => self.catalog.facts(provider, &record.type_name),
+            };
+            let result = result.map_err(|failure| problem(&member, failure));
+            events.push(PlanEvent::Described { member, result });
+        }
+        questions.describing = open;
+        events
+    }
+}
+
+/// Questions to providers that are not answered yet.
+#[derive(Default)]
+struct Questions {
+    waiting: VecDeque<(MemberPath, Asked)>,
+    running: usize,
+    describing: Vec<(MemberPath, Box<Record>)>,
+    reads: usize,
+    total_reads: usize,
+}
+
+enum Asked {
+    Read(Box<Record>),
+    Propose(Box<Declaration>, Option<Box<Record>>),
+}
+
+fn plan_event(front: Front) -> PlanEvent {
+    match front {
+        Front::Structure { member, structure } => PlanEvent::Structure { member, structure },
+        Front::Declared { member, declaration, edges, facts } => {
+            PlanEvent::Declared { member, declaration, edges, facts }
+        }
+        Front::Waiting { member, partial, needs } => PlanEvent::Waiting { member, partial, needs },
+        Front::Failed { member, failure } => {
+            PlanEvent::EvalFailed { member, message: failure.message, hint: failure.hint }
+        }
+        Front::Quiet => PlanEvent::Quiet,
+    }
+}
+
+fn problem(member: &MemberPath, failure: freehold_apply::Failure) -> Problem {
+    let message = match failure.kind {
+        ErrorKind::Transient => format!("{} (trying again may help)", failure.message),
+        _ => failure.message,
+    };
+    Problem { member: member.clone(), message, hint: failure.hint }
+}
+
+fn input_message(pointer: &str, message: &str) -> String {
+    if pointer.is_empty() { message.to_owned() } else { format!("input `{pointer}`: {message}") }
+}
+
+/// What was found, with secrets where the record has secrets, and with a credential's source where the record names one.
+fn keep_sources(mut found: freehold_model::Attrs, recorded: Option<&Record>) -> freehold_model::Attrs {
+    let Some(record) = recorded else { return found };
+    for (name, was) in &record.inputs {
+        let Some(now) = found.get_mut(name) else { continue };
+        if freehold_provider::credentials::has_sources(was) {
+            now.clone_from(was);
+        } else if was.has_sensitive() && !now.has_sensitive() {
+            *now = freehold_model::Value::Sensitive(Sensitive::new(Box::new(now.clone())));
+        }
+    }
+    found
+}

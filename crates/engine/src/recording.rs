@@ -1,0 +1,133 @@
+//! What the executor wants written, as events of the state log; and what it wants from the Nix store.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use freehold_apply::{Failure, Intent, IntentAction, RecordChange};
+use freehold_model::{MemberPath, ProviderIdentity, ProviderRef, Record};
+use freehold_state::{Action, Begin, Event, NewEvent, Outcome};
+use freehold_store::{Nix, Progress, RealiseOptions, StoreError, Target};
+
+use crate::catalog::chain;
+use crate::engine::Engine;
+use crate::{Note, Observer};
+
+impl Engine {
+    /// The events that make an intent durable; whatever was left open of the member is closed by them.
+    pub(crate) fn intent_events(&self, op: u64, intent: Intent) -> Vec<NewEvent> {
+        let mut events = self.close_open_intents(&intent.member, op);
+        let (action, deposed) = match intent.action {
+            IntentAction::Create => (Action::Create, None),
+            IntentAction::Update => (Action::Update, None),
+            IntentAction::Delete => (Action::Delete, None),
+            IntentAction::DeleteDeposed(key) => (Action::Delete, Some(key)),
+        };
+        let begin = Begin {
+            member: intent.member,
+            action,
+            type_name: intent.type_name,
+            provider: self.identify(&intent.provider),
+            inputs: intent.inputs,
+            deposed,
+            operation: None,
+        };
+        events.push(NewEvent::of(op.to_string(), Event::Begin(Box::new(begin))));
+        events
+    }
+
+    /// The events that make a result durable.
+    pub(crate) fn result_events(&self, op: u64, member: &MemberPath, change: RecordChange) -> Vec<NewEvent> {
+        let id = op.to_string();
+        let end = |outcome| vec![NewEvent::of(id.clone(), Event::End { member: member.clone(), outcome })];
+        match change {
+            RecordChange::Recorded(record) => end(Outcome::Recorded(self.signed(record))),
+            RecordChange::Deleted | RecordChange::DeposedDeleted(_) => end(Outcome::Deleted),
+            RecordChange::Failed { failure, record } => end(Outcome::Failed {
+                kind: failure.kind,
+                message: failure.message,
+                record: record.map(|r| self.signed(r)),
+            }),
+            RecordChange::NotBegun => end(Outcome::Unchanged),
+            RecordChange::Forgotten => {
+                let mut events = self.close_open_intents(member, op);
+                if self.store.view().record(member).is_some() {
+                    events.push(Event::Forgotten { member: member.clone(), deposed: None }.into());
+                }
+                if events.is_empty() {
+                    // Nothing was left of it; the log says that it was looked at.
+                    events.push(Event::Forgotten { member: member.clone(), deposed: None }.into());
+                }
+                events
+            }
+            RecordChange::Observed(record) => {
+                let mut events = self.close_open_intents(member, op);
+                events.push(Event::Amended { member: member.clone(), record: self.signed(record) }.into());
+                events
+            }
+            RecordChange::Moved(moves) => {
+                moves.into_iter().map(|m| Event::Moved { from: m.from, to: m.to }.into()).collect()
+            }
+        }
+    }
+
+    /// Ends what was begun on a member by an interrupted run.
+    fn close_open_intents(&self, member: &MemberPath, except: u64) -> Vec<NewEvent> {
+        let except = except.to_string();
+        let open = self.store.view().intents().into_iter().filter(|i| &i.member == member && i.op != except);
+        open.filter(|i| !self.own_ops.contains(&i.op))
+            .map(|i| NewEvent::of(i.op.clone(), Event::End { member: member.clone(), outcome: Outcome::Unchanged }))
+            .collect()
+    }
+
+    fn signed(&self, mut record: Box<Record>) -> Box<Record> {
+        record.provider = self.identify(&record.provider.provider);
+        if let Some(schema) = self.catalog.type_schema(&record.provider.provider, &record.type_name) {
+            schema.mark_sensitive_inputs(&mut record.inputs);
+            schema.mark_sensitive_outputs(&mut record.outputs);
+        }
+        record
+    }
+
+    pub(crate) fn identify(&self, provider: &ProviderRef) -> ProviderIdentity {
+        let schema = self.catalog.schema(provider);
+        ProviderIdentity {
+            provider: provider.clone(),
+            name: schema.map(|s| s.name.clone()).unwrap_or_default(),
+            version: schema.map(|s| s.version.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+/// Builds or fetches store paths; whatever Nix says is told to the observer.
+pub(crate) fn realise(paths: &[String], observer: &Arc<dyn Observer>) -> Result<(), Failure> {
+    if paths.is_empty() {
+        return Ok(());
+    }
+    let nix = Nix::find().map_err(|e| failure(&e))?;
+    let targets = paths.iter().map(|p| Target::parse(p)).collect::<Result<Vec<_>, _>>().map_err(|e| failure(&e))?;
+    let stop = AtomicBool::new(false);
+    let mut tell = |progress: Progress| {
+        if let Some(message) = progress_text(&progress) {
+            observer.note(Note::Realising { message });
+        }
+    };
+    nix.realise(&targets, RealiseOptions::default(), &stop, &mut tell).map_err(|e| failure(&e))?;
+    Ok(())
+}
+
+fn progress_text(progress: &Progress) -> Option<String> {
+    match progress {
+        Progress::Building { derivation } => Some(format!("building {derivation}")),
+        Progress::Fetching { path, from } => Some(format!("fetching {path} from {from}")),
+        _ => None,
+    }
+}
+
+fn failure(error: &StoreError) -> Failure {
+    let log = error.log();
+    let mut message = chain(error);
+    if !log.is_empty() {
+        message = format!("{message}\n{}", log.join("\n"));
+    }
+    Failure { kind: error.kind(), message, hint: error.hint() }
+}
