@@ -271,11 +271,25 @@ let
         type = resourceType;
         inherit state;
       }
-      // optional "lifecycle"
+      // lifecycle
       // conditions "preconditions"
       // conditions "postconditions"
       // optional "operations"
       // optional "dependsOn";
+
+      # No reason to replace is null, whether the rest of `lifecycle` is there or not.
+      lifecycle =
+        if has "lifecycle" then
+          let
+            said = get "lifecycle";
+          in
+          {
+            lifecycle = said // {
+              replaceWhen = if said.replaceWhen == [ ] then null else said.replaceWhen;
+            };
+          }
+        else
+          { };
 
       conditions = name: if has name then { ${name} = map (condition name) (get name); } else { };
       condition =

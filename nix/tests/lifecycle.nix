@@ -10,7 +10,7 @@ let
     keep = false;
     createBeforeDestroy = false;
     ignoreChanges = [ ];
-    replaceWhen = [ ];
+    replaceWhen = null;
     moved = [ ];
   };
 in
