@@ -37,7 +37,7 @@ pub(crate) enum Command {
 
 pub(crate) enum Msg {
     Command { ticket: u64, command: Command },
-    Line { epoch: u64, line: Line },
+    Lines { epoch: u64, lines: Vec<Line> },
     Question { epoch: u64, question: Question, reply: Reply },
     Exited { epoch: u64, status: String },
     StderrClosed { epoch: u64 },
@@ -216,7 +216,9 @@ impl Core {
                 self.quiet_told = false;
                 self.command(command);
             }
-            Msg::Line { epoch, line } if current(&self.running, epoch) => self.line(line),
+            Msg::Lines { epoch, lines } if current(&self.running, epoch) => {
+                lines.into_iter().for_each(|line| self.line(line))
+            }
             Msg::Question { epoch, question, reply } if current(&self.running, epoch) => {
                 if let Some(running) = &mut self.running {
                     running.questions.push_back((question, reply));
@@ -238,7 +240,7 @@ impl Core {
                 }
             }
             Msg::Explained { epoch, id, message } => self.explained(epoch, id, message),
-            Msg::Line { .. } | Msg::Exited { .. } | Msg::StderrClosed { .. } | Msg::Tick | Msg::Shutdown => {}
+            Msg::Lines { .. } | Msg::Exited { .. } | Msg::StderrClosed { .. } | Msg::Tick | Msg::Shutdown => {}
         }
     }
 
@@ -372,14 +374,14 @@ impl Core {
         }
         match (message, front) {
             (Some(message), None) => {
-                return self.give_up(EvalError::Root { what: self.host.options.source.describe(), message });
+                return self.give_up(EvalError::Root { what: self.host.what.clone(), message });
             }
             (Some(message), Some(id)) => {
                 self.ended_nix(id, clean, message);
                 self.fatal_members += 1;
                 if self.fatal_members > FATAL_MEMBERS {
                     let message = format!("given up after {FATAL_MEMBERS} members that end the evaluation");
-                    return self.give_up(EvalError::Root { what: self.host.options.source.describe(), message });
+                    return self.give_up(EvalError::Root { what: self.host.what.clone(), message });
                 }
             }
             (None, _) => {

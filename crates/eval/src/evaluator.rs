@@ -9,7 +9,6 @@ use std::thread::JoinHandle;
 use freehold_model::{Attrs, Declaration, MemberPath, OutputRef, Structure};
 
 use crate::core::{Command, Core, Msg};
-use crate::flake;
 use crate::process::Host;
 use crate::secrets::Tokens;
 use crate::{EvalError, Options};
@@ -89,8 +88,7 @@ impl Evaluator {
     ///
     /// # Errors
     /// When Nix cannot be started or the flake cannot be locked. What is wrong with the root comes as [`Event::Fatal`].
-    pub fn start(mut options: Options, events: Box<dyn Fn(Event) + Send>) -> Result<Self, EvalError> {
-        flake::lock(&mut options)?;
+    pub fn start(options: Options, events: Box<dyn Fn(Event) + Send>) -> Result<Self, EvalError> {
         let nonce = format!("freehold-{}", random_hex()?);
         let tokens = Tokens::new(&random_hex()?);
         let (sender, receiver) = channel();

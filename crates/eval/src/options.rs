@@ -18,7 +18,7 @@ pub enum Source {
         attribute: Vec<String>,
         /// `--override-input NAME REFERENCE`.
         override_inputs: Vec<(String, String)>,
-        /// Write `flake.lock` as needed; otherwise a lock that is not up to date is an error.
+        /// Write `flake.lock` as needed; otherwise locks that it lacks are worked out for this evaluation only.
         write_lock: bool,
     },
 }

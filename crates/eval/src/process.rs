@@ -1,7 +1,7 @@
 //! The Nix child process, the socket its bridges call, and the threads that turn both into messages.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -14,11 +14,13 @@ use serde_json::{Value as Json, json};
 use crate::bridge::{SOCKET, nix_string};
 use crate::core::Msg;
 use crate::wire::{self, Line};
-use crate::{EvalError, NixPrograms, Options, Source, confine};
+use crate::{EvalError, NixPrograms, Options, Source, confine, flake};
 
 const DRIVER: &str = include_str!("../nix/driver.nix");
 /// How long the bridge may take to say what it wants, and to take the answer.
 const BRIDGE_PATIENCE: Duration = Duration::from_secs(30);
+/// How long results are left to gather before they are read.
+const CROWD: Duration = Duration::from_micros(100);
 /// Variables that Nix, git and their libraries need; everything else, credentials above all, stays out.
 const ENV_NAMES: [&str; 15] = [
     "PATH",
@@ -43,6 +45,8 @@ const ENV_PREFIXES: [&str; 4] = ["LC_", "XDG_", "NIX_", "NIXPKGS_"];
 pub(crate) struct Host {
     pub(crate) options: Options,
     pub(crate) nonce: String,
+    /// How messages call the root's source.
+    pub(crate) what: String,
     token_prefix: String,
     dir: tempfile::TempDir,
     sender: Sender<Msg>,
@@ -75,7 +79,7 @@ impl Reply {
 
 impl Host {
     pub(crate) fn new(
-        options: Options,
+        mut options: Options,
         nonce: &str,
         token_prefix: &str,
         sender: Sender<Msg>,
@@ -84,6 +88,8 @@ impl Host {
             .prefix("freehold-eval-")
             .tempdir_in(short_temp_dir())
             .map_err(EvalError::Prepare)?;
+        let what = options.source.describe();
+        flake::lock(&mut options, dir.path())?;
         fs_err::write(dir.path().join("driver.nix"), DRIVER).map_err(EvalError::Prepare)?;
         let listener = UnixListener::bind(dir.path().join("socket")).map_err(EvalError::Prepare)?;
         let questions = sender.clone();
@@ -92,7 +98,7 @@ impl Host {
             .spawn(move || listen(&listener, &questions))
             .map_err(EvalError::Prepare)?;
         let run = programs_to_run(&options);
-        Ok(Self { options, nonce: nonce.to_owned(), token_prefix: token_prefix.to_owned(), dir, sender, run })
+        Ok(Self { options, nonce: nonce.to_owned(), what, token_prefix: token_prefix.to_owned(), dir, sender, run })
     }
 
     /// Ends the listening thread.
@@ -209,7 +215,7 @@ impl Host {
             "explain": explain,
             "bridge": bridge,
             "source": source,
-            "what": options.source.describe(),
+            "what": self.what,
             "library": options.library,
             "providers": options.providers,
             "system": options.system,
@@ -266,16 +272,34 @@ fn listen(listener: &UnixListener, sender: &Sender<Msg>) {
     }
 }
 
-fn read_lines(stderr: ChildStderr, epoch: u64, nonce: &str, sender: &Sender<Msg>) {
-    let mut stderr = BufReader::with_capacity(256 * 1024, stderr);
-    let mut bytes = Vec::new();
-    while stderr.read_until(b'\n', &mut bytes).is_ok_and(|n| n > 0) {
-        let text = String::from_utf8_lossy(&bytes);
-        let line = wire::read_line(text.trim_end_matches('\n'), nonce);
-        if sender.send(Msg::Line { epoch, line }).is_err() {
+/// Turns Nix's standard error into messages, as many lines at a time as have arrived.
+fn read_lines(mut stderr: ChildStderr, epoch: u64, nonce: &str, sender: &Sender<Msg>) {
+    let mut bytes = vec![0; 256 * 1024];
+    let mut rest = Vec::new();
+    while let Ok(count) = stderr.read(&mut bytes) {
+        if count == 0 {
+            break;
+        }
+        let fresh = rest.len();
+        rest.extend_from_slice(&bytes[..count]);
+        let Some(end) = rest[fresh..].iter().rposition(|byte| *byte == b'\n').map(|at| fresh + at) else { continue };
+        let lines: Vec<Line> = rest[..end]
+            .split(|byte| *byte == b'\n')
+            .map(|line| wire::read_line(&String::from_utf8_lossy(line), nonce))
+            .collect();
+        rest.drain(..=end);
+        // Results come in crowds, each with a system call of Nix's: a reader that waits a little wakes nobody for each.
+        let in_crowd = matches!(lines.last(), Some(Line::Result(_)));
+        if sender.send(Msg::Lines { epoch, lines }).is_err() {
             return;
         }
-        bytes.clear();
+        if in_crowd {
+            std::thread::sleep(CROWD);
+        }
+    }
+    if !rest.is_empty() {
+        let line = wire::read_line(&String::from_utf8_lossy(&rest), nonce);
+        let _ = sender.send(Msg::Lines { epoch, lines: vec![line] });
     }
     let _ = sender.send(Msg::StderrClosed { epoch });
 }

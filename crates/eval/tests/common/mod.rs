@@ -91,6 +91,10 @@ impl Bench {
     }
 
     pub fn with(nix: &Path, file: &str, change: impl FnOnce(&mut Options)) -> Self {
+        Self::try_with(nix, file, change).unwrap()
+    }
+
+    pub fn try_with(nix: &Path, file: &str, change: impl FnOnce(&mut Options)) -> Result<Self, EvalError> {
         let dir = tempfile::Builder::new().prefix("fh-eval-test-").tempdir_in("/tmp").unwrap();
         let home = dir.path().join("home");
         let deployment = dir.path().join("deployment");
@@ -112,8 +116,8 @@ impl Bench {
         ];
         change(&mut options);
         let (sender, events) = channel();
-        let evaluator = Evaluator::start(options, Box::new(move |event| drop(sender.send(event)))).unwrap();
-        Self { evaluator: Some(evaluator), events, dir, said: Said::default(), answers: BTreeMap::new(), last: 0 }
+        let evaluator = Evaluator::start(options, Box::new(move |event| drop(sender.send(event))))?;
+        Ok(Self { evaluator: Some(evaluator), events, dir, said: Said::default(), answers: BTreeMap::new(), last: 0 })
     }
 
     pub fn evaluator(&self) -> &Evaluator {
