@@ -418,7 +418,9 @@ let
         hasInputs = isDefined "inputs" && !typed;
         inputDefs = null;
         inputSet = config.inputs;
-        declaredInputs = declaredBy "inputs";
+        declaredInputs =
+          declaredBy "inputs"
+          // exportLib.declaredByDefinitions (loc ++ [ "inputs" ]) options.inputs.definitionsWithLocations;
         outputDefs = [ ];
         outputSet = config.outputs;
         declaredOutputs = declaredBy "outputs";

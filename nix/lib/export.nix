@@ -83,6 +83,14 @@ let
       "_freeformOptions"
     ];
 
+  # Options that definitions declare, those that are modules.
+  declaredByDefinitions =
+    loc: defs:
+    let
+      modular = filter needsModules defs;
+    in
+    if modular == [ ] then { } else declaredIn (modularSet loc null modular);
+
   # Names that the type does not know, or wants and did not get: a message, or null.
   inputProblem =
     {
@@ -353,5 +361,10 @@ let
     };
 in
 {
-  inherit derive isTyped legacyView;
+  inherit
+    declaredByDefinitions
+    derive
+    isTyped
+    legacyView
+    ;
 }

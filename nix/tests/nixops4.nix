@@ -131,6 +131,41 @@ in
         }
       ));
   };
+  "an input that the options do not have is refused in a member with modules, unless it declares it" = {
+    expr =
+      let
+        inputs =
+          module:
+          probe
+            (eval (
+              { providers, ... }:
+              {
+                members.a = {
+                  imports = [ module ];
+                  type = providers.old.memo;
+                  inputs.initialize_with = 1;
+                };
+              }
+            )).a.resource.inputs;
+      in
+      [
+        (inputs { inputs.extra = 1; })
+        (inputs {
+          inputs =
+            { lib, ... }:
+            {
+              options.extra = lib.mkOption { default = 2; };
+            };
+        })
+      ];
+    expected = [
+      "«unknown»"
+      {
+        initialize_with = 1;
+        extra = 2;
+      }
+    ];
+  };
   "an input that the options do not have is refused, one of the wrong type is unknown alone" = {
     expr =
       let
