@@ -507,6 +507,7 @@ let
       inherit options;
       view = config // {
         inherit (config._derived)
+          __toString
           _holdsState
           inputs
           outputsSkeleton

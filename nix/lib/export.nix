@@ -333,6 +333,23 @@ let
         state
         ;
       absoluteMemberPath = path;
+      # `"${members.x}"` where `members.x.outputs.y` was meant.
+      __toString =
+        _:
+        let
+          names = attrNames outputsSkeleton;
+        in
+        throw (
+          "`${member}` is a member, not a text."
+          + (
+            if isResource && names != [ ] then
+              "\nhint: one of its outputs: `${member}.outputs.${errors.showPath [ (head names) ]}`${
+                if tail names == [ ] then "" else "; there are ${errors.listed names}"
+              }"
+            else
+              ""
+          )
+        );
       _holdsState = if typed then kind.holdsState else null;
       _export =
         if isResource then
