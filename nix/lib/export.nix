@@ -314,6 +314,14 @@ let
       // (if has "removed" then { removed = map (p: path ++ p) (get "removed"); } else { })
       // conditions "checks";
 
+      # What only composites have, and what a resource has in its place.
+      instead = {
+        moved = "`${errors.showPath (loc ++ [ "lifecycle" "moved" ])} = [ \"old.path\" ];`";
+        removed = "records are removed by the composite that they were in";
+        checks = "`${errors.showPath (loc ++ [ "preconditions" ])}` or `${errors.showPath (loc ++ [ "postconditions" ])}`";
+      };
+      misplaced = filter has (attrNames instead);
+
       stray = filter has [
         "state"
         "lifecycle"
@@ -355,6 +363,8 @@ let
         if isResource then
           if hasMembers then
             throw "`${member}` has both a type and members: it must be a resource or a composite.\nhint: make the resource a member of the composite: `${errors.showPath (loc ++ [ "members" "self" "type" ])} = …;`"
+          else if misplaced != [ ] then
+            throw "`${errors.showPath (loc ++ [ (head misplaced) ])}` is for composites, and `${member}` is a resource.\nhint: ${instead.${head misplaced}}"
           else
             { inherit resource; }
         else if hasInputs || stray != [ ] then

@@ -117,7 +117,7 @@ in
       How the resource lives and dies. `protect` refuses to delete or replace it; `keep` forgets it and leaves its object
       when it leaves the deployment; `createBeforeDestroy` makes the new object first; `ignoreChanges` names inputs
       (`"env.PATH"` for a part) whose change changes nothing; a change of a value in `replaceWhen` replaces it; `moved`
-      lists earlier paths of the member.
+      lists earlier paths of the member, from the root.
     '';
   };
 

@@ -1,0 +1,7 @@
+{ eval, ... }:
+eval {
+  members.page = {
+    type = "local.uuid";
+    moved = [ { from = "old"; to = "page"; } ];
+  };
+}
