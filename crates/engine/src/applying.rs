@@ -24,8 +24,13 @@ impl Engine {
     pub(crate) fn execute(&mut self, plan: &Plan) -> Result<ApplySummary, EngineError> {
         let command = self.options.command.clone();
         self.note_event(StateEvent::ApplyStarted { command })?;
-        let first_op = self.store.view().seq() + 1;
+        let first_op = self.last_seq() + 1;
         let mut run = Run::default();
+        for step in &plan.steps {
+            let holder =
+                step.declaration.as_ref().map_or_else(|| step.prior.as_ref()?.holder.clone(), |d| d.holder.clone());
+            run.holder_of.extend(holder.map(|h| (step.member.clone(), h)));
+        }
         let mut executor = Executor::new(plan.clone(), self.records(), self.options.parallelism, first_op);
         let mut effects: VecDeque<ApplyEffect> = executor.start().into();
         let summary = loop {
@@ -66,16 +71,17 @@ impl Engine {
             }
             ApplyEffect::WriteIntent { op, intent } => {
                 self.own_ops.insert(op.to_string());
-                run.members.insert(op, intent.member.clone());
+                let member = intent.member.clone();
+                run.members.insert(op, member.clone());
                 let events = self.intent_events(op, *intent);
-                self.write(op, Written::Intent, events);
+                self.write(op, Written::Intent, &member, events, run);
             }
             ApplyEffect::WriteResult { op, member, change } => {
                 if matches!(*change, RecordChange::Recorded(_)) {
                     run.outputs_shown.insert(member.clone());
                 }
                 let events = self.result_events(op, &member, *change);
-                self.write(op, Written::Result, events);
+                self.write(op, Written::Result, &member, events, run);
             }
             ApplyEffect::Call { op, call } => return Ok(self.call(op, *call, run)),
             ApplyEffect::Timer { op, after } => {
@@ -90,10 +96,11 @@ impl Engine {
         Ok(Vec::new())
     }
 
-    fn write(&mut self, op: u64, what: Written, events: Vec<NewEvent>) {
+    fn write(&mut self, op: u64, what: Written, member: &MemberPath, events: Vec<NewEvent>, run: &Run) {
         let sender = self.sender.clone();
         // Nobody listens any more when the engine is gone.
-        self.store.append(events, Box::new(move |result| drop(sender.send(Mail::Durable { op, what, result }))));
+        let done = Box::new(move |result| drop(sender.send(Mail::Durable { op, what, result })));
+        self.append_at_home(member, run.holder_of.get(member), events, done);
     }
 
     fn propose(
@@ -199,7 +206,14 @@ impl Engine {
 
     fn apply_mail(&mut self, mail: Mail, run: &mut Run) -> Result<Vec<ApplyEvent>, EngineError> {
         let mail = match self.fronts_of(mail) {
-            Ok(Ok(fronts)) => return Ok(fronts.into_iter().map(apply_event).collect()),
+            Ok(Ok(fronts)) => {
+                for front in &fronts {
+                    if let Front::Declared { member, declaration, .. } = front {
+                        run.holder_of.extend(declaration.holder.clone().map(|h| (member.clone(), h)));
+                    }
+                }
+                return Ok(fronts.into_iter().map(apply_event).collect());
+            }
             Ok(Err(error)) => return Ok(vec![evaluation_ended(&error), ApplyEvent::Interrupted { hard: false }]),
             Err(mail) => mail,
         };
@@ -255,7 +269,13 @@ impl Engine {
             CallEvent::Partial { outputs, private } => {
                 let partial = Box::new(Partial { outputs, private, identity: None });
                 let event = NewEvent::of(op.to_string(), StateEvent::Partial { member, partial });
-                self.write(op, Written::Note, vec![event]);
+                self.write(
+                    op,
+                    Written::Note,
+                    &run.members.get(&op).cloned().unwrap_or_else(MemberPath::root),
+                    vec![event],
+                    run,
+                );
             }
             CallEvent::Done(result) => {
                 run.running.remove(&op);
@@ -312,7 +332,7 @@ impl Engine {
     }
 
     fn shown_outputs(&self, member: &MemberPath) -> Option<serde_json::Map<String, serde_json::Value>> {
-        let record = self.store.view().record(member)?;
+        let record = self.home(member).view().record(member)?;
         match freehold_model::Value::Map(record.outputs.clone()).to_redacted_json() {
             serde_json::Value::Object(map) => Some(map),
             _ => None,
@@ -324,6 +344,8 @@ impl Engine {
 #[derive(Default)]
 struct Run {
     members: BTreeMap<u64, MemberPath>,
+    /// Members whose record another member holds.
+    holder_of: BTreeMap<MemberPath, MemberPath>,
     calls: BTreeMap<u64, Wanted>,
     running: BTreeMap<u64, CallId>,
     started: BTreeMap<MemberPath, Instant>,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use freehold_apply::ApplySummary;
 use freehold_eval::{Evaluator, NixPrograms, Ticket};
-use freehold_model::{MemberPath, ProviderRef, Record};
+use freehold_model::ProviderRef;
 use freehold_plan::{Plan, PlanOptions, SavedPlan};
 use freehold_protocol::ProviderSchema;
 use freehold_provider::{Call, CallEvent, Pool, PoolOptions, Reply};
@@ -19,6 +19,7 @@ use freehold_state::{
 
 use crate::catalog::{Catalog, Known, call_failure, internal};
 use crate::front::Parked;
+use crate::holders::Holders;
 use crate::mail::Mail;
 use crate::{EngineError, EngineOptions, Note, Observer, StateLocation};
 
@@ -30,7 +31,8 @@ pub struct Engine {
     pub(crate) options: EngineOptions,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) store: Store,
-    pub(crate) pool: Pool,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) holders: Holders,
     pub(crate) catalog: Catalog,
     pub(crate) sender: Sender<Mail>,
     pub(crate) inbox: Receiver<Mail>,
@@ -94,7 +96,8 @@ impl Engine {
             options,
             observer,
             store,
-            pool: Pool::new(PoolOptions::default()),
+            pool: Arc::new(Pool::new(PoolOptions::default())),
+            holders: Holders::default(),
             catalog,
             sender,
             inbox,
@@ -174,7 +177,9 @@ impl Engine {
         if !plan.problems.is_empty() || plan.is_noop() || !confirm(&plan) {
             return Ok(Applied { plan, summary: None });
         }
+        self.lock_holders()?;
         let summary = self.execute(&plan);
+        self.release_holders();
         self.store.close_writer();
         drop(guard);
         Ok(Applied { plan, summary: Some(summary?) })
@@ -281,11 +286,6 @@ impl Engine {
         let schemas = self.schemas()?;
         let described = schemas.iter().map(|(name, schema)| (name.clone(), crate::front::describe(schema)));
         Ok(serde_json::Value::Object(described.collect()))
-    }
-
-    /// All records, and what was left unfinished.
-    pub(crate) fn records(&self) -> BTreeMap<MemberPath, Record> {
-        self.store.view().records().map(|(path, record)| (path.clone(), record.clone())).collect()
     }
 
     /// Builds or fetches store paths in this thread.

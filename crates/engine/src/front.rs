@@ -121,6 +121,8 @@ impl Engine {
             schema.mark_sensitive_inputs(&mut declaration.inputs);
             fill_outputs(&mut declaration, schema);
         }
+        // The log that will have its record comes first.
+        declaration.depends_on.extend(declaration.holder.clone());
         let facts = if config_is_known(&declaration.provider) { facts } else { Arc::new(cannot_be_asked(&facts)) };
         if waiting {
             Front::Waiting { member, partial: Some((declaration, facts)), needs: edges }
@@ -139,7 +141,7 @@ impl Engine {
     pub(crate) fn tell_want(&mut self, members: Vec<MemberPath>) -> Result<(), EngineError> {
         let hints: BTreeMap<MemberPath, BTreeSet<MemberPath>> = members
             .iter()
-            .filter_map(|m| Some((m.clone(), self.store.view().record(m)?.edges.clone())))
+            .filter_map(|m| Some((m.clone(), self.home(m).view().record(m)?.edges.clone())))
             .filter(|(_, edges)| !edges.is_empty())
             .collect();
         self.last_ticket = self.evaluator()?.want(members, Some(hints));

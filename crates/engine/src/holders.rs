@@ -1,18 +1,386 @@
-//! Where the state is kept when it is not a directory.
+//! Where records are kept: the deployment's own log, an S3 prefix, or another member (*state as a resource*).
+//!
+//! A member with `state = members.x` has its intents and its record in the log that `x` holds, and nowhere else. A holder that
+//! speaks protocol v0 keeps NixOps4's document: there the deployment's own log has everything and the document mirrors the records.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use freehold_model::{ErrorKind, Value};
-use freehold_state::Backend;
+use freehold_apply::Failure;
+use freehold_model::{Declaration, MemberPath, ProviderRef, Record};
+use freehold_provider::{Call, Object, Reply};
+use freehold_s3::Settings;
+use freehold_state::nixops4::{NixOps4Resource, nixops4_patch, nixops4_records};
+use freehold_state::{
+    Backend, HolderBackend, LockGuard, NewEvent, Outcome, Owner, S3Backend, StateError, Store, SystemClock,
+};
+use serde_json::Value as Json;
 
-use crate::{EngineError, EngineOptions};
+use crate::catalog::{call_failure, chain};
+use crate::engine::Engine;
+use crate::front::Front;
+use crate::holder_io::ProviderIo;
+use crate::{EngineError, EngineOptions, Note};
 
-/// A log under a prefix of an S3 bucket.
-pub(crate) fn s3_backend(_settings: &Value, _options: &EngineOptions) -> Result<Arc<dyn Backend>, EngineError> {
-    Err(EngineError::Provider {
+/// Intervals of another log are not comparable with ours: what is held elsewhere counts as made after its holder.
+const HELD_OFFSET: u64 = 1 << 40;
+
+/// The holders that were opened, and who is held by which.
+#[derive(Default)]
+pub(crate) struct Holders {
+    open: BTreeMap<MemberPath, Held>,
+    /// Tried, and there is nothing to read yet.
+    absent: BTreeSet<MemberPath>,
+    held_by: BTreeMap<MemberPath, MemberPath>,
+    declared: BTreeMap<MemberPath, Declaration>,
+    parked: BTreeMap<MemberPath, Vec<Front>>,
+}
+
+enum Held {
+    Log { store: Box<Store>, guard: Option<LockGuard> },
+    Document { io: Box<ProviderIo>, document: Json },
+}
+
+/// A log under a prefix of an S3 bucket: `{ bucket, prefix, endpoint, region, … }`.
+pub(crate) fn s3_backend(settings: &Json, options: &EngineOptions) -> Result<Arc<dyn Backend>, EngineError> {
+    let prefix = settings.get("prefix").and_then(Json::as_str).unwrap_or("freehold.state").to_owned();
+    let mut plain = settings.clone();
+    if let Json::Object(map) = &mut plain {
+        map.remove("prefix");
+    }
+    let parsed = Settings::from_json(&plain).map_err(|e| EngineError::Provider {
         provider: "s3".into(),
-        kind: ErrorKind::Config,
-        message: "not reachable yet".into(),
-        hint: None,
+        kind: e.kind(),
+        message: chain(&e),
+        hint: e.hint(),
+    })?;
+    Ok(Arc::new(S3Backend::new(&parsed, prefix, options.single_writer)?))
+}
+
+impl Engine {
+    /// The log that has the record of `member`.
+    pub(crate) fn home(&self, member: &MemberPath) -> &Store {
+        match self.holders.held_by.get(member).and_then(|h| self.holders.open.get(h)) {
+            Some(Held::Log { store, .. }) => store,
+            _ => &self.store,
+        }
+    }
+
+    pub(crate) fn home_mut(&mut self, member: &MemberPath) -> &mut Store {
+        match self.holders.held_by.get(member).and_then(|h| self.holders.open.get_mut(h)) {
+            Some(Held::Log { store, .. }) => store,
+            _ => &mut self.store,
+        }
+    }
+
+    /// All records, wherever they are held.
+    pub(crate) fn records(&self) -> BTreeMap<MemberPath, Record> {
+        let mut all: BTreeMap<MemberPath, Record> =
+            self.store.view().records().map(|(path, record)| (path.clone(), record.clone())).collect();
+        for held in self.holders.open.values() {
+            if let Held::Log { store, .. } = held {
+                all.extend(held_records(store));
+            }
+        }
+        all
+    }
+
+    /// What was begun and not ended, wherever it is held.
+    pub(crate) fn intents(&self) -> Vec<&freehold_state::Intent> {
+        let held = self.holders.open.values().filter_map(|held| match held {
+            Held::Log { store, .. } => Some(store.view().intents()),
+            Held::Document { .. } => None,
+        });
+        self.store.view().intents().into_iter().chain(held.flatten()).collect()
+    }
+
+    /// The highest sequence number of all logs.
+    pub(crate) fn last_seq(&self) -> u64 {
+        let held = self.holders.open.values().map(|held| match held {
+            Held::Log { store, .. } => store.view().seq(),
+            Held::Document { .. } => 0,
+        });
+        held.chain([self.store.view().seq()]).max().unwrap_or_default()
+    }
+
+    /// Opens the logs of recorded members that hold state.
+    pub(crate) fn open_recorded_holders(&mut self) {
+        let mut providers: Vec<ProviderRef> = Vec::new();
+        for (_, record) in self.store.view().records() {
+            if !providers.contains(&record.provider.provider) {
+                providers.push(record.provider.provider.clone());
+            }
+        }
+        for provider in &providers {
+            // One that cannot be asked is reported where it matters.
+            let _ = self.schema_of(provider);
+        }
+        let holds = |record: &Record| {
+            self.catalog.type_schema(&record.provider.provider, &record.type_name).is_some_and(|t| t.holds_state)
+        };
+        let holders: Vec<MemberPath> =
+            self.store.view().records().filter(|(_, r)| holds(r)).map(|(path, _)| path.clone()).collect();
+        for holder in holders {
+            // An object that could hold state and does not is none of our business here.
+            let _ = self.open_holder(&holder);
+        }
+    }
+
+    /// Opens the log that `holder` holds; whether there is one to read.
+    fn open_holder(&mut self, holder: &MemberPath) -> Result<bool, Failure> {
+        if self.holders.open.contains_key(holder) {
+            return Ok(true);
+        }
+        let Some(io) = self.holder_io(holder)? else { return Ok(false) };
+        let call = Call::StateRead { type_name: io.type_name.clone(), object: io.object.clone() };
+        match io.ask(call) {
+            Ok(Reply::StateDocument(document)) => {
+                let document = document.into_exposed();
+                self.holders.open.insert(holder.clone(), Held::Document { io: Box::new(io), document });
+            }
+            Ok(_) => {
+                let backend: Arc<dyn Backend> = Arc::new(HolderBackend::new(Box::new(io)));
+                let keys = self.store.keys().clone();
+                let store = Store::open(backend, keys, Arc::new(SystemClock)).map_err(|e| state_failure(&e))?;
+                for (member, _) in store.view().records() {
+                    self.holders.held_by.insert(member.clone(), holder.clone());
+                }
+                for intent in store.view().intents() {
+                    self.holders.held_by.insert(intent.member.clone(), holder.clone());
+                }
+                self.holders.open.insert(holder.clone(), Held::Log { store: Box::new(store), guard: None });
+            }
+            Err(error) => return Err(call_failure(&error)),
+        }
+        self.holders.absent.remove(holder);
+        Ok(true)
+    }
+
+    /// How to ask the holder: as recorded, or (on a machine that has no record of it yet) as declared.
+    fn holder_io(&mut self, holder: &MemberPath) -> Result<Option<ProviderIo>, Failure> {
+        let recorded = self.store.view().record(holder).cloned();
+        let (provider, type_name, object) = match (recorded, self.holders.declared.get(holder)) {
+            (Some(record), _) => (record.provider.provider.clone(), record.type_name.clone(), self.object_of(&record)?),
+            (None, Some(declaration)) if declaration.is_known() => {
+                let inputs = self.catalog.resolve_inputs(&declaration.inputs)?;
+                let object = Object { inputs, ..Object::default() };
+                (declaration.provider.clone(), declaration.type_name.clone(), object)
+            }
+            _ => return Ok(None),
+        };
+        let launch = self.catalog.launch(&provider)?;
+        Ok(Some(ProviderIo { pool: Arc::clone(&self.pool), launch, type_name, object, member: holder.clone() }))
+    }
+
+    /// Holds back what is declared until the log that has its record is open; gives back what can go on, and the records that
+    /// became known.
+    pub(crate) fn through_holders(&mut self, fronts: Vec<Front>) -> (Vec<Front>, BTreeMap<MemberPath, Record>) {
+        let mut on = Vec::new();
+        let mut found = BTreeMap::new();
+        let mut fronts: std::collections::VecDeque<Front> = fronts.into();
+        while let Some(front) = fronts.pop_front() {
+            if let Front::Declared { member, declaration, .. } = &front {
+                let holds = self
+                    .catalog
+                    .type_schema(&declaration.provider, &declaration.type_name)
+                    .is_some_and(|t| t.holds_state);
+                if holds || self.is_v0(&declaration.provider) {
+                    self.holders.declared.insert(member.clone(), (**declaration).clone());
+                    fronts.extend(self.holders.parked.remove(member).unwrap_or_default());
+                }
+                if let Some(holder) = declaration.holder.clone()
+                    && !self.is_at_hand(&holder)
+                {
+                    self.holders.parked.entry(holder).or_default().push(front);
+                    continue;
+                }
+                if let Some(holder) = declaration.holder.clone() {
+                    let (member, declaration) = (member.clone(), declaration.clone());
+                    self.meet_holder(&member, &declaration, &holder, &mut found);
+                }
+            }
+            if matches!(front, Front::Quiet) && !self.holders.parked.is_empty() {
+                // Their holders are not known in this plan: there is nothing to read.
+                for (holder, waiting) in std::mem::take(&mut self.holders.parked) {
+                    self.holders.absent.insert(holder);
+                    fronts.extend(waiting);
+                }
+                fronts.push_back(Front::Quiet);
+                continue;
+            }
+            on.push(front);
+        }
+        (on, found)
+    }
+
+    fn is_v0(&self, provider: &ProviderRef) -> bool {
+        self.catalog.schema(provider).is_some_and(|s| s.protocol == 0)
+    }
+
+    fn is_at_hand(&self, holder: &MemberPath) -> bool {
+        self.holders.open.contains_key(holder)
+            || self.holders.absent.contains(holder)
+            || self.holders.declared.contains_key(holder)
+            || self.store.view().record(holder).is_some()
+    }
+
+    fn meet_holder(
+        &mut self,
+        member: &MemberPath,
+        declaration: &Declaration,
+        holder: &MemberPath,
+        found: &mut BTreeMap<MemberPath, Record>,
+    ) {
+        let fresh = !self.holders.open.contains_key(holder);
+        if fresh && !self.holders.absent.contains(holder) && !matches!(self.open_holder(holder), Ok(true)) {
+            self.holders.absent.insert(holder.clone());
+        }
+        match self.holders.open.get(holder) {
+            Some(Held::Log { store, .. }) if fresh => found.extend(held_records(store)),
+            Some(Held::Document { document, .. }) if self.store.view().record(member).is_none() => {
+                let mut records = nixops4_records(document).unwrap_or_default();
+                if let Some(resource) = records.remove(member) {
+                    let mut record = resource.into_record(self.identify(&declaration.provider));
+                    record.holder = Some(holder.clone());
+                    found.insert(member.clone(), record);
+                }
+            }
+            _ => {}
+        }
+        if self.store.view().record(member).is_none() {
+            self.holders.held_by.insert(member.clone(), holder.clone());
+        }
+    }
+
+    /// Takes the locks of all logs that are open, and checks that they are as they were planned on.
+    pub(crate) fn lock_holders(&mut self) -> Result<(), EngineError> {
+        let owner = Owner::current(self.options.command.clone(), &SystemClock);
+        for held in self.holders.open.values_mut() {
+            if let Held::Log { store, guard } = held
+                && guard.is_none()
+            {
+                let planned_on = store.view().seq();
+                *guard = Some(store.lock(&owner)?);
+                if store.view().seq() != planned_on {
+                    return Err(StateError::MovedOn { place: store.place() }.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives back the locks of all holders once everything is written.
+    pub(crate) fn release_holders(&mut self) {
+        for held in self.holders.open.values_mut() {
+            if let Held::Log { store, guard } = held {
+                store.close_writer();
+                *guard = None;
+            }
+        }
+    }
+
+    /// Appends events about `member` to the log that has its record.
+    pub(crate) fn append_at_home(
+        &mut self,
+        member: &MemberPath,
+        declared_holder: Option<&MemberPath>,
+        events: Vec<NewEvent>,
+        done: freehold_state::Done,
+    ) {
+        if let Err(error) = self.settle_home(member, declared_holder) {
+            return done(Err(error));
+        }
+        if let Err(error) = self.mirror(member, &events) {
+            return done(Err(error));
+        }
+        self.home_mut(member).append(events, done);
+    }
+
+    /// Opens the holder that was made on the way, and moves a record whose holder changed.
+    fn settle_home(&mut self, member: &MemberPath, declared: Option<&MemberPath>) -> Result<(), StateError> {
+        let Some(holder) = declared else { return Ok(()) };
+        if !self.holders.open.contains_key(holder) {
+            let opened = self.open_holder(holder).map_err(|f| remote(holder, f))?;
+            if !opened {
+                return Err(StateError::NoRecord { member: holder.clone() });
+            }
+        }
+        let owner = Owner::current(self.options.command.clone(), &SystemClock);
+        if let Some(Held::Log { store, guard }) = self.holders.open.get_mut(holder) {
+            if guard.is_none() {
+                *guard = Some(store.lock(&owner)?);
+            }
+            if self.holders.held_by.get(member) != Some(holder) || self.store.view().record(member).is_some() {
+                if self.store.view().record(member).is_some() {
+                    freehold_state::commands::move_to(&mut self.store, store, member)?;
+                }
+                self.holders.held_by.insert(member.clone(), holder.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// A NixOps4 document follows what is recorded.
+    fn mirror(&mut self, member: &MemberPath, events: &[NewEvent]) -> Result<(), StateError> {
+        let Some(holder) = self.holders.held_by.get(member).cloned() else { return Ok(()) };
+        let Some(Held::Document { io, document }) = self.holders.open.get_mut(&holder) else { return Ok(()) };
+        for event in events {
+            let resource = match &event.event {
+                freehold_state::Event::End { outcome: Outcome::Recorded(record), .. } => Some(NixOps4Resource {
+                    type_name: record.type_name.clone(),
+                    inputs: record.inputs.clone(),
+                    outputs: record.outputs.clone(),
+                }),
+                freehold_state::Event::End { outcome: Outcome::Deleted, .. }
+                | freehold_state::Event::Forgotten { .. } => None,
+                _ => continue,
+            };
+            let patch = match nixops4_patch(document, member, resource.as_ref()) {
+                Ok(patch) => patch,
+                Err(error) => {
+                    let text = format!("{}; it is recorded in the deployment's own state only", chain(&error));
+                    self.observer.note(Note::Warning { text });
+                    continue;
+                }
+            };
+            if patch.as_array().is_some_and(Vec::is_empty) {
+                continue;
+            }
+            let call = Call::StateEvent {
+                type_name: io.type_name.clone(),
+                object: io.object.clone(),
+                event: if resource.is_some() { "update".into() } else { "delete".into() },
+                patch: freehold_model::Sensitive::new(patch),
+            };
+            io.ask(call).map_err(|e| remote(&holder, call_failure(&e)))?;
+            let read = Call::StateRead { type_name: io.type_name.clone(), object: io.object.clone() };
+            if let Ok(Reply::StateDocument(now)) = io.ask(read) {
+                *document = now.into_exposed();
+            }
+        }
+        Ok(())
+    }
+}
+
+fn held_records(store: &Store) -> impl Iterator<Item = (MemberPath, Record)> + '_ {
+    store.view().records().map(|(path, record)| {
+        let mut record = record.clone();
+        record.interval.began += HELD_OFFSET;
+        record.interval.ended += HELD_OFFSET;
+        (path.clone(), record)
     })
+}
+
+fn state_failure(error: &StateError) -> Failure {
+    Failure { kind: error.kind(), message: chain(error), hint: error.hint() }
+}
+
+fn remote(holder: &MemberPath, failure: Failure) -> StateError {
+    StateError::Remote {
+        step: "use",
+        place: format!("the state held by `{holder}`"),
+        reason: failure.message,
+        kind: failure.kind,
+        hint: failure.hint,
+    }
 }

@@ -11,6 +11,7 @@ mod entry;
 mod error;
 mod evaluating;
 mod front;
+mod holder_io;
 mod holders;
 mod importing;
 mod mail;

@@ -28,7 +28,8 @@ impl Engine {
         args: &[String],
         output: Listener<'_>,
     ) -> Result<i32, EngineError> {
-        let Some(record) = self.store.view().record(member).cloned() else {
+        self.open_recorded_holders();
+        let Some(record) = self.home(member).view().record(member).cloned() else {
             return Err(EngineError::NoMember {
                 member: member.clone(),
                 what: " in the state: an operation needs an object that was applied",
@@ -53,7 +54,8 @@ impl Engine {
         self.make_keys()?;
         let owner = Owner::current(self.options.command.clone(), &SystemClock);
         let guard = self.store.lock(&owner)?;
-        let op = format!("{}", self.store.view().seq() + 1);
+        self.lock_holders()?;
+        let op = format!("{}", self.last_seq() + 1);
         self.begin_run(&op, member, &record, operation)?;
         let mut tail = String::new();
         let mut listen = |stream: OutputStream, data: &str| {
@@ -65,6 +67,7 @@ impl Engine {
             None => self.run_at_provider(member, &record, operation, args, &mut listen),
         };
         let code = self.end_run(&op, member, operation, tail, ran);
+        self.release_holders();
         self.store.close_writer();
         drop(guard);
         code
@@ -86,7 +89,7 @@ impl Engine {
             deposed: None,
             operation: Some(operation.to_owned()),
         };
-        self.store.append_wait(vec![NewEvent::of(op, Event::Begin(Box::new(begin)))])?;
+        self.home_mut(member).append_wait(vec![NewEvent::of(op, Event::Begin(Box::new(begin)))])?;
         Ok(())
     }
 
@@ -103,12 +106,12 @@ impl Engine {
             Err(_) => (None, None),
         };
         // Output of a resource that holds secrets may hold them too: it is streamed, not kept.
-        let secret = self.store.view().record(member).is_some_and(holds_secrets);
+        let secret = self.home(member).view().record(member).is_some_and(holds_secrets);
         let output = if secret { String::new() } else { output };
         let ran_event =
             Event::Ran { member: member.clone(), operation: operation.to_owned(), exit_code, output, outputs };
         let end = Event::End { member: member.clone(), outcome: Outcome::Unchanged };
-        self.store.append_wait(vec![NewEvent::of(op, ran_event), NewEvent::of(op, end)])?;
+        self.home_mut(member).append_wait(vec![NewEvent::of(op, ran_event), NewEvent::of(op, end)])?;
         ran.map(|(code, _)| code)
     }
 

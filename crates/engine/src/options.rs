@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use freehold_model::Value;
+use serde_json::Value as Json;
 
 use crate::Entry;
 
@@ -39,5 +39,5 @@ pub enum StateLocation {
     /// A directory.
     Directory(PathBuf),
     /// A prefix in an S3 bucket: `{ endpoint, bucket, prefix, region, … }`.
-    S3(Value),
+    S3(Json),
 }

@@ -22,6 +22,7 @@ const QUESTIONS_AT_ONCE: usize = 256;
 impl Engine {
     pub(crate) fn run_planner(&mut self, options: PlanOptions) -> Result<Plan, EngineError> {
         let evaluates = options.mode == Mode::Normal;
+        self.open_recorded_holders();
         let mut planner = Planner::new(options, self.records(), self.open_intents());
         if evaluates && self.evaluator.is_some() {
             self.tell_phase(BTreeMap::new())?;
@@ -36,7 +37,7 @@ impl Engine {
                 }
             }
             let Some(mail) = self.receive(None) else { continue };
-            for event in self.plan_mail(mail, &mut questions)? {
+            for event in self.plan_mail(mail, &mut planner, &mut questions)? {
                 effects.extend(planner.step(event));
             }
         }
@@ -45,7 +46,7 @@ impl Engine {
     /// Operations that were begun and of which no end is recorded, by member; the latest where there are several.
     fn open_intents(&self) -> BTreeMap<MemberPath, OpenIntent> {
         use freehold_state::Action as Begun;
-        let intents = self.store.view().intents();
+        let intents = self.intents();
         let of_objects = intents.into_iter().filter(|i| i.deposed.is_none() && i.action != Begun::Run);
         of_objects
             .map(|intent| {
@@ -165,10 +166,17 @@ impl Engine {
         })
     }
 
-    fn plan_mail(&mut self, mail: Mail, questions: &mut Questions) -> Result<Vec<PlanEvent>, EngineError> {
+    fn plan_mail(
+        &mut self,
+        mail: Mail,
+        planner: &mut Planner,
+        questions: &mut Questions,
+    ) -> Result<Vec<PlanEvent>, EngineError> {
         let mail = match self.fronts_of(mail) {
             Ok(fronts) => {
-                let mut events: Vec<PlanEvent> = fronts?.into_iter().map(plan_event).collect();
+                let (fronts, records) = self.through_holders(fronts?);
+                planner.add_records(records);
+                let mut events: Vec<PlanEvent> = fronts.into_iter().map(plan_event).collect();
                 events.extend(self.settle_descriptions(questions));
                 return Ok(events);
             }
@@ -202,7 +210,7 @@ impl Engine {
         match result {
             Ok(Reply::Gone) => Ok(Observation::Gone),
             Ok(Reply::Object { outputs, private, inputs }) => {
-                let recorded = self.store.view().record(member);
+                let recorded = self.home(member).view().record(member);
                 let inputs = inputs.map(|found| keep_sources(found, recorded));
                 Ok(Observation::Object { inputs, outputs, private })
             }

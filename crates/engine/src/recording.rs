@@ -50,7 +50,7 @@ impl Engine {
             RecordChange::NotBegun => end(Outcome::Unchanged),
             RecordChange::Forgotten => {
                 let mut events = self.close_open_intents(member, op);
-                if self.store.view().record(member).is_some() {
+                if self.home(member).view().record(member).is_some() {
                     events.push(Event::Forgotten { member: member.clone(), deposed: None }.into());
                 }
                 if events.is_empty() {
@@ -73,7 +73,7 @@ impl Engine {
     /// Ends what was begun on a member by an interrupted run.
     fn close_open_intents(&self, member: &MemberPath, except: u64) -> Vec<NewEvent> {
         let except = except.to_string();
-        let open = self.store.view().intents().into_iter().filter(|i| &i.member == member && i.op != except);
+        let open = self.home(member).view().intents().into_iter().filter(|i| &i.member == member && i.op != except);
         open.filter(|i| !self.own_ops.contains(&i.op))
             .map(|i| NewEvent::of(i.op.clone(), Event::End { member: member.clone(), outcome: Outcome::Unchanged }))
             .collect()

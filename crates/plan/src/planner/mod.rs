@@ -222,6 +222,13 @@ impl Planner {
         }
     }
 
+    /// Records that became known on the way (another member holds them); one that is known already stays.
+    pub fn add_records(&mut self, records: BTreeMap<MemberPath, Record>) {
+        for (member, record) in records {
+            self.records.entry(member).or_insert(record);
+        }
+    }
+
     /// The first questions.
     pub fn start(&mut self) -> Vec<PlanEffect> {
         if self.options.mode == Mode::Normal {
