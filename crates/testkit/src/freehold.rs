@@ -117,6 +117,12 @@ impl Freehold {
         }
     }
 
+    /// The command as built, to be started in another way.
+    #[must_use]
+    pub fn into_command(self) -> Command {
+        self.command
+    }
+
     /// Starts it with piped stdout and stderr, for tests that interrupt or kill it. Read both, or it may block.
     #[must_use]
     pub fn spawn(mut self) -> Guarded {

@@ -47,7 +47,7 @@ const PURE: [&str; 8] = ["model", "protocol", "plan", "apply", "rollout", "recip
 const IMPURE_PACKAGES: [&str; 6] = ["tokio", "mio", "hyper", "reqwest", "ureq", "fs-err"];
 
 /// Crates that only tests use.
-const FOR_TESTS: [&str; 2] = ["freehold-testkit", "freehold-fuzz"];
+const FOR_TESTS: [&str; 3] = ["freehold-testkit", "freehold-fuzz", "freehold-kill-test"];
 
 /// Names that a pure crate's code must not contain.
 const IMPURE_NAMES: [&str; 11] = [
