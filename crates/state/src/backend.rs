@@ -80,6 +80,11 @@ pub trait Backend: Send + Sync {
     /// Adds lines to the segment: all of them or none.
     fn append(&self, fence: u64, segment: u64, lines: &[u8]) -> Result<(), StateError>;
 
+    /// Whether so much was written since the last snapshot that reading it all would take long.
+    fn wants_snapshot(&self) -> bool {
+        false
+    }
+
     /// Keeps a snapshot of what was before `segment`.
     fn write_snapshot(&self, fence: u64, segment: u64, bytes: &[u8]) -> Result<(), StateError>;
 }

@@ -74,6 +74,12 @@ pub enum StateError {
         /// The token in force.
         now: u64,
     },
+    /// Another writer has appended since the log was read.
+    #[error("{place} has been written to by another since it was read; nothing of ours was written")]
+    MovedOn {
+        /// Which log.
+        place: String,
+    },
     /// Something was to be written without the lock.
     #[error("the state cannot be written without holding its lock")]
     NotLocked,
@@ -163,6 +169,14 @@ pub enum StateError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A record cannot be written as NixOps4 state.
+    #[error("`{member}` has {what}, which NixOps4 state cannot keep")]
+    NotInNixOps4 {
+        /// Whose.
+        member: MemberPath,
+        /// What is in the way.
+        what: String,
+    },
     /// There is nothing like that in the log's history.
     #[error("the log has no event {seq} (it reaches from {first} to {last})")]
     NoSuchEvent {
@@ -187,7 +201,9 @@ impl StateError {
             | Self::Occupied { .. }
             | Self::Open { .. }
             | Self::NixOps4 { .. }
+            | Self::NotInNixOps4 { .. }
             | Self::NoSuchEvent { .. } => ErrorKind::User,
+            Self::MovedOn { .. } => ErrorKind::Transient,
             Self::Newer { .. }
             | Self::Locked { .. }
             | Self::Identity { .. }
@@ -235,6 +251,10 @@ impl StateError {
             Self::Open { .. } => "run `freehold apply` or `freehold status` first: it resolves what a crash left open",
             Self::Unconditional { .. } => {
                 "use a store that honours If-None-Match (AWS S3, MinIO, Ceph), or say `singleWriter = true` if only one operator ever writes"
+            }
+            Self::MovedOn { .. } => "run the command again",
+            Self::NotInNixOps4 { .. } => {
+                "keep its record in a holder that speaks protocol v1, or in the deployment's own state"
             }
             Self::Stopped { source } => return source.hint(),
             Self::Remote { hint, .. } => return hint.clone(),

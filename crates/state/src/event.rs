@@ -149,6 +149,13 @@ pub enum Event {
         /// What.
         record: Box<Record>,
     },
+    /// The record is brought up to what was seen, or to what the deployment says of the resource's life. Its interval stays.
+    Amended {
+        /// Whose.
+        member: MemberPath,
+        /// What it is now.
+        record: Box<Record>,
+    },
     /// A refresh found these outputs.
     Observed {
         /// Whose.
@@ -231,6 +238,7 @@ impl Event {
             | Self::End { member, .. }
             | Self::Forgotten { member, .. }
             | Self::Imported { member, .. }
+            | Self::Amended { member, .. }
             | Self::Observed { member, .. }
             | Self::Ran { member, .. }
             | Self::HolderSet { member, .. } => Some(member),
@@ -257,6 +265,9 @@ impl Event {
             Self::Moved { from, to } => json!({ "type": "moved", "from": from, "to": to }),
             Self::Imported { member, record } => {
                 json!({ "type": "imported", "member": member, "record": encoder.record(record)? })
+            }
+            Self::Amended { member, record } => {
+                json!({ "type": "amended", "member": member, "record": encoder.record(record)? })
             }
             Self::Observed { member, outputs, private } => {
                 let private = private.as_ref().map(|p| encoder.private(p)).transpose()?;
@@ -292,6 +303,10 @@ impl Event {
             }
             "moved" => Self::Moved { from: fields.parse("from")?, to: fields.parse("to")? },
             "imported" => Self::Imported {
+                member: fields.parse("member")?,
+                record: Box::new(decoder.record(fields.take("record")?)?),
+            },
+            "amended" => Self::Amended {
                 member: fields.parse("member")?,
                 record: Box::new(decoder.record(fields.take("record")?)?),
             },

@@ -105,6 +105,20 @@ impl Keys {
         Ok((keys, Some(made)))
     }
 
+    /// Makes an identity (mode 0600) unless the file is there, and returns its recipient: what a further operator sends
+    /// to one who can `rekey`.
+    ///
+    /// # Errors
+    /// When the file cannot be read, understood or written.
+    pub fn make_identity(path: &Path) -> Result<String, StateError> {
+        if let Some(identity) = read_identities(path)?.first() {
+            return Ok(identity.to_public().to_string());
+        }
+        let identity = Identity::generate();
+        write_identity(path, &identity)?;
+        Ok(identity.to_public().to_string())
+    }
+
     /// The recipients, as written (`age1…`).
     pub fn recipients(&self) -> Vec<String> {
         self.recipients.iter().map(ToString::to_string).collect()
@@ -244,6 +258,16 @@ mod tests {
         assert_eq!(made_again, None);
         let (key, wrapped) = keys.new_data_key().unwrap();
         assert_eq!(again.open(&wrapped), key);
+    }
+
+    #[test]
+    fn a_further_operator_makes_an_identity_without_touching_the_recipients() {
+        let dir = tempfile::tempdir().unwrap();
+        let identity = dir.path().join("identity.age");
+        let recipient = Keys::make_identity(&identity).unwrap();
+        assert_eq!(Keys::make_identity(&identity).unwrap(), recipient);
+        let keys = Keys::load(&dir.path().join(RECIPIENTS_FILE), Some(&identity)).unwrap();
+        assert_eq!((keys.recipients(), keys.own_recipients()), (vec![], vec![recipient]));
     }
 
     #[test]

@@ -15,6 +15,9 @@ use crate::seal::Seal;
 use crate::snapshot;
 use crate::state::{Stamp, State};
 
+/// How many lines after a broken one are looked at for the one that took its place.
+const REPLACED_WITHIN: usize = 64;
+
 /// A log that was read.
 pub(crate) struct Replayed {
     pub(crate) state: State,
@@ -88,14 +91,18 @@ pub(crate) fn replay_pieces(
     let mut reader = Reader { state, segment: first_segment.saturating_sub(1), header: None, events: 0, chunk: None };
     for (index, located) in lines.iter().enumerate() {
         let Err(fault) = reader.take(located, pieces, seen) else { continue };
+        let rest = &lines[index + 1..];
+        let text = &pieces[located.piece].bytes[located.range.clone()];
+        if matches!(fault, Fault::Broken(_)) && reader.is_replaced(text, rest) {
+            continue;
+        }
         let (piece, offset) = (pieces[located.piece].name.clone(), located.range.start);
         let later = pieces[located.piece + 1..].iter().map(|p| p.name.clone()).collect();
         let mut cut = Cut { piece: piece.clone(), offset, later, why: "damaged" };
-        let promised = lines[index + 1..].iter().filter_map(|l| l.synced).max().unwrap_or(0);
         let error = match fault {
             Fault::Newer(what) => newer_error(&piece, what),
             Fault::Forked(reason) => StateError::Forked { piece, offset, reason },
-            Fault::Broken(_) if promised <= reader.state.seq => {
+            Fault::Broken(_) if !reader.was_durable(rest) => {
                 cut.why = "torn";
                 return reader.done(Some(cut), None);
             }
@@ -174,7 +181,9 @@ fn split(pieces: &[Piece], keys: &Keys) -> Vec<Raw> {
             {
                 seal = Arc::new(open_seal(&header, keys));
             }
-            raw.push(Raw { piece, range: start..end, terminated: newline.is_some(), seal: seal.clone() });
+            if !text.is_empty() {
+                raw.push(Raw { piece, range: start..end, terminated: newline.is_some(), seal: seal.clone() });
+            }
             start = end + 1;
         }
     }
@@ -266,6 +275,9 @@ impl Reader {
     }
 
     fn begin_chunk(&mut self, chunk: &Chunk, piece: usize, pieces: &[Piece]) -> Result<(), Fault> {
+        if chunk.fence < self.state.fence {
+            return Err(Fault::Forked(format!("object {} was written without the lock", chunk.chunk)));
+        }
         if let Some((number, at)) = self.chunk {
             if chunk.chunk != number + 1 {
                 return Err(Fault::Damaged(format!("object {} is missing", number + 1)));
@@ -293,6 +305,36 @@ impl Reader {
             return Err(Fault::Forked(format!("event {} was written by {} without the lock", stamp.seq, stamp.who)));
         }
         Ok(())
+    }
+
+    /// Whether a broken line was never durable and another came in its place: the next intact one goes on from here. That
+    /// is what a torn line looks like where it can be ended but not cut.
+    fn is_replaced(&self, text: &[u8], rest: &[Located]) -> bool {
+        const EVENT: &[u8] = b"{\"seq\":";
+        match rest.iter().take(REPLACED_WITHIN).find_map(|l| l.line.as_ref().ok()) {
+            Some(Decoded::Event(line)) => {
+                let torn_event = text.starts_with(EVENT) || EVENT.starts_with(text);
+                torn_event && self.header.is_some() && line.0.seq == self.state.seq + 1
+            }
+            Some(Decoded::Header(header)) => {
+                header.seq == self.state.seq
+                    && header.segment == self.segment + 1
+                    && (self.state.lineage.is_empty() || header.lineage == self.state.lineage)
+            }
+            Some(Decoded::Chunk(_)) | None => false,
+        }
+    }
+
+    /// Whether what follows a broken line shows that the line had been durable: a later one promises it, or goes on
+    /// from where the broken one stands.
+    fn was_durable(&self, rest: &[Located]) -> bool {
+        rest.iter().any(|located| {
+            let goes_on = match &located.line {
+                Ok(Decoded::Event(line)) => line.0.seq == self.state.seq + 1,
+                _ => false,
+            };
+            goes_on || located.synced.is_some_and(|synced| synced > self.state.seq)
+        })
     }
 
     fn done(self, torn: Option<Cut>, fault: Option<(StateError, Cut)>) -> Replayed {

@@ -201,6 +201,11 @@ impl State {
                 self.set_record(member, (**record).clone(), Interval { began: stamp.seq, ended: stamp.seq });
                 self.note(stamp, Some(member), "import", true, Json::Null);
             }
+            Event::Amended { member, record } => {
+                let interval = self.records.get(member).map_or(record.interval, |old| old.interval);
+                self.record_result(member, record, interval);
+                self.note(stamp, Some(member), "amend", true, Json::Null);
+            }
             Event::Observed { member, outputs, private } => {
                 self.update(member, |record| {
                     record.outputs.clone_from(outputs);

@@ -92,6 +92,16 @@ impl Store {
         &self.log.state
     }
 
+    /// What opens and seals secrets here.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Uses other keys from the next lock on: those that were just made, for a log without secrets so far.
+    pub fn use_keys(&mut self, keys: Keys) {
+        self.keys = keys;
+    }
+
     /// A copy of the view; cheap, because records are shared.
     pub fn snapshot_view(&self) -> State {
         self.log.state.clone()
@@ -128,18 +138,33 @@ impl Store {
         let request = LockRequest { owner: owner.clone(), now: self.clock.unix_millis(), above: self.log.state.fence };
         let fence = self.backend.acquire(&request)?;
         let guard = LockGuard::new(self.backend.clone(), self.clock.clone(), fence, self.threads)?;
-        let version = self.backend.version()?;
-        if version != self.version {
-            self.log = replay::replay(self.backend.as_ref(), &self.keys)?.intact()?;
-            self.version = version;
-        }
-        self.backend.prepare(fence, self.log.torn.take().as_ref())?;
+        self.catch_up(fence)?;
         let committer = Committer::new(self.backend.clone(), fence, self.log.segment, self.log.state.seq);
         let commit =
             if self.threads { Commit::Thread(Writer::start(committer)?) } else { Commit::Inline(Box::new(committer)) };
         let seal = self.continued_seal();
         self.writing = Some(Writing { held: guard.held.clone(), who: owner.who(), seal, commit, failed: None });
         Ok(guard)
+    }
+
+    /// Reads what others have written and makes the log ready to be gone on with. A writer that lost its lock may still
+    /// get a last word in between; then it is read again.
+    fn catch_up(&mut self, fence: u64) -> Result<(), StateError> {
+        let mut tries = 3;
+        loop {
+            let version = self.backend.version()?;
+            if version != self.version {
+                self.log = replay::replay(self.backend.as_ref(), &self.keys)?.intact()?;
+                self.version = version;
+            }
+            match self.backend.prepare(fence, self.log.torn.as_ref()) {
+                Err(StateError::MovedOn { .. }) if tries > 0 => tries -= 1,
+                Err(error) => return Err(error),
+                Ok(()) => break,
+            }
+        }
+        self.log.torn = None;
+        Ok(())
     }
 
     /// Appends events, all or none, and calls `done` when they are durable (from another thread) or refused.
@@ -174,6 +199,11 @@ impl Store {
 
     /// Waits until everything appended is durable, writes snapshots that are due, and stops writing.
     pub fn close_writer(&mut self) {
+        let due = self.backend.wants_snapshot() && self.log.state.locked.is_empty() && self.check_writable().is_ok();
+        if due {
+            // It only saves time later; the log has everything.
+            let _ = self.write_snapshot();
+        }
         self.writing = None;
     }
 

@@ -237,3 +237,74 @@ fn a_failed_operation_leaves_what_it_says() {
     let last = store.view().history().next_back().unwrap();
     assert_eq!((last.what.as_str(), last.ok), ("update", false));
 }
+
+/// Runs in a process of its own, started by the test after it: takes the lock and appends until it is killed.
+#[test]
+fn child_that_appends_until_it_is_killed() {
+    let Some(dir) = std::env::var_os("FREEHOLD_STATE_TEST_CHILD") else { return };
+    use std::io::Write as _;
+    let mut store = open(Path::new(&dir), &Keys::none());
+    let _guard = store.lock(&owner("ada")).unwrap();
+    for n in 0_u64.. {
+        let seq = store.append_wait(created(&n.to_string(), &format!("m{n}"))).unwrap();
+        // Not through the test harness, which would hold it back.
+        writeln!(std::io::stderr(), "durable {seq}").unwrap();
+    }
+}
+
+#[test]
+fn a_kill_frees_the_lock_at_once_and_loses_nothing_acknowledged() {
+    use std::io::{BufRead as _, BufReader};
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child_that_appends_until_it_is_killed", "--nocapture"])
+        .env("FREEHOLD_STATE_TEST_CHILD", dir.path())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let mut durable: Vec<u64> = Vec::new();
+    while durable.len() < 20 {
+        let line = said.next().expect("the child ended early");
+        durable.extend(line.strip_prefix("durable ").map(|n| n.parse::<u64>().unwrap()));
+    }
+    let mut store = open(dir.path(), &Keys::none());
+    assert!(matches!(store.lock(&owner("bob")), Err(StateError::Held { .. })));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    durable.extend(said.filter_map(|line| line.strip_prefix("durable ")?.parse::<u64>().ok()));
+    let _guard = store.lock(&owner("bob")).unwrap();
+    let last = *durable.last().unwrap();
+    assert!(store.view().seq() >= last, "{} of {last}", store.view().seq());
+    store.append_wait(created("after", "after")).unwrap();
+}
+
+#[test]
+fn a_full_file_system_is_named_and_the_log_stays_valid() {
+    let Some(disk) = freehold_testkit::SmallDisk::mount(256 * 1024) else { return };
+    let dir = disk.path().join("freehold.state");
+    let mut store = open(&dir, &Keys::none());
+    let guard = store.lock(&owner("ada")).unwrap();
+    store.append_wait(created("1", "a")).unwrap();
+    disk.fill(0);
+    let error = loop {
+        let n = store.view().seq().to_string();
+        if let Err(error) = store.append_wait(created(&n, &format!("m{n}"))) {
+            break error;
+        }
+    };
+    let log = dir.join("log-000001.jsonl");
+    assert_eq!(
+        error.to_string(),
+        format!("the disk that holds `{}` is full; what was durable before is intact", log.display())
+    );
+    let bytes = fs_err::read(&log).unwrap();
+    assert_eq!(bytes.last(), Some(&b'\n'), "no half line is left");
+    drop((store, guard));
+    disk.free();
+    let mut store = open(&dir, &Keys::none());
+    assert!(store.view().record(&member("a")).is_some());
+    let _guard = store.lock(&owner("ada")).unwrap();
+    store.append_wait(created("2", "b")).unwrap();
+}
