@@ -80,11 +80,13 @@ let
 
   missing = reference: say "n ${reference}" (throw "the output ${reference} is not known yet");
 
-  # What the engine says of an output: [ 0 value ], [ 1 value-with-unknown-parts ] or [ 2 ] for one that is missing.
+  # What the engine says of an output: [ 0 value ], [ 1 value-with-unknown-parts ], [ 2 ] for one that is missing, or
+  # [ 3 reason ] for one that Nix cannot hold.
   useOutput = reference: told:
     let kind = elemAt told 0; in
     if kind == 0 then say "u ${reference}" (elemAt told 1)
     else if kind == 1 then say "u ${reference}" (withUnknownParts reference (elemAt told 1))
+    else if kind == 3 then throw (elemAt told 1)
     else missing reference;
 
   withUnknownParts = reference: value:

@@ -8,6 +8,7 @@ mod answers;
 mod turns;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -54,7 +55,9 @@ struct Generation {
     /// Outputs in its table, unless it is complete.
     table: BTreeSet<OutputRef>,
     /// Outputs that were missing in it; it is clean while there are none.
-    missing: BTreeSet<OutputRef>,
+    missing: Arc<BTreeSet<OutputRef>>,
+    /// Answers given in it before the first output was missing.
+    clean_answers: usize,
     /// What it was told is not true any more.
     outdated: bool,
 }
@@ -99,6 +102,8 @@ pub(crate) struct Core {
     ready: BTreeSet<u64>,
     /// Queries neither answered for good nor failed.
     unsettled: BTreeSet<u64>,
+    /// Queries that wait for any of many outputs.
+    suspects: BTreeSet<u64>,
     /// Queries whose standing changed since the engine was told.
     changed: BTreeSet<u64>,
     /// Who has to be looked at again when a member's outputs come or fail to come.
@@ -110,6 +115,8 @@ pub(crate) struct Core {
     explaining: answers::Explaining,
     scan: crate::scan::Scan,
     suspect_generations: u32,
+    /// Tentative answers that are asked again at once, and generations spent on them at this standstill.
+    tentative: turns::Tentative,
     silent_deaths: u32,
     fatal_members: u32,
     fatal: bool,
@@ -130,6 +137,7 @@ impl Core {
             by_member: HashMap::new(),
             ready: BTreeSet::new(),
             unsettled: BTreeSet::new(),
+            suspects: BTreeSet::new(),
             changed: BTreeSet::new(),
             waiters: HashMap::new(),
             unpublished: BTreeSet::new(),
@@ -138,6 +146,7 @@ impl Core {
             explaining: answers::Explaining::default(),
             scan,
             suspect_generations: 0,
+            tentative: turns::Tentative::default(),
             silent_deaths: 0,
             fatal_members: 0,
             fatal: false,
@@ -246,6 +255,7 @@ impl Core {
 
     fn command(&mut self, command: Command) {
         self.suspect_generations = 0;
+        self.tentative = turns::Tentative::default();
         match command {
             Command::Want { members, mut hints } => {
                 for member in members {
@@ -275,6 +285,7 @@ impl Core {
         self.by_member.clear();
         self.ready.clear();
         self.unsettled.clear();
+        self.suspects.clear();
         self.changed.clear();
         self.waiters.clear();
         self.unpublished.clear();
@@ -308,7 +319,7 @@ impl Core {
                 }
             }
             Line::Need(output) => {
-                running.generation.missing.insert(output.clone());
+                Arc::make_mut(&mut running.generation.missing).insert(output.clone());
                 if let Some(query) = front.and_then(|id| self.query_mut(id)) {
                     query.missed(output);
                 }
@@ -321,6 +332,7 @@ impl Core {
             Line::Result(result) => {
                 if front == Some(result.id) {
                     running.inflight.pop_front();
+                    running.generation.clean_answers += usize::from(running.generation.missing.is_empty());
                     self.result(*result);
                 }
             }

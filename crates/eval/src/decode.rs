@@ -48,6 +48,9 @@ pub(crate) struct Extras {
 
 /// Reads a query's result.
 pub(crate) fn outcome(result: QueryResult, nonce: &str, tokens: &Tokens) -> Result<Outcome, String> {
+    if result.not_utf8 {
+        return Err("it holds a text that is not UTF-8".to_owned());
+    }
     let mut reader = Reader { nonce, tokens, flaws: Flaws::default(), part: Part::Config, context: result.context };
     let mut value = result.value;
     Ok(match value["k"].as_str() {

@@ -134,10 +134,13 @@ impl Host {
                 let _ = stderr.read_to_end(&mut text);
             }
             let failed = child.wait().is_ok_and(|status| !status.success());
-            let text = String::from_utf8_lossy(&text);
-            let others: Vec<&str> =
-                text.lines().filter(|line| matches!(wire::read_line(line, &nonce), Line::Other(_))).collect();
-            let message = failed.then(|| error_message(&others.join("\n"), show_trace)).flatten();
+            let marker = wire::marker(&nonce);
+            let others = text.split(|byte| *byte == b'\n').filter_map(|line| match wire::read_line(line, &marker) {
+                Line::Other(text) => Some(text),
+                _ => None,
+            });
+            let others = others.collect::<Vec<_>>().join("\n");
+            let message = failed.then(|| error_message(&others, show_trace)).flatten();
             let _ = sender.send(Msg::Explained { epoch, id, message });
         };
         std::thread::Builder::new().name("eval-explain".into()).spawn(wait).map_err(EvalError::Prepare)?;
@@ -276,6 +279,7 @@ fn listen(listener: &UnixListener, sender: &Sender<Msg>) {
 fn read_lines(mut stderr: ChildStderr, epoch: u64, nonce: &str, sender: &Sender<Msg>) {
     let mut bytes = vec![0; 256 * 1024];
     let mut rest = Vec::new();
+    let marker = wire::marker(nonce);
     while let Ok(count) = stderr.read(&mut bytes) {
         if count == 0 {
             break;
@@ -283,10 +287,8 @@ fn read_lines(mut stderr: ChildStderr, epoch: u64, nonce: &str, sender: &Sender<
         let fresh = rest.len();
         rest.extend_from_slice(&bytes[..count]);
         let Some(end) = rest[fresh..].iter().rposition(|byte| *byte == b'\n').map(|at| fresh + at) else { continue };
-        let lines: Vec<Line> = rest[..end]
-            .split(|byte| *byte == b'\n')
-            .map(|line| wire::read_line(&String::from_utf8_lossy(line), nonce))
-            .collect();
+        let lines: Vec<Line> =
+            rest[..end].split(|byte| *byte == b'\n').map(|line| wire::read_line(line, &marker)).collect();
         rest.drain(..=end);
         // Results come in crowds, each with a system call of Nix's: a reader that waits a little wakes nobody for each.
         let in_crowd = matches!(lines.last(), Some(Line::Result(_)));
@@ -298,7 +300,7 @@ fn read_lines(mut stderr: ChildStderr, epoch: u64, nonce: &str, sender: &Sender<
         }
     }
     if !rest.is_empty() {
-        let line = wire::read_line(&String::from_utf8_lossy(&rest), nonce);
+        let line = wire::read_line(&rest, &marker);
         let _ = sender.send(Msg::Lines { epoch, lines: vec![line] });
     }
     let _ = sender.send(Msg::StderrClosed { epoch });

@@ -1,6 +1,7 @@
 //! One question about one member, and how far its answer can be trusted.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use freehold_model::{Declaration, MemberPath, OutputRef, Pointer, Structure, Value};
 
@@ -19,7 +20,7 @@ pub(crate) enum State {
     /// It needs outputs that are not known.
     Unmet,
     /// Failed without a need of its own after outputs had been missing: it may have met another's failed thunk.
-    Suspect(BTreeSet<OutputRef>),
+    Suspect(Arc<BTreeSet<OutputRef>>),
     /// Its failure is final; Nix is being asked why.
     Explaining,
     /// Answered for good in this phase.

@@ -73,10 +73,15 @@ impl Tokens {
         Value::String(clear).into_sensitive()
     }
 
-    /// The driver's form of one output: `[0, value]`, `[1, value with unknown parts]`, or `[2]` when it is not known at all.
+    /// The driver's form of one output: `[0, value]`, `[1, value with unknown parts]`, `[2]` when it is not known at all, or
+    /// `[3, reason]` when Nix cannot hold it.
     pub(crate) fn encode(&mut self, output: &OutputRef, value: &Value, nonce: &str) -> Json {
         if matches!(value, Value::Unknown) {
             return serde_json::json!([2]);
+        }
+        if has_nul(value) {
+            let reason = format!("`{output}` holds a NUL character, which a Nix string cannot");
+            return serde_json::json!([3, reason]);
         }
         let json = self.encode_part(output, &Pointer::root(), value, nonce);
         serde_json::json!([u8::from(!value.is_known()), json])
@@ -105,6 +110,16 @@ impl Tokens {
         let encoded =
             attrs.iter().map(|(name, value)| (name.clone(), self.encode_part(output, &at.child(name), value, nonce)));
         Json::Object(encoded.collect())
+    }
+}
+
+/// Whether a text that Nix would see holds a NUL character (a secret is not seen).
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::List(items) => items.iter().any(has_nul),
+        Value::Map(attrs) => attrs.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
+        _ => false,
     }
 }
 

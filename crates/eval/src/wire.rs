@@ -46,12 +46,20 @@ pub(crate) struct QueryResult {
     pub(crate) launch_context: BTreeSet<String>,
     pub(crate) value: Json,
     pub(crate) context: BTreeSet<String>,
+    /// Some text in it is not UTF-8 and was not read exactly.
+    pub(crate) not_utf8: bool,
 }
 
-/// Reads one line.
-pub(crate) fn read_line(line: &str, nonce: &str) -> Line {
-    let Some(words) = line.strip_prefix("trace: ").and_then(|rest| rest.strip_prefix(nonce)?.strip_prefix(' ')) else {
-        return Line::Other(line.to_owned());
+/// What every line of ours holds in front of its words.
+pub(crate) fn marker(nonce: &str) -> String {
+    format!("trace: {nonce} ")
+}
+
+/// Reads one line. What another program left unfinished in front of one of ours (git's progress) is not kept.
+pub(crate) fn read_line(bytes: &[u8], marker: &str) -> Line {
+    let line = String::from_utf8_lossy(bytes);
+    let Some(words) = line.find(marker).map(|at| &line[at + marker.len()..]) else {
+        return Line::Other(line.into_owned());
     };
     let (word, rest) = words.split_once(' ').unwrap_or((words, ""));
     let read = match word {
@@ -59,7 +67,10 @@ pub(crate) fn read_line(line: &str, nonce: &str) -> Line {
         "p" => read_part(rest).map(Line::Part),
         "n" => read_reference(rest).map(Line::Need),
         "u" => read_reference(rest).map(Line::Use),
-        "r" => read_result(rest).map(|result| Line::Result(Box::new(result))),
+        "r" => read_result(rest).map(|mut result| {
+            result.not_utf8 = matches!(line, std::borrow::Cow::Owned(_));
+            Line::Result(Box::new(result))
+        }),
         _ => None,
     };
     read.unwrap_or_else(|| Line::Bad(line.chars().take(400).collect()))
@@ -93,6 +104,7 @@ fn read_result(text: &str) -> Option<QueryResult> {
         launch_context: read_context(&next()?),
         value: next()?,
         context: read_context(&next()?),
+        not_utf8: false,
     };
     Some(result)
 }
@@ -181,16 +193,31 @@ pub(crate) fn stop() -> Json {
 }
 
 #[cfg(test)]
+#[allow(clippy::panic, reason = "tests")]
 mod tests {
     use super::*;
 
     #[test]
     fn lines_of_others_are_left_alone() {
-        assert!(matches!(read_line("trace: hello", "N"), Line::Other(text) if text == "trace: hello"));
-        assert!(
-            matches!(read_line("trace: N n [[\"a\"],\"out\"]", "N"), Line::Need(r) if r.to_string() == "a.outputs.out")
-        );
-        assert!(matches!(read_line("trace: N n [[\"a\"],", "N"), Line::Bad(_)));
+        let read = |line: &str| read_line(line.as_bytes(), &marker("N"));
+        assert!(matches!(read("trace: hello"), Line::Other(text) if text == "trace: hello"));
+        assert!(matches!(read("trace: N n [[\"a\"],\"out\"]"), Line::Need(r) if r.to_string() == "a.outputs.out"));
+        assert!(matches!(read("trace: N n [[\"a\"],"), Line::Bad(_)));
+    }
+
+    #[test]
+    fn a_line_of_ours_is_found_behind_an_unfinished_one() {
+        assert!(matches!(read_line(b"Cloning... 12%trace: N c", &marker("N")), Line::Call));
+    }
+
+    #[test]
+    fn a_result_that_is_not_utf8_is_known_to_be_inexact() {
+        let exact = |line: &[u8]| match read_line(line, &marker("N")) {
+            Line::Result(result) => !result.not_utf8,
+            other => panic!("{other:?}"),
+        };
+        assert!(exact("trace: N r 1 null {} {\"k\":\"ü\"} {}".as_bytes()));
+        assert!(!exact(b"trace: N r 1 null {} {\"k\":\"\xff\"} {}"));
     }
 
     #[test]

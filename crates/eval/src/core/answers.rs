@@ -80,7 +80,13 @@ impl Core {
         if state == State::Asked {
             query.ask(version, planning && query.state != State::New);
         }
+        let suspect = matches!(state, State::Suspect(_));
         query.state = state;
+        if suspect {
+            self.suspects.insert(id);
+        } else {
+            self.suspects.remove(&id);
+        }
         if settled {
             self.unsettled.remove(&id);
             self.changed.remove(&id);
@@ -97,6 +103,15 @@ impl Core {
         for id in self.waiters.get(member).cloned().unwrap_or_default() {
             self.reconsider(id);
         }
+        let first = OutputRef { member: member.clone(), output: String::new() };
+        let suspects_it = |id: &u64| match self.query(*id).map(|query| (&query.state, query.kind)) {
+            Some((State::Suspect(suspected), Kind::Main)) => {
+                suspected.range(first.clone()..).next().is_some_and(|output| output.member == *member)
+            }
+            _ => false,
+        };
+        let woken: Vec<u64> = self.suspects.iter().copied().filter(suspects_it).collect();
+        self.ready.extend(woken);
     }
 
     /// Whether a query can be asked now.
@@ -132,8 +147,7 @@ impl Core {
             self.unmet(id);
         } else if missing.is_empty() {
             self.conclude(id, verdict);
-        } else if matches!(verdict, Verdict::Fails { .. }) {
-            self.wait_for(id, &missing);
+        } else if matches!(verdict, Verdict::Fails { .. }) || self.tentative.is_spent() {
             self.set_state(id, State::Suspect(missing));
             self.announce_of_extras(id);
         } else {
@@ -225,10 +239,11 @@ impl Core {
     fn failed(&mut self, id: u64, at: Option<String>, message: String, hint: Option<String>) {
         self.set_state(id, State::Failed);
         let Some(query) = self.query(id) else { return };
-        if query.kind == Kind::Extras {
-            return self.announce_of_extras(id);
-        }
         let member = query.member.clone();
+        // An operation or postcondition that is wrong makes its resource wrong.
+        if let Some(main) = self.by_member.get(&(member.clone(), Kind::Main)).copied().filter(|main| *main != id) {
+            self.set_state(main, State::Failed);
+        }
         let error = EvalError::Member { member: member.clone(), at, message, hint };
         (self.events)(Event::Failed { member, error });
     }
@@ -255,17 +270,23 @@ impl Core {
     pub(super) fn tell_waiting(&mut self, id: u64) {
         let Some(query) = self.query(id).filter(|query| query.kind == Kind::Main && !query.held) else { return };
         let (needs, suspected) = match &query.state {
-            State::Unmet | State::Asked => (query.needs.clone(), false),
-            State::Suspect(suspected) => (suspected.clone(), true),
+            State::Unmet => (query.needs.clone(), false),
+            // It stands still inside Nix.
+            State::Asked => (query.needs.iter().cloned().chain(self.waited_for()).collect(), false),
+            State::Suspect(suspected) => ((**suspected).clone(), true),
             _ => return,
         };
         if query.told.as_ref() == Some(&(needs.clone(), suspected)) {
             return;
         }
-        let partial = match &query.answer {
+        let mut partial = match &query.answer {
             Some(Answer::Resource { declaration, .. }) => Some((**declaration).clone()),
             _ => None,
         };
+        if let Some(declaration) = partial.as_mut().filter(|_| suspected) {
+            // Any of them may be a default of something missing.
+            declaration.inputs.values_mut().for_each(|value| *value = Value::Unknown);
+        }
         let event = Event::Waiting {
             member: query.member.clone(),
             structure: partial.is_none(),

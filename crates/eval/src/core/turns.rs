@@ -1,6 +1,7 @@
 //! What Nix is given to do next: batches, generations with their tables, outputs that it may wait for, and the end of all work.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use freehold_model::{MemberPath, OutputRef};
 use serde_json::json;
@@ -19,6 +20,32 @@ const ALL_TABLES_BYTES: usize = 96 * 1024 * 1024;
 const FETCHED_OUTPUTS: usize = 8;
 /// Generations spent at one standstill on telling suspects apart.
 const SUSPECT_GENERATIONS: u32 = 16;
+
+/// Tentative answers are asked again; where many members share a default made of a missing output, each generation settles only
+/// the first of them, so that no more are asked at once than the last generation suggests.
+#[derive(Debug)]
+pub(super) struct Tentative {
+    at_once: usize,
+    generations: u32,
+}
+
+impl Default for Tentative {
+    fn default() -> Self {
+        Self { at_once: usize::MAX, generations: 0 }
+    }
+}
+
+impl Tentative {
+    /// Whether what is still tentative is rather guessed.
+    pub(super) fn is_spent(&self) -> bool {
+        self.generations > TENTATIVE_GENERATIONS
+    }
+}
+
+/// Fewest tentative answers asked again at once.
+const TENTATIVE_AT_ONCE: usize = 16;
+/// Generations spent at one standstill on tentative answers before what they need is guessed.
+const TENTATIVE_GENERATIONS: u32 = 200;
 
 impl Core {
     /// Answers what has been asked, as far as all that came before it on standard error has been read.
@@ -89,6 +116,11 @@ impl Core {
         let mut batch: Vec<u64> = self.ready.iter().copied().filter(is_main).collect();
         if batch.is_empty() {
             batch = self.ready.iter().copied().collect();
+        }
+        batch.sort_by_key(|id| (self.query(*id).map(Query::rank), *id));
+        let tentative = batch.iter().filter(|id| self.query(**id).is_some_and(|q| q.state == State::Tentative)).count();
+        if tentative > self.tentative.at_once {
+            batch.truncate(self.tentative.at_once);
         }
         if batch.is_empty() && !self.known.any_pending() {
             batch = self.unsettled_that(Query::lacks_detail);
@@ -178,9 +210,11 @@ impl Core {
             complete,
             version: self.known.version(),
             table: if complete { BTreeSet::new() } else { in_table.collect() },
-            missing: BTreeSet::new(),
+            missing: Arc::default(),
+            clean_answers: 0,
             outdated: false,
         };
+        self.count_tentative(batch);
         let only_suspects =
             batch.iter().filter_map(|id| self.query(*id)).all(|query| matches!(query.state, State::Suspect(_)));
         self.suspect_generations += u32::from(only_suspects);
@@ -189,6 +223,25 @@ impl Core {
             running.generation = generation;
         }
         reply.send(&wire::generation(complete, &table));
+    }
+
+    /// Learns from the generation that ends how many tentative answers to ask again at once in the next one.
+    fn count_tentative(&mut self, batch: &[u64]) {
+        if !batch.iter().any(|id| self.query(*id).is_some_and(|query| query.state == State::Tentative)) {
+            return;
+        }
+        self.tentative.generations += 1;
+        let settled = self.running.as_ref().map_or(0, |running| running.generation.clean_answers);
+        self.tentative.at_once =
+            if self.tentative.generations == 1 { usize::MAX } else { TENTATIVE_AT_ONCE.max(4 * settled) };
+    }
+
+    /// The output that Nix stands still for.
+    pub(super) fn waited_for(&self) -> Option<OutputRef> {
+        match self.running.as_ref()?.waiting.as_ref()? {
+            Waiting::Output(_, output) => Some(output.clone()),
+            Waiting::Batch(_) | Waiting::Generation(_) => None,
+        }
     }
 
     /// Says what waits for what, and that nothing moves.
