@@ -10,6 +10,7 @@ mod diff;
 mod facts;
 mod identity;
 mod json;
+mod lint;
 mod options;
 mod plan;
 mod planner;

@@ -250,8 +250,10 @@ impl Planner {
                 self.take_declaration(&member, declaration, facts, edges, false);
             }
             PlanEvent::Waiting { member, partial, needs } => {
-                let settled = self.members.contains_key(&member) || self.open.contains_key(&member);
-                if !settled && !self.skipped.contains(&member) {
+                let settled = self.members.contains_key(&member)
+                    || [&self.failed, &self.skipped].iter().any(|s| s.contains(&member))
+                    || self.open.contains_key(&member);
+                if !settled {
                     self.waiting.insert(member, Waiting { partial, needs });
                 }
             }

@@ -1,0 +1,107 @@
+//! What must hold, whatever happens.
+
+use std::collections::BTreeMap;
+
+use freehold_apply::Call;
+use freehold_model::{MemberPath, Record};
+use freehold_plan::{Plan, Recovery};
+use freehold_state::{Action as Begun, State};
+
+use super::driver::Sim;
+use super::world::{World, facts};
+
+/// A plan is consistent in itself.
+pub fn plan(plan: &Plan) {
+    let wrong = plan.lint();
+    assert!(wrong.is_empty(), "the plan is inconsistent: {wrong:#?}\n{plan:#?}");
+}
+
+/// What is deleted for good is used by no record; what is made or changed finds what it uses.
+pub fn order(member: &MemberPath, what: &str, call: &Call, view: &State, world: &World) {
+    match call {
+        Call::Delete { .. } if what == "delete" => {
+            let deleting = |m: &MemberPath| {
+                view.intents().iter().any(|i| &i.member == m && i.action == Begun::Delete && i.deposed.is_none())
+            };
+            let replaced = view.record(member).is_some_and(|r| r.status == freehold_model::Status::Tainted);
+            let users = view.records().filter(|(m, r)| *m != member && r.edges.contains(member) && !deleting(m));
+            let users: Vec<String> = users.map(|(m, _)| m.to_string()).collect();
+            let _ = replaced;
+            assert!(users.is_empty() || is_replacement(member), "{member} is deleted while {users:?} uses it");
+        }
+        Call::Create { declaration } | Call::Update { declaration, .. } => {
+            for used in &declaration.depends_on {
+                let record = view.record(used);
+                assert!(record.is_some(), "{member} is made before {used}, which it depends on");
+            }
+        }
+        Call::Delete { .. } => {}
+    }
+    let _ = world;
+}
+
+thread_local! {
+    static REPLACED: std::cell::RefCell<std::collections::BTreeSet<MemberPath>> = const { std::cell::RefCell::new(std::collections::BTreeSet::new()) };
+}
+
+/// Deletions that are the first half of a replacement may come before their users go.
+pub fn set_replacements(members: impl IntoIterator<Item = MemberPath>) {
+    REPLACED.with_borrow_mut(|r| {
+        r.clear();
+        r.extend(members);
+    });
+}
+
+fn is_replacement(member: &MemberPath) -> bool {
+    REPLACED.with_borrow(|r| r.contains(member))
+}
+
+/// Every object stands in a record or may have been made by an operation that is open.
+pub fn no_orphans(sim: &Sim) {
+    let recorded = objects(&sim.journal.records());
+    let intents = sim.journal.view.intents();
+    for (name, object) in &sim.world.objects {
+        let expected = intents.iter().any(|i| {
+            i.action == Begun::Create
+                && i.type_name == object.type_name
+                && (i.op == object.made_by.to_string()
+                    || World::name(&i.type_name, &i.inputs, &freehold_model::Attrs::new()).as_ref() == Some(name))
+        });
+        assert!(recorded.contains_key(name) || expected, "object `{name}` is known to nobody: {:#?}", sim.world);
+    }
+}
+
+/// Every record that is about an object finds it.
+pub fn no_phantoms(sim: &Sim) {
+    for (name, member) in objects(&sim.journal.records()) {
+        assert!(sim.world.objects.contains_key(&name), "`{member}` is recorded and its object `{name}` is gone");
+    }
+}
+
+/// Every beginning of the log is a state that can be planned on.
+pub fn every_prefix_replays(sim: &Sim) {
+    let whole = super::journal::replay(&sim.journal.durable);
+    assert_eq!(whole.seq(), sim.journal.view.seq(), "the log and what is seen of it differ");
+    assert!(
+        whole.records().eq(sim.journal.view.records()) && whole.intents() == sim.journal.view.intents(),
+        "the log and what is seen of it differ"
+    );
+}
+
+/// Whether the operator has to say what became of something.
+pub fn asks(sim: &Sim) -> bool {
+    sim.journal
+        .view
+        .intents()
+        .iter()
+        .any(|i| i.action == Begun::Create && facts(&i.type_name).recovery == Recovery::Ask)
+}
+
+/// Objects by name, with who records them (deposed ones too).
+fn objects(records: &BTreeMap<MemberPath, Record>) -> BTreeMap<String, MemberPath> {
+    let all = records.iter().flat_map(|(member, record)| {
+        let deposed = record.deposed.iter().map(|d| d.record.as_ref());
+        std::iter::once(record).chain(deposed).map(move |r| (member.clone(), r))
+    });
+    all.filter_map(|(member, record)| Some((World::name_of(record)?, member))).collect()
+}

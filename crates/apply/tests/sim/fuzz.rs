@@ -1,0 +1,1 @@
+//! Random deployments and operations: the quick part is in `tests/simulate.rs`.

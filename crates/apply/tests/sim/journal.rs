@@ -1,0 +1,181 @@
+//! The log: written into a buffer, durable later, lost when a crash comes first. Replayed by the real `freehold_state::State`.
+
+use std::collections::BTreeMap;
+
+use freehold_apply::{Intent, IntentAction, RecordChange};
+use freehold_model::{MemberPath, ProviderIdentity, ProviderRef, Record};
+use freehold_plan::OpenIntent;
+use freehold_state::{Action as Begun, Begin, Event, Outcome, Stamp, State};
+
+use super::rng::Rng;
+
+#[derive(Debug, Default)]
+pub struct Journal {
+    pub durable: Vec<(Stamp, Event)>,
+    /// Appended and not durable: with what is to be told when it is.
+    pub buffer: Vec<(Vec<(Stamp, Event)>, Written)>,
+    pub view: State,
+    own_ops: std::collections::BTreeSet<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    Intent(u64),
+    Result(u64),
+}
+
+impl Journal {
+    pub fn records(&self) -> BTreeMap<MemberPath, Record> {
+        self.view.records().map(|(p, r)| (p.clone(), r.clone())).collect()
+    }
+
+    pub fn next_op(&self) -> u64 {
+        self.view.seq() + 1
+    }
+
+    /// A new run: what is open now was left by another.
+    pub fn open_run(&mut self) {
+        self.own_ops.clear();
+    }
+
+    /// Everything unsynced is lost but, perhaps, its beginning.
+    pub fn crash(&mut self, rng: &mut Rng) {
+        let kept = rng.below(self.buffer.len() + 1);
+        for (events, _) in self.buffer.drain(..).take(kept) {
+            self.durable.extend(events);
+        }
+        self.view = replay(&self.durable);
+    }
+
+    /// Some of what is written becomes durable, oldest first.
+    pub fn sync(&mut self, count: usize) -> Vec<Written> {
+        let mut told = Vec::new();
+        for (events, written) in self.buffer.drain(..count) {
+            self.durable.extend(events);
+            told.push(written);
+        }
+        told
+    }
+
+    pub fn write_intent(&mut self, op: u64, intent: Intent) {
+        self.own_ops.insert(op.to_string());
+        let mut events = self.close_open_intents(&intent.member, op);
+        let (action, deposed) = match intent.action {
+            IntentAction::Create => (Begun::Create, None),
+            IntentAction::Update => (Begun::Update, None),
+            IntentAction::Delete => (Begun::Delete, None),
+            IntentAction::DeleteDeposed(key) => (Begun::Delete, Some(key)),
+        };
+        let begin = Begin {
+            member: intent.member,
+            action,
+            type_name: intent.type_name,
+            provider: identify(&intent.provider),
+            inputs: intent.inputs,
+            deposed,
+            operation: None,
+        };
+        events.push((op.to_string(), Event::Begin(Box::new(begin))));
+        self.append(events, Written::Intent(op));
+    }
+
+    pub fn write_result(&mut self, op: u64, member: &MemberPath, change: RecordChange) {
+        let id = op.to_string();
+        let end = |outcome| vec![(id.clone(), Event::End { member: member.clone(), outcome })];
+        let events = match change {
+            RecordChange::Recorded(record) => end(Outcome::Recorded(signed(record))),
+            RecordChange::Deleted | RecordChange::DeposedDeleted(_) => end(Outcome::Deleted),
+            RecordChange::Failed { failure, record } => {
+                end(Outcome::Failed { kind: failure.kind, message: failure.message, record: record.map(signed) })
+            }
+            RecordChange::NotBegun => end(Outcome::Unchanged),
+            RecordChange::Forgotten => {
+                let mut events = self.close_open_intents(member, op);
+                events.push((String::new(), Event::Forgotten { member: member.clone(), deposed: None }));
+                events
+            }
+            RecordChange::Observed(record) => {
+                let mut events = self.close_open_intents(member, op);
+                events.push((String::new(), Event::Amended { member: member.clone(), record: signed(record) }));
+                events
+            }
+            RecordChange::Moved(moves) => {
+                moves.into_iter().map(|m| (String::new(), Event::Moved { from: m.from, to: m.to })).collect()
+            }
+        };
+        self.append(events, Written::Result(op));
+    }
+
+    /// The operator's word on an interrupted create: here is its object, or there is none.
+    pub fn resolve(&mut self, op: &str, adopted: Option<Record>) {
+        let Some(intent) = self.view.intent(op).cloned() else { return };
+        let member = intent.member;
+        let mut events = vec![(op.to_owned(), Event::End { member: member.clone(), outcome: Outcome::Unchanged })];
+        if let Some(record) = adopted {
+            events.push((String::new(), Event::Imported { member, record: Box::new(record) }));
+        }
+        self.append(events, Written::Result(0));
+        let all = self.buffer.len();
+        self.sync(all);
+    }
+
+    /// As the engine does: whatever was left open of the member by another run is closed.
+    fn close_open_intents(&self, member: &MemberPath, except: u64) -> Vec<(String, Event)> {
+        let open = self.view.intents().into_iter().filter(|i| &i.member == member && i.op != except.to_string());
+        open.filter(|i| !self.own_ops.contains(&i.op))
+            .map(|i| (i.op.clone(), Event::End { member: member.clone(), outcome: Outcome::Unchanged }))
+            .collect()
+    }
+
+    fn append(&mut self, events: Vec<(String, Event)>, written: Written) {
+        let stamped: Vec<(Stamp, Event)> = events
+            .into_iter()
+            .map(|(op, event)| {
+                let stamp = Stamp { seq: self.view.seq() + 1, time: String::new(), who: String::new(), op, fence: 1 };
+                self.view.apply_event(&stamp, &event);
+                (stamp, event)
+            })
+            .collect();
+        self.buffer.push((stamped, written));
+    }
+
+    pub fn open_intents(&self) -> BTreeMap<MemberPath, OpenIntent> {
+        let intents = self.view.intents().into_iter().filter(|i| i.deposed.is_none());
+        intents
+            .map(|i| {
+                let action = match i.action {
+                    Begun::Create | Begun::ReplaceCreate | Begun::Import => freehold_plan::Action::Create,
+                    Begun::Update | Begun::Run => freehold_plan::Action::Update,
+                    Begun::Delete | Begun::ReplaceDelete => freehold_plan::Action::Delete,
+                };
+                let open = OpenIntent {
+                    op: i.op.parse().unwrap(),
+                    began: i.since,
+                    action,
+                    provider: Some(i.provider.clone()),
+                    type_name: i.type_name.clone(),
+                    inputs: i.inputs.clone(),
+                    partial: i.partial.as_ref().map(|p| p.outputs.clone()),
+                };
+                (i.member.clone(), open)
+            })
+            .collect()
+    }
+}
+
+pub fn replay(events: &[(Stamp, Event)]) -> State {
+    let mut state = State::default();
+    for (stamp, event) in events {
+        state.apply_event(stamp, event);
+    }
+    state
+}
+
+fn signed(mut record: Box<Record>) -> Box<Record> {
+    record.provider = identify(&record.provider.provider);
+    record
+}
+
+fn identify(provider: &ProviderRef) -> ProviderIdentity {
+    ProviderIdentity { provider: provider.clone(), name: "sim".into(), version: "1".into() }
+}

@@ -1,0 +1,238 @@
+//! Objects, and providers that make, change and delete them, well or badly.
+//!
+//! | type | named by | read | update | delete | unknown outcome |
+//! |---|---|---|---|---|---|
+//! | `random` | nothing (lives in the record) | – | – | yes | again |
+//! | `file` | `path` | with inputs | yes, but `path` | yes | read |
+//! | `db` | `name`; plans itself, announces `url` | with inputs | yes, but `name` | yes | read |
+//! | `server` | an id of the world's choice | outputs only | `size` only | yes | ask |
+//! | `relic` | `path` | – | yes | no | ask |
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use freehold_apply::{Call, Failure, Outcome};
+use freehold_model::{Attrs, Declaration, ErrorKind, Record, Value};
+use freehold_plan::{Observation, Proposal, ProposedAction, Recovery, TypeFacts, diff_attrs};
+
+use super::deployment::plain_text;
+
+/// What exists.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct World {
+    pub objects: BTreeMap<String, Object>,
+    next_id: u64,
+    next_random: u64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Object {
+    pub type_name: String,
+    pub inputs: Attrs,
+    pub made_by: u64,
+}
+
+/// What a provider does when it is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Behaviour {
+    Well,
+    /// Fails and has done nothing.
+    FailsBefore,
+    /// Has done it, says that it failed, and tells of the object.
+    FailsAfter,
+    /// Is busy; worth another try.
+    Busy,
+    /// Dies without having done anything.
+    DiesBefore,
+    /// Dies after it has done it.
+    DiesAfter,
+}
+
+impl Behaviour {
+    pub const BAD: [Self; 5] = [Self::FailsBefore, Self::FailsAfter, Self::Busy, Self::DiesBefore, Self::DiesAfter];
+
+    pub fn parse(word: &str) -> Self {
+        match word {
+            "fails-before" => Self::FailsBefore,
+            "fails-after" => Self::FailsAfter,
+            "busy" => Self::Busy,
+            "dies-before" => Self::DiesBefore,
+            "dies-after" => Self::DiesAfter,
+            other => panic!("no behaviour {other}"),
+        }
+    }
+}
+
+pub fn outputs(type_name: &str) -> &'static [&'static str] {
+    match type_name {
+        "random" => &["value"],
+        "file" => &["path", "etag"],
+        "db" => &["url", "version"],
+        "server" => &["id", "size"],
+        "relic" => &["path"],
+        other => panic!("no type {other}"),
+    }
+}
+
+pub fn facts(type_name: &str) -> Arc<TypeFacts> {
+    let set = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
+    let list = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
+    let all = TypeFacts { can_read: true, can_update: true, can_delete: true, ..TypeFacts::default() };
+    Arc::new(match type_name {
+        "random" => TypeFacts { can_read: false, can_update: false, recovery: Recovery::Again, ..all },
+        "file" => TypeFacts {
+            force_new: set(&["path"]),
+            stable_outputs: set(&["path"]),
+            identity: list(&["path"]),
+            recovery: Recovery::Read,
+            ..all
+        },
+        "db" => TypeFacts {
+            force_new: set(&["name"]),
+            identity: list(&["name"]),
+            recovery: Recovery::Read,
+            can_plan: true,
+            ..all
+        },
+        "server" => TypeFacts { force_new: set(&["image"]), stable_outputs: set(&["id"]), ..all },
+        "relic" => TypeFacts { can_read: false, can_delete: false, identity: list(&["path"]), ..all },
+        other => panic!("no type {other}"),
+    })
+}
+
+impl World {
+    /// The name of the object that a record is about; `None` when it has none in the world.
+    pub fn name(type_name: &str, inputs: &Attrs, outputs: &Attrs) -> Option<String> {
+        let of = |attrs: &Attrs, key: &str| attrs.get(key).map(plain_text);
+        match type_name {
+            "file" | "relic" => Some(format!("{type_name}:{}", of(inputs, "path").unwrap_or_default())),
+            "db" => Some(format!("db:{}", of(inputs, "name").unwrap_or_default())),
+            "server" => of(outputs, "id"),
+            _ => None,
+        }
+    }
+
+    pub fn name_of(record: &Record) -> Option<String> {
+        Self::name(&record.type_name, &record.inputs, &record.outputs)
+    }
+
+    pub fn read(&self, record: &Record) -> Observation {
+        let object = Self::name_of(record).and_then(|name| Some((name.clone(), self.objects.get(&name)?)));
+        let Some((name, object)) = object else { return Observation::Gone };
+        let inputs = (object.type_name != "server").then(|| object.inputs.clone());
+        Observation::Object { inputs, outputs: describe(&name, object), private: None }
+    }
+
+    /// The object that an operation made and nobody knows of.
+    pub fn made_by(&self, op: u64) -> Option<(&String, &Object)> {
+        self.objects.iter().find(|(_, o)| o.made_by == op)
+    }
+
+    /// Carries out a call. The effect is there when this returns; the answer may never arrive.
+    pub fn call(&mut self, op: u64, call: &Call, behaviour: Behaviour) -> Outcome {
+        match behaviour {
+            Behaviour::FailsBefore => failed(ErrorKind::User, "refused"),
+            Behaviour::Busy => failed(ErrorKind::Transient, "busy"),
+            Behaviour::DiesBefore => lost(),
+            Behaviour::Well => self.carry_out(op, call),
+            Behaviour::DiesAfter => {
+                self.carry_out(op, call);
+                lost()
+            }
+            Behaviour::FailsAfter => match self.carry_out(op, call) {
+                Outcome::Made { outputs, private } => Outcome::Failed {
+                    failure: failure(ErrorKind::User, "half done"),
+                    partial: Some((outputs, private)),
+                },
+                _ => failed(ErrorKind::User, "half done"),
+            },
+        }
+    }
+
+    fn carry_out(&mut self, op: u64, call: &Call) -> Outcome {
+        match call {
+            Call::Create { declaration } => self.create(op, declaration),
+            Call::Update { declaration, prior } => self.update(declaration, prior),
+            Call::Delete { prior } => {
+                if let Some(name) = Self::name_of(prior) {
+                    self.objects.remove(&name);
+                }
+                Outcome::Deleted
+            }
+        }
+    }
+
+    fn create(&mut self, op: u64, d: &Declaration) -> Outcome {
+        let object = Object { type_name: d.type_name.clone(), inputs: d.inputs.clone(), made_by: op };
+        let name = match d.type_name.as_str() {
+            "random" => {
+                self.next_random += 1;
+                let value = d.inputs.get("of").map_or_else(|| format!("r{}", self.next_random), plain_text);
+                return made([("value".to_owned(), Value::from(value))].into());
+            }
+            "server" => {
+                self.next_id += 1;
+                format!("server-{}", self.next_id)
+            }
+            _ => Self::name(&d.type_name, &d.inputs, &Attrs::new()).unwrap(),
+        };
+        let outputs = describe(&name, &object);
+        self.objects.insert(name, object);
+        made(outputs)
+    }
+
+    fn update(&mut self, d: &Declaration, prior: &Record) -> Outcome {
+        let Some((name, object)) =
+            Self::name_of(prior).and_then(|name| Some((name.clone(), self.objects.get_mut(&name)?)))
+        else {
+            return failed(ErrorKind::User, "there is no such object to update");
+        };
+        object.inputs.clone_from(&d.inputs);
+        made(describe(&name, object))
+    }
+
+    /// What a provider that plans itself says.
+    pub fn propose(declaration: &Declaration, prior: Option<&Record>) -> Proposal {
+        let name = declaration.inputs.get("name").cloned().unwrap_or(Value::Null);
+        let known = if name.is_known() { Value::from(format!("db://{}", plain_text(&name))) } else { Value::Unknown };
+        let action = match prior {
+            None => ProposedAction::Update,
+            Some(p) if !p.inputs.get("name").is_some_and(|n| n.same_content(&name)) => ProposedAction::Replace,
+            Some(p) if diff_attrs(&p.inputs, &declaration.inputs).is_empty() => ProposedAction::None,
+            Some(_) => ProposedAction::Update,
+        };
+        Proposal { action, outputs: [("url".to_owned(), known)].into(), reasons: Vec::new() }
+    }
+}
+
+/// The outputs of an object follow from its inputs.
+fn describe(name: &str, object: &Object) -> Attrs {
+    let of = |key: &str| object.inputs.get(key).cloned().unwrap_or(Value::Null);
+    let pairs = match object.type_name.as_str() {
+        "file" => vec![("path", of("path")), ("etag", Value::from(format!("e:{}", plain_text(&of("content")))))],
+        "db" => vec![
+            ("url", Value::from(format!("db://{}", plain_text(&of("name"))))),
+            ("version", Value::from(format!("v:{}", plain_text(&of("version"))))),
+        ],
+        "server" => vec![("id", Value::from(name)), ("size", of("size"))],
+        "relic" => vec![("path", of("path"))],
+        other => panic!("no type {other}"),
+    };
+    pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
+}
+
+fn made(outputs: Attrs) -> Outcome {
+    Outcome::Made { outputs, private: None }
+}
+
+pub fn failure(kind: ErrorKind, message: &str) -> Failure {
+    Failure { kind, message: message.to_owned(), hint: None }
+}
+
+fn failed(kind: ErrorKind, message: &str) -> Outcome {
+    Outcome::Failed { failure: failure(kind, message), partial: None }
+}
+
+pub fn lost() -> Outcome {
+    Outcome::Lost { failure: failure(ErrorKind::Host, "the provider died") }
+}
