@@ -214,34 +214,22 @@ fn describe_type(t: &TypeSchema) -> Json {
         places.iter().any(|p| p.tokens().first().is_some_and(|f| f == name))
     };
     let text = |schema: &Json| schema.get("description").cloned().unwrap_or(Json::Null);
-    let mut inputs: serde_json::Map<String, Json> = t
-        .input_properties()
-        .map(|(name, schema)| {
-            let described = json!({
-                "required": required.contains(&name),
-                "description": text(schema),
-                "sensitive": sensitive(&t.sensitive_inputs, name),
-            });
-            (name.to_owned(), described)
-        })
-        .collect();
-    for (alias, name) in &t.aliases {
-        // Whether the proper name is required is for the provider to say where an alias may stand in.
-        if let Some(Json::Object(proper)) = inputs.get_mut(name) {
-            proper.insert("required".into(), Json::Bool(false));
-        }
-        inputs.insert(
-            alias.clone(),
-            json!({ "required": false, "description": format!("another name of `{name}`"), "sensitive": false }),
-        );
-    }
+    let inputs = t.input_properties().map(|(name, schema)| {
+        let described = json!({
+            "required": required.contains(&name),
+            "description": text(schema),
+            "sensitive": sensitive(&t.sensitive_inputs, name),
+        });
+        (name.to_owned(), described)
+    });
     let outputs = t.output_properties().map(|(name, schema)| {
         (name.to_owned(), json!({ "description": text(schema), "sensitive": sensitive(&t.sensitive_outputs, name) }))
     });
     let operations = t.operations.iter().map(|(name, o)| (name.clone(), json!({ "description": o.description })));
     json!({
         "description": t.description,
-        "inputs": inputs,
+        "inputs": inputs.collect::<serde_json::Map<_, _>>(),
+        "aliases": t.aliases,
         "outputs": outputs.collect::<serde_json::Map<_, _>>(),
         "operations": operations.collect::<serde_json::Map<_, _>>(),
         "stateful": t.stateful,
