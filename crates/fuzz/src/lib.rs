@@ -9,13 +9,15 @@ use std::str::FromStr as _;
 
 use freehold_model::MemberPath;
 use freehold_protocol::{WireAttrs, WireValue, v0, v1};
+use freehold_state::nixops4::{import_nixops4, nixops4_event, nixops4_patch, parse_nixops4};
 
 /// A target: what is fuzzed, and the check of one input.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets by the name of their corpus folder.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     ("state_log", state_log),
+    ("nixops4_state", nixops4_state),
     ("provider_v1", provider_v1),
     ("provider_v0", provider_v0),
     ("wire_value", wire_value),
@@ -35,6 +37,28 @@ pub fn state_log(data: &[u8]) {
         if *byte == b'\n' {
             let prefix = freehold_state::parse_log(&summed[..=at]);
             assert!(prefix.is_ok(), "the first {} bytes of a good log are not one", at + 1);
+        }
+    }
+}
+
+/// A NixOps4 state file never panics, and a record that is taken out of one and put back is the same.
+pub fn nixops4_state(data: &[u8]) {
+    let (Ok(document), Ok(records)) = (parse_nixops4(data), import_nixops4(data)) else {
+        return;
+    };
+    for (member, resource) in records.iter().take(4) {
+        let Ok(removal) = nixops4_patch(&document, member, None) else {
+            continue;
+        };
+        let without = [data, nixops4_event(1, "", "", &removal).as_bytes()].concat();
+        let rest = import_nixops4(&without);
+        assert!(rest.is_ok_and(|rest| !rest.contains_key(member)), "`{member}` stays after its removal");
+        // A file may hold what can no longer be written: marks of ours, which it never meant.
+        let addition = parse_nixops4(&without).and_then(|document| nixops4_patch(&document, member, Some(resource)));
+        if let Ok(addition) = addition {
+            let again = [without.as_slice(), nixops4_event(2, "", "", &addition).as_bytes()].concat();
+            let again = import_nixops4(&again);
+            assert!(again.is_ok_and(|again| again.get(member) == Some(resource)), "`{member}` changes when written");
         }
     }
 }

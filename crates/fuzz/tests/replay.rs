@@ -83,6 +83,7 @@ fn the_seeds_reach_past_the_first_check() {
     let read = seeds.iter().filter(|(_, bytes)| freehold_state::parse_log(bytes).is_ok()).count();
     assert!(read > 0, "no seed of the state log can be read");
     let changed = seeds.iter().map(|(_, bytes)| String::from_utf8_lossy(bytes).replace("ada@host", "bob@host"));
-    let summed = changed.filter(|log| freehold_state::parse_log(&freehold_fuzz::with_checksums(log.as_bytes())).is_ok());
+    let summed =
+        changed.filter(|log| freehold_state::parse_log(&freehold_fuzz::with_checksums(log.as_bytes())).is_ok());
     assert_eq!(summed.count(), read, "a changed log is not read although its checksums were made right");
 }
