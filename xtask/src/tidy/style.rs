@@ -27,7 +27,7 @@ fn check_file(tree: &Tree, path: &str) -> Vec<Finding> {
             found.push(Finding::new(place, "an ignored test; make it run, or report what is missing with `not_run`"));
         }
     }
-    let is_test = path.contains("/tests/") || path.contains("/benches/");
+    let is_test = path.contains("/tests/") || path.contains("/benches/") || path.ends_with("/build.rs");
     if is_test {
         return found;
     }
