@@ -6,7 +6,7 @@
 { config }:
 let
   inherit (builtins)
-    attrNames deepSeq elemAt foldl' fromJSON functionArgs genericClosure getContext intersectAttrs isAttrs isFunction isList
+    attrNames deepSeq elemAt foldl' fromJSON functionArgs genericClosure getContext hasContext intersectAttrs isAttrs isFunction isList
     isString length mapAttrs match parseDrvName pathExists readFile removeAttrs seq toJSON trace tryEval typeOf
     unsafeDiscardStringContext;
 
@@ -172,13 +172,7 @@ let
           o = attrNames (it.outputsSkeleton or { });
           i = attrNames it.inputs;
           d = it.dependsOn or [ ];
-          l = {
-            protect = lifecycle.protect or false;
-            ignoreChanges = lifecycle.ignoreChanges or [ ];
-            createBeforeDestroy = lifecycle.createBeforeDestroy or false;
-            moved = lifecycle.moved or [ ];
-            keep = lifecycle.keep or false;
-          };
+          l = removeAttrs lifecycle [ "replaceWhen" ];
           p = { type = provider.type; } // (
             if provider.type == "builtin" then { name = provider.name; }
             else { executable = program provider.executable; args = map (arg: "${arg}") (provider.args or [ ]); });
@@ -236,7 +230,7 @@ let
     in
     seq text (say "r ${toString id} ${told launch} ${told text}" null);
 
-  told = text: "${unsafeDiscardStringContext text} ${toJSON (getContext text)}";
+  told = text: if hasContext text then "${unsafeDiscardStringContext text} ${toJSON (getContext text)}" else text + " {}";
 
   # ---- the conversation ------------------------------------------------------------------------------------------------
 

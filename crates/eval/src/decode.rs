@@ -238,9 +238,15 @@ fn provider(launch: Launch<'_>, config: Value) -> Result<ProviderRef, String> {
 }
 
 fn lifecycle(json: &Json, replace_when: Option<Value>) -> Result<Lifecycle, String> {
-    let flag = |name: &str| json[name].as_bool().ok_or_else(|| format!("`lifecycle.{name}` is not true or false"));
-    let moved = list(&json["moved"]).map(path).collect::<Option<_>>();
+    let flag = |name: &str| match &json[name] {
+        Json::Null => Ok(false),
+        Json::Bool(flag) => Ok(*flag),
+        _ => Err(format!("`lifecycle.{name}` is not true or false")),
+    };
+    let is_list = |name: &str| json[name].is_null() || json[name].is_array();
+    let moved = list(&json["moved"]).map(path).collect::<Option<_>>().filter(|_| is_list("moved"));
     let ignored = list(&json["ignoreChanges"]).map(|place| place.as_str().map(input_place)).collect::<Option<_>>();
+    let ignored = ignored.filter(|_| is_list("ignoreChanges"));
     Ok(Lifecycle {
         protect: flag("protect")?,
         ignore_changes: ignored.ok_or("`lifecycle.ignoreChanges` is not a list of strings")?,

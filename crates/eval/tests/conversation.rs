@@ -417,12 +417,54 @@ fn a_wrong_operation_makes_its_resource_wrong() {
 fn the_versions_of_nix_differ_in_what_they_remember_of_failures() {
     // This is why answers after a miss are asked again in a fresh generation: see the two tests on shared thunks.
     let file = "let t = builtins.trace \"evaluated\" (throw \"x\"); in [ (builtins.tryEval t).success (builtins.tryEval t).success ]";
+    let home = tempfile::tempdir_in("/tmp").unwrap();
     for (name, dir) in nixes() {
-        let run = |args: &[&str]| std::process::Command::new(dir.join("nix-instantiate")).args(args).output().unwrap();
+        let nix = dir.join("nix-instantiate");
+        let run = |args: &[&str]| {
+            std::process::Command::new(&nix).args(args).envs(common::private_env(home.path())).output().unwrap()
+        };
         let output = run(&["--eval", "--strict", "-E", file]);
         let version = String::from_utf8(run(&["--version"]).stdout).unwrap();
         let minor: u32 = version.split(' ').next_back().unwrap().split('.').nth(1).unwrap().trim().parse().unwrap();
         let times = String::from_utf8_lossy(&output.stderr).matches("evaluated").count();
         assert_eq!(times, if minor >= 34 { 1 } else { 2 }, "{name}: {version}");
     }
+}
+
+#[test]
+fn what_is_said_of_life_and_order_arrives() {
+    on_each_nix(|nix| {
+        let mut bench = Bench::new(
+            nix,
+            r#"root (o: comp {
+                a = { resource = (res { x = 1; }).resource // {
+                    lifecycle = { protect = true; ignoreChanges = [ "x" "y.z" "/a.b/c" ]; replaceWhen = [ o.b.id ]; moved = [ [ "old" "name" ] ]; };
+                    dependsOn = [ [ "b" ] ]; state = [ "b" ];
+                    provider = { type = "stdio"; executable = ./run.py; args = [ "-v" ]; config = { token = o.b.other; }; };
+                }; };
+                b = res { };
+                c = { members = { }; moved = [ { from = [ "p" ]; to = [ "q" "r" ]; } ]; removed = [ [ "gone" ] ]; checks = [ { assertion = o.b.id == "B"; message = "b"; } ]; };
+                wrong = { resource = (res { }).resource // { lifecycle = { protect = "yes"; }; }; };
+            })"#,
+        );
+        bench
+            .answers
+            .insert(path("b"), outputs(&[("id", "B".into()), ("other", Value::from("canary").into_sensitive())]));
+        bench.want(vec![path(".")]);
+        let said = bench.settle();
+        let (a, _) = &said.declared[&path("a")];
+        assert!(a.lifecycle.protect && !a.lifecycle.keep);
+        let ignored: Vec<_> = a.lifecycle.ignore_changes.iter().map(ToString::to_string).collect();
+        assert_eq!(ignored, ["/x", "/y/z", "/a.b/c"]);
+        assert_eq!(a.lifecycle.replace_when, Some(Value::List(vec!["B".into()])));
+        assert_eq!((&a.lifecycle.moved[0], a.holder.as_ref()), (&path("old.name"), Some(&path("b"))));
+        assert!(a.depends_on.contains(&path("b")));
+        let freehold_model::ProviderRef::Stdio { executable, args, config, .. } = &a.provider else { panic!("{a:?}") };
+        assert!(executable.ends_with("/deployment/run.py") && args == &["-v"], "{executable}");
+        assert_eq!(config.part("token"), Some(&Value::from("canary").into_sensitive()));
+        let c = &said.structures[&path("c")];
+        assert_eq!((&c.moved[0], &c.removed[0]), (&(path("p"), path("q.r")), &path("gone")));
+        assert_eq!((&c.checks[0].assertion, c.checks[0].message.as_str()), (&Value::from(true), "b"));
+        assert!(said.failure("wrong").contains("`lifecycle.protect` is not true or false"));
+    });
 }

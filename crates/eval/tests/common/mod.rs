@@ -40,6 +40,20 @@ pub fn bridge() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_freehold-eval-bridge"))
 }
 
+/// Variables that give Nix a store of its own in `dir`, so that no test writes to the machine's.
+pub fn private_env(dir: &Path) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
+    let private = |name: &str| dir.join(name).into_os_string();
+    vec![
+        ("NIX_STORE_DIR".into(), private("store")),
+        ("NIX_STATE_DIR".into(), private("var/nix")),
+        ("NIX_LOG_DIR".into(), private("var/log/nix")),
+        ("NIX_CONF_DIR".into(), private("etc")),
+        ("HOME".into(), private("home")),
+        ("XDG_CACHE_HOME".into(), private("cache")),
+        ("NIX_CONFIG".into(), "build-users-group =\nsubstituters =\nsandbox = false".into()),
+    ]
+}
+
 /// The Nix helpers that tests write roots with: `res`, `root` and `outputs`.
 pub const PRELUDE: &str = r#"
 let
@@ -104,16 +118,7 @@ impl Bench {
         std::fs::write(&path, file).unwrap();
         let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../nix").canonicalize().unwrap();
         let mut options = Options::for_file(&path, &library, vec![bridge().into()], NixPrograms::in_dir(nix));
-        let private = |name: &str| dir.path().join(name).into_os_string();
-        options.env = vec![
-            ("NIX_STORE_DIR".into(), private("store")),
-            ("NIX_STATE_DIR".into(), private("var/nix")),
-            ("NIX_LOG_DIR".into(), private("var/log/nix")),
-            ("NIX_CONF_DIR".into(), private("etc")),
-            ("HOME".into(), home.into()),
-            ("XDG_CACHE_HOME".into(), private("cache")),
-            ("NIX_CONFIG".into(), "build-users-group =\nsubstituters =\nsandbox = false".into()),
-        ];
+        options.env = private_env(dir.path());
         change(&mut options);
         let (sender, events) = channel();
         let evaluator = Evaluator::start(options, Box::new(move |event| drop(sender.send(event))))?;
