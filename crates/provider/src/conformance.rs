@@ -157,7 +157,7 @@ impl Suite<'_> {
     fn check_type(&mut self, name: &str, of: &TypeSchema) {
         self.check(&format!("`{name}` refuses an unrecognised input, in `validate` and in `create`"), |line| {
             line.handshake()?;
-            let inputs = json!({ "value": { "no-such-input-1f2e": 1 } });
+            let inputs = json!({ "value": { "no-such-input-1f2e": "x" } });
             let params = json!({ "member": "x", "type": name, "inputs": inputs });
             let found: v1::ValidateResult = line.result(names::VALIDATE, params)?;
             let place = "/no-such-input-1f2e";
@@ -403,7 +403,13 @@ fn check_schemas(types: &BTreeMap<String, TypeSchema>) -> Checked {
             must(is_object, || format!("the {what} of `{name}` must be a JSON Schema of type object"))?;
         }
         let inputs: Vec<&str> = of.input_properties().map(|(input, _)| input).collect();
-        let listed = of.force_new.iter().chain(&of.computed).chain(&of.write_only).chain(of.aliases.values());
+        let listed = of
+            .force_new
+            .iter()
+            .chain(&of.identity)
+            .chain(&of.computed)
+            .chain(&of.write_only)
+            .chain(of.aliases.values());
         for input in listed {
             must(inputs.contains(&input.as_str()), || format!("`{name}` lists an input `{input}` that it has not"))?;
         }

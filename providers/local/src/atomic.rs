@@ -58,11 +58,17 @@ pub(crate) fn make_parents(path: &Path) -> io::Result<Vec<PathBuf>> {
         }
         made.insert(directory.clone());
     }
-    let is_ours =
-        |directory: &Path| made.contains(directory) || getxattr(directory, MADE_HERE, &mut [0; 8][..]).is_ok();
-    let mut ours: Vec<PathBuf> = directory.ancestors().take_while(|above| is_ours(above)).map(Into::into).collect();
+    drop(made);
+    Ok(made_above(path))
+}
+
+/// The directories above `path`, outermost first, that were made here.
+pub(crate) fn made_above(path: &Path) -> Vec<PathBuf> {
+    let made = made();
+    let is_ours = |above: &Path| made.contains(above) || getxattr(above, MADE_HERE, &mut [0; 8][..]).is_ok();
+    let mut ours: Vec<PathBuf> = parent(path).ancestors().take_while(|above| is_ours(above)).map(Into::into).collect();
     ours.reverse();
-    Ok(ours)
+    ours
 }
 
 /// Removes a file; that it is not there is no error.

@@ -513,3 +513,14 @@ fn every_type_has_a_description_and_working_examples() {
         }
     }
 }
+
+#[test]
+fn a_file_whose_creation_was_interrupted_is_found_by_its_inputs_alone() {
+    let world = World::new();
+    let inputs = json!({ "path": "a/b", "contents": "hello\n" });
+    let made = world.create("file", inputs.clone());
+    let only_inputs = Object { inputs: attrs(inputs), ..Object::default() };
+    assert_eq!(world.read("file", &only_inputs).as_ref(), Some(&made));
+    world.delete("file", &only_inputs);
+    assert!(!world.path("a/b").exists());
+}

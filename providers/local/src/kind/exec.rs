@@ -58,10 +58,11 @@ impl ResourceType for Exec {
     type Inputs = Inputs;
     type Outputs = Outputs;
     const NAME: &'static str = "exec";
-    const DESCRIPTION: &'static str = "A program that runs when the resource is made and whenever its inputs change.";
+    const DESCRIPTION: &'static str = "A program that runs when the resource is made and whenever its inputs change.\n\nIt should do no harm when it runs twice: a run that was interrupted is run again.";
 
     fn traits(&self) -> Traits {
-        Traits { can_update: true, ..Traits::default() }.examples_from(include_str!("../../examples/exec.json"))
+        Traits { can_update: true, repeatable: true, plan_always: true, ..Traits::default() }
+            .examples_from(include_str!("../../examples/exec.json"))
     }
 
     fn check(&self, inputs: &Attrs) -> Result<(), Failure> {

@@ -22,7 +22,7 @@ pub(crate) struct File;
 #[derive(Deserialize, JsonSchema)]
 pub(crate) struct Inputs {
     /// Where it is, relative to the deployment's directory. NixOps4's `name` is the same.
-    #[schemars(length(min = 1), extend("x-force-new" = true))]
+    #[schemars(length(min = 1), extend("x-force-new" = true, "x-identity" = true))]
     path: String,
     /// What is in it.
     contents: String,
@@ -53,7 +53,7 @@ impl ResourceType for File {
 
     fn traits(&self) -> Traits {
         let aliases = vec![("name", "path")];
-        Traits { can_read: true, can_update: true, can_import: true, aliases, ..Traits::default() }
+        Traits { can_read: true, can_update: true, can_import: true, repeatable: true, aliases, ..Traits::default() }
             .examples_from(include_str!("../../examples/file.json"))
     }
 
@@ -155,7 +155,12 @@ impl ResourceType for File {
             inputs.insert("mode".into(), outputs.mode.as_str().into());
         }
         let inputs = (inputs != object.inputs).then_some(inputs);
-        let made = Made { private: object.private.as_ref().map(|p| p.expose().clone()), ..Made::new(outputs) };
+        // After an interrupted creation there are no notes yet.
+        let private = match &object.private {
+            Some(notes) => Some(notes.expose().clone()),
+            None => note(&atomic::made_above(&path)),
+        };
+        let made = Made { private, ..Made::new(outputs) };
         Ok(ReadBack::Here { made: made.sensitive_if(secret, &["sha256"]), inputs })
     }
 

@@ -82,7 +82,8 @@ impl ResourceType for Http {
     const DESCRIPTION: &'static str = "Waits until an address answers as it should.";
 
     fn traits(&self) -> Traits {
-        Traits { can_update: true, ..Traits::default() }.examples_from(include_str!("../../examples/http.json"))
+        Traits { can_update: true, repeatable: true, plan_always: true, ..Traits::default() }
+            .examples_from(include_str!("../../examples/http.json"))
     }
 
     fn plan(

@@ -93,7 +93,7 @@ pub(crate) struct NixInputs {
 
 fn traits(can_update: bool, examples: &str) -> Traits {
     let operations = vec![secret::rotate("makes a new key pair; dependents follow at the next apply")];
-    Traits { stateful: true, can_update, operations, ..Traits::default() }.examples_from(examples)
+    Traits { stateful: true, repeatable: true, can_update, operations, ..Traits::default() }.examples_from(examples)
 }
 
 impl ResourceType for Key {

@@ -30,7 +30,7 @@ impl ResourceType for Memo {
 
     fn traits(&self) -> Traits {
         let aliases = vec![("initializeWith", "initialize_with")];
-        Traits { stateful: true, can_update: true, aliases, ..Traits::default() }
+        Traits { stateful: true, repeatable: true, can_update: true, aliases, ..Traits::default() }
             .examples_from(include_str!("../../examples/memo.json"))
     }
 

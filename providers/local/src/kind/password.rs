@@ -65,7 +65,7 @@ impl ResourceType for Password {
 
     fn traits(&self) -> Traits {
         let operations = vec![secret::rotate("makes a new password")];
-        Traits { stateful: true, operations, ..Traits::default() }
+        Traits { stateful: true, repeatable: true, operations, ..Traits::default() }
             .examples_from(include_str!("../../examples/password.json"))
     }
 

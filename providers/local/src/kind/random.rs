@@ -52,7 +52,7 @@ impl ResourceType for Random {
 
     fn traits(&self) -> Traits {
         let operations = vec![secret::rotate("makes new bytes")];
-        Traits { stateful: true, operations, ..Traits::default() }
+        Traits { stateful: true, repeatable: true, operations, ..Traits::default() }
             .examples_from(include_str!("../../examples/random.json"))
     }
 

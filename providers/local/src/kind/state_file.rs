@@ -24,7 +24,7 @@ pub(crate) struct StateFile;
 #[derive(Deserialize, JsonSchema)]
 pub(crate) struct Inputs {
     /// Where it is, relative to the deployment's directory. NixOps4's `name` is the same.
-    #[schemars(length(min = 1), extend("x-force-new" = true))]
+    #[schemars(length(min = 1), extend("x-force-new" = true, "x-identity" = true))]
     path: String,
 }
 
@@ -59,7 +59,7 @@ impl ResourceType for StateFile {
 
     fn traits(&self) -> Traits {
         let aliases = vec![("name", "path")];
-        Traits { can_read: true, holds_state: true, aliases, ..Traits::default() }
+        Traits { can_read: true, holds_state: true, repeatable: true, aliases, ..Traits::default() }
             .examples_from(include_str!("../../examples/state_file.json"))
     }
 

@@ -33,7 +33,7 @@ impl ResourceType for Timestamp {
 
     fn traits(&self) -> Traits {
         let operations = vec![secret::rotate("takes the time again")];
-        Traits { stateful: true, operations, ..Traits::default() }
+        Traits { stateful: true, repeatable: true, operations, ..Traits::default() }
             .examples_from(include_str!("../../examples/timestamp.json"))
     }
 

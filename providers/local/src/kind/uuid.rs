@@ -31,7 +31,7 @@ impl ResourceType for Uuid {
 
     fn traits(&self) -> Traits {
         let operations = vec![secret::rotate("makes a new UUID")];
-        Traits { stateful: true, operations, ..Traits::default() }
+        Traits { stateful: true, repeatable: true, operations, ..Traits::default() }
             .examples_from(include_str!("../../examples/uuid.json"))
     }
 
