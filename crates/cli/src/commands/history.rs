@@ -1,0 +1,44 @@
+//! `freehold history`.
+
+use clap_complete::ArgValueCompleter;
+use freehold_model::MemberPath;
+use freehold_state::HistoryEntry;
+use serde_json::json;
+
+use crate::complete;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::render::timeline::timeline;
+use crate::session::Session;
+
+/// Show what was done, when and by whom, as a time line
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Only what concerns this member and those below it
+    #[arg(value_name = "MEMBER", add = ArgValueCompleter::new(complete::members))]
+    member: Option<MemberPath>,
+    /// How many entries, the latest ones; 0 for all that are kept
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
+    limit: usize,
+}
+
+pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
+    let engine = session.reader()?;
+    let concerns = |entry: &&HistoryEntry| match (&args.member, &entry.member) {
+        (None, _) => true,
+        (Some(root), Some(member)) => member.is_within(root),
+        (Some(_), None) => false,
+    };
+    let limit = if args.limit == 0 { usize::MAX } else { args.limit };
+    let mut entries: Vec<&HistoryEntry> = engine.store().view().history().rev().filter(concerns).take(limit).collect();
+    entries.reverse();
+    if session.ui.json {
+        session.ui.json(&json!({ "format": "freehold.history/1", "entries": entries }));
+        return Ok(Exit::Ok);
+    }
+    if entries.is_empty() {
+        session.ui.talk("nothing was done yet");
+    }
+    session.ui.data(&timeline(entries.into_iter(), false));
+    Ok(Exit::Ok)
+}

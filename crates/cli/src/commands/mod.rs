@@ -1,0 +1,63 @@
+//! The commands: one file each, with `Args` (whose doc comment is the help) and `run`.
+//!
+//! A command parses nothing and decides nothing: it asks the engine or the state, and hands what it got to `render/`.
+//! To add one: copy `refresh.rs`, list it below, in [`dispatch`] and in `grammar.rs`.
+
+pub(crate) mod apply;
+pub(crate) mod completions;
+pub(crate) mod destroy;
+pub(crate) mod doctor;
+pub(crate) mod drift;
+pub(crate) mod graph;
+pub(crate) mod history;
+pub(crate) mod import;
+pub(crate) mod init;
+pub(crate) mod man;
+pub(crate) mod members;
+pub(crate) mod outputs;
+pub(crate) mod plan;
+pub(crate) mod provider;
+pub(crate) mod refresh;
+pub(crate) mod run;
+pub(crate) mod show;
+pub(crate) mod state;
+pub(crate) mod status;
+
+mod selection;
+
+pub(crate) use selection::Selection;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::grammar::Command;
+use crate::session::Session;
+
+/// Runs one command; without one, says what can be done next here.
+///
+/// # Errors
+/// What the command fails with.
+pub(crate) fn dispatch(command: Option<Command>, session: &Session) -> Result<Exit, Failure> {
+    match command {
+        None => status::next(session),
+        Some(Command::Init(args)) => init::run(args, session),
+        Some(Command::Plan(args)) => plan::run(args, session),
+        Some(Command::Apply(args)) => apply::run(args, session),
+        Some(Command::Destroy(args)) => destroy::run(args, session),
+        Some(Command::Refresh(args)) => refresh::run(args, session),
+        Some(Command::Drift(args)) => drift::run(args, session),
+        Some(Command::Status(args)) => status::run(args, session),
+        Some(Command::Members(args)) => members::run(args, session),
+        Some(Command::Show(args)) => show::run(args, session),
+        Some(Command::Outputs(args)) => outputs::run(args, session),
+        Some(Command::Graph(args)) => graph::run(args, session),
+        Some(Command::History(args)) => history::run(args, session),
+        Some(Command::Import(args)) => import::run(args, session),
+        Some(Command::Run(args)) => run::run(args, session),
+        Some(Command::State(args)) => state::run(args, session),
+        Some(Command::Provider(args)) => provider::run(args, session),
+        Some(Command::Doctor(args)) => doctor::run(args, session),
+        Some(Command::Completions(args)) => completions::run(args, session),
+        Some(Command::Man(args)) => man::run(args, session),
+        Some(Command::Internal(args)) => crate::internal::run(args, session),
+    }
+}

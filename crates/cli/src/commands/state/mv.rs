@@ -1,0 +1,58 @@
+//! `freehold state mv`.
+
+use clap_complete::ArgValueCompleter;
+use freehold_model::MemberPath;
+use freehold_state::{Store, SystemClock, commands};
+use serde_json::json;
+use std::sync::Arc;
+
+use super::{locked, owner};
+use crate::complete;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::render::text::count;
+use crate::session::Session;
+
+/// Give records another path, or move them to another state
+///
+/// `state mv a b`: the records of `a` and below are those of `b` now. `state mv --to LOCATION [MEMBER]`: they are recorded in the
+/// state at LOCATION and no longer here. The world is not touched.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The member (and what is below it) whose records move
+    #[arg(value_name = "FROM", required_unless_present = "to", add = ArgValueCompleter::new(complete::members))]
+    from: Option<MemberPath>,
+    /// Its new path
+    #[arg(value_name = "TO", required_unless_present = "to", conflicts_with = "to", add = ArgValueCompleter::new(complete::members))]
+    new: Option<MemberPath>,
+    /// Another state: a directory, or s3://BUCKET/PREFIX?…
+    #[arg(long, value_name = "LOCATION", value_hint = clap::ValueHint::AnyPath)]
+    to: Option<String>,
+}
+
+pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
+    let mut engine = session.reader()?;
+    let owner = owner(&engine);
+    let from = args.from.unwrap_or_else(MemberPath::root);
+    let moved = match (args.new, args.to) {
+        (Some(new), _) => locked(engine.store_mut(), &owner, |store| Ok(commands::move_records(store, &from, &new)?))?,
+        (None, Some(to)) => {
+            let dir = engine.options().entry.dir.clone();
+            let backend = session.backend_at(&to)?;
+            let mut target = Store::open(backend, session.keys(&dir)?, Arc::new(SystemClock))?;
+            if target.place() == engine.store().place() {
+                return Err(Failure::user("the records are in that state already"));
+            }
+            locked(engine.store_mut(), &owner, |here| {
+                locked(&mut target, &owner, |there| Ok(commands::move_to(here, there, &from)?))
+            })?
+        }
+        (None, None) => return Err(Failure::usage("the new path is missing").hint("freehold state mv FROM TO")),
+    };
+    if session.ui.json {
+        session.ui.json(&json!({ "format": "freehold.state-mv/1", "moved": moved }));
+    } else {
+        session.ui.data(&format!("moved {}\n", count(moved, "record", "records")));
+    }
+    Ok(Exit::Ok)
+}

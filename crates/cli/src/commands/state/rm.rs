@@ -1,0 +1,45 @@
+//! `freehold state rm`.
+
+use clap_complete::ArgValueCompleter;
+use freehold_model::MemberPath;
+use freehold_state::commands;
+use serde_json::json;
+
+use super::{locked, owner};
+use crate::complete;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::render::text::count;
+use crate::session::Session;
+
+/// Forget members: their objects stay in the world, unmanaged
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Which, and what is below them
+    #[arg(value_name = "MEMBER", required = true, add = ArgValueCompleter::new(complete::members))]
+    members: Vec<MemberPath>,
+}
+
+pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
+    session.need_consent("`freehold state rm`")?;
+    let mut engine = session.reader()?;
+    let names: Vec<String> = args.members.iter().map(|m| format!("`{m}`")).collect();
+    if !session.consents(&format!("forget {} and leave the objects in the world?", names.join(", "))) {
+        session.ui.talk("nothing was changed");
+        return Ok(Exit::Failed);
+    }
+    let owner = owner(&engine);
+    let removed = locked(engine.store_mut(), &owner, |store| {
+        let mut removed = 0;
+        for member in &args.members {
+            removed += commands::remove(store, member)?;
+        }
+        Ok(removed)
+    })?;
+    if session.ui.json {
+        session.ui.json(&json!({ "format": "freehold.state-rm/1", "removed": removed }));
+    } else {
+        session.ui.data(&format!("forgot {}\n", count(removed, "record", "records")));
+    }
+    Ok(Exit::Ok)
+}
