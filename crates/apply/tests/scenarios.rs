@@ -13,8 +13,8 @@ use freehold_model::MemberPath;
 use freehold_plan::{Mode, Plan, PlanOptions};
 use sim::deployment::Deployment;
 use sim::driver::{Ended, Knobs, Sim};
+use sim::show;
 use sim::world::Behaviour;
-use sim::{check, show};
 
 #[test]
 fn every_scenario_goes_as_written() {
@@ -120,7 +120,6 @@ fn command_output(sim: &mut Sim, command: &str, body: &str) -> Vec<String> {
 }
 
 fn apply(sim: &mut Sim, plan: Plan, knobs: Knobs) -> Vec<String> {
-    check::set_replacements(replaced(&plan));
     match sim.apply(plan, knobs) {
         Ended::Finished(summary) => show::run(sim, &summary),
         Ended::Crashed => {
@@ -129,11 +128,6 @@ fn apply(sim: &mut Sim, plan: Plan, knobs: Knobs) -> Vec<String> {
             lines
         }
     }
-}
-
-fn replaced(plan: &Plan) -> Vec<MemberPath> {
-    let steps = plan.steps.iter().filter(|s| s.declaration.is_some());
-    steps.map(|s| s.member.clone()).collect()
 }
 
 fn options(words: &[&str]) -> PlanOptions {

@@ -118,6 +118,17 @@ pub fn effective_inputs(declaration: &Declaration, record: Option<&Record>) -> A
     inputs
 }
 
+/// Whether a replacement can make the new object before the old one is deleted: not where the world would take both for one, for
+/// then the deletion would hit the new one.
+pub fn can_create_first(declaration: &Declaration, record: Option<&Record>, facts: &TypeFacts) -> bool {
+    let Some(record) = record else { return true };
+    let same = |name: &String| match (declaration.inputs.get(name), record.inputs.get(name)) {
+        (Some(now), Some(was)) => now.same_content(was),
+        (now, was) => now.is_none() && was.is_none(),
+    };
+    facts.identity.is_empty() || declaration.type_name != record.type_name || !facts.identity.iter().all(same)
+}
+
 /// What an update starts from: the world where it told its inputs, else the record.
 fn prior_inputs<'a>(record: &'a Record, observed: Option<&'a Observation>) -> &'a Attrs {
     match observed {

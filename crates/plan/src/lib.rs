@@ -17,7 +17,7 @@ mod planner;
 mod saved;
 mod suggest;
 
-pub use decide::{Considered, Decision, decide, effective_inputs};
+pub use decide::{Considered, Decision, can_create_first, decide, effective_inputs};
 pub use deletion::DeletionOrder;
 pub use diff::{Change, diff_attrs};
 pub use facts::{Observation, OpenIntent, Proposal, ProposedAction, Recovery, TypeFacts};

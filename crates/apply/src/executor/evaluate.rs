@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use freehold_model::{Declaration, ErrorKind, MemberPath, OutputRef, Structure, Value};
 use freehold_plan::{
-    Action, Considered, Decision, Problem, Proposal, Reason, TypeFacts, decide, diff_attrs, effective_inputs,
+    Action, Considered, Decision, Problem, Proposal, Reason, TypeFacts, can_create_first, decide, diff_attrs,
+    effective_inputs,
 };
 
 use super::delete::Target;
@@ -22,6 +23,7 @@ impl Executor {
             self.open.insert(child.clone(), Vec::new());
         }
         self.remove_undeclared(member, &children);
+        self.release_open_waiters(member);
         if !children.is_empty() {
             self.quiet = false;
             self.effects.push(ApplyEffect::Evaluate(children));
@@ -73,6 +75,9 @@ impl Executor {
             self.summary.failed.push((member.clone(), Action::None, failure));
             self.quiet = false;
             self.effects.push(ApplyEffect::Fail { member: member.clone() });
+            for waiter in self.open_waiters.remove(member).unwrap_or_default() {
+                self.skip(&waiter, Skip::Needs { member: member.clone() });
+            }
         }
     }
 
@@ -87,6 +92,7 @@ impl Executor {
         if self.open.remove(path).is_some() && !self.nodes.contains_key(path) {
             self.add_late_member(path);
             self.remove_undeclared(path, &[]);
+            self.release_open_waiters(path);
         }
         let Some(node) = self.nodes.get(path) else { return };
         if node.stage != Stage::Evaluating {
@@ -110,7 +116,9 @@ impl Executor {
         declaration.inputs = effective_inputs(&declaration, node.prior.as_deref());
         let Some(node) = self.nodes.get_mut(path) else { return };
         node.edges = edges.iter().map(|e| e.member.clone()).chain(declaration.depends_on.iter().cloned()).collect();
-        node.create_first = declaration.lifecycle.create_before_destroy;
+        // The plan may have said so because of what needs it.
+        node.create_first = (node.create_first || declaration.lifecycle.create_before_destroy)
+            && can_create_first(&declaration, node.prior.as_deref(), facts);
         node.declaration = Some(declaration.clone());
         node.reasons = decision.reasons;
         if asks && facts.can_plan {
@@ -208,6 +216,7 @@ impl Executor {
             let why = self.why_stuck(&path);
             self.skip(&path, why);
         }
+        self.open_waiters.clear();
         for path in std::mem::take(&mut self.open).into_keys() {
             let why = self.why_stuck(&path);
             self.report(Report::Skipped { member: path.clone(), action: Action::None, why: why.clone() });

@@ -44,6 +44,8 @@ pub struct Executor {
     state_broken: bool,
     /// Who waits for a member to be done.
     waiters: BTreeMap<MemberPath, Vec<MemberPath>>,
+    /// Who waits for the members of an open composite to be known.
+    open_waiters: BTreeMap<MemberPath, Vec<MemberPath>>,
     outstanding_proposals: usize,
     unfinished: usize,
     quiet: bool,
@@ -108,6 +110,7 @@ impl Executor {
             waits: BTreeMap::new(),
             state_broken: false,
             waiters: BTreeMap::new(),
+            open_waiters: BTreeMap::new(),
             outstanding_proposals: 0,
             unfinished: 0,
             quiet: false,
@@ -227,6 +230,14 @@ impl Executor {
 
     /// Counts the unfinished members that `path` waits for; queues it when there are none.
     fn block_on_edges(&mut self, path: &MemberPath) {
+        if let Some(open) = self.open_edge(path) {
+            // Counted when its members are known.
+            self.open_waiters.entry(open).or_default().push(path.clone());
+            if let Some(node) = self.nodes.get_mut(path) {
+                node.stage = Stage::Blocked;
+            }
+            return;
+        }
         let Some(node) = self.nodes.get(path) else { return };
         let mut blockers = Vec::new();
         for edge in &node.edges {
@@ -253,6 +264,24 @@ impl Executor {
         }
         for blocker in blockers {
             self.waiters.entry(blocker).or_default().push(path.clone());
+        }
+    }
+
+    /// An open composite that `path` depends on as a whole.
+    fn open_edge(&self, path: &MemberPath) -> Option<MemberPath> {
+        let edges = &self.nodes.get(path)?.edges;
+        let mut within = edges
+            .iter()
+            .flat_map(|edge| self.open.range(edge.clone()..).take_while(|(p, _)| p.is_within(edge)).take(1));
+        within.next().map(|(open, _)| open.clone())
+    }
+
+    /// The members of an open composite are known now: who waits for that waits for them.
+    fn release_open_waiters(&mut self, open: &MemberPath) {
+        for waiter in self.open_waiters.remove(open).unwrap_or_default() {
+            if self.nodes.get(&waiter).is_some_and(|n| n.stage == Stage::Blocked) {
+                self.block_on_edges(&waiter);
+            }
         }
     }
 

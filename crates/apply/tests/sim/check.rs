@@ -7,6 +7,7 @@ use freehold_model::{MemberPath, Record};
 use freehold_plan::{Plan, Recovery};
 use freehold_state::{Action as Begun, State};
 
+use super::deployment::{Deployment, Expr, plain_text};
 use super::driver::Sim;
 use super::world::{World, facts};
 
@@ -16,44 +17,37 @@ pub fn plan(plan: &Plan) {
     assert!(wrong.is_empty(), "the plan is inconsistent: {wrong:#?}\n{plan:#?}");
 }
 
-/// What is deleted for good is used by no record; what is made or changed finds what it uses.
-pub fn order(member: &MemberPath, what: &str, call: &Call, view: &State, world: &World) {
+/// What is deleted for good is used by no record; what is made or changed finds what it was declared to come after.
+pub fn order(member: &MemberPath, what: &str, call: &Call, view: &State, deployment: &Deployment, declared: bool) {
     match call {
-        Call::Delete { .. } if what == "delete" => {
-            let deleting = |m: &MemberPath| {
-                view.intents().iter().any(|i| &i.member == m && i.action == Begun::Delete && i.deposed.is_none())
+        // The first half of a replacement may come before its users follow.
+        Call::Delete { .. } if what == "delete" && !declared => {
+            // What a member that stays no longer uses may still stand in its record.
+            let no_longer = |m: &MemberPath| {
+                deployment.resource(m).is_some_and(|r| !r.refs().contains(member) && !r.comes_after(member))
             };
-            let replaced = view.record(member).is_some_and(|r| r.status == freehold_model::Status::Tainted);
-            let users = view.records().filter(|(m, r)| *m != member && r.edges.contains(member) && !deleting(m));
+            let users = view.records().filter(|(m, r)| *m != member && r.edges.contains(member) && !no_longer(m));
             let users: Vec<String> = users.map(|(m, _)| m.to_string()).collect();
-            let _ = replaced;
-            assert!(users.is_empty() || is_replacement(member), "{member} is deleted while {users:?} uses it");
+            assert!(users.is_empty(), "{member} is deleted while {users:?} uses it");
         }
         Call::Create { declaration } | Call::Update { declaration, .. } => {
             for used in &declaration.depends_on {
-                let record = view.record(used);
-                assert!(record.is_some(), "{member} is made before {used}, which it depends on");
+                let made = match deployment.resource(used).and_then(|r| r.each.as_ref()) {
+                    None => view.record(used).is_some(),
+                    Some(each) => members_of(each, view)
+                        .is_some_and(|names| names.iter().all(|name| view.record(&used.child(name)).is_some())),
+                };
+                assert!(made, "{member} is made before {used}, which it depends on");
             }
         }
         Call::Delete { .. } => {}
     }
-    let _ = world;
 }
 
-thread_local! {
-    static REPLACED: std::cell::RefCell<std::collections::BTreeSet<MemberPath>> = const { std::cell::RefCell::new(std::collections::BTreeSet::new()) };
-}
-
-/// Deletions that are the first half of a replacement may come before their users go.
-pub fn set_replacements(members: impl IntoIterator<Item = MemberPath>) {
-    REPLACED.with_borrow_mut(|r| {
-        r.clear();
-        r.extend(members);
-    });
-}
-
-fn is_replacement(member: &MemberPath) -> bool {
-    REPLACED.with_borrow(|r| r.contains(member))
+/// The names that `each` stands for with the outputs that are recorded.
+fn members_of(each: &Expr, view: &State) -> Option<Vec<String>> {
+    let value = each.eval(None, &mut |r| view.record(&r.member)?.outputs.get(&r.output).cloned()).ok()?;
+    Some(plain_text(&value).split(',').map(str::to_owned).collect())
 }
 
 /// Every object stands in a record or may have been made by an operation that is open.

@@ -188,6 +188,12 @@ impl Resource {
         this
     }
 
+    /// Whether it says `@after=path`.
+    pub fn comes_after(&self, path: &MemberPath) -> bool {
+        let path = Expr::parse(&path.to_string());
+        self.flags.iter().any(|(flag, value)| flag == "after" && *value == path)
+    }
+
     /// Members that it refers to, in any way.
     pub fn refs(&self) -> BTreeSet<MemberPath> {
         let exprs = self.inputs.values().chain(self.flags.iter().map(|(_, e)| e)).chain(&self.each);

@@ -76,6 +76,7 @@ struct Run {
     timers: Vec<u64>,
     proposals: Vec<ApplyEvent>,
     members: BTreeMap<u64, (MemberPath, String)>,
+    destroy: bool,
     state_broken: bool,
     finished: Option<ApplySummary>,
 }
@@ -155,9 +156,9 @@ impl Sim {
         self.calls.clear();
         self.reports.clear();
         let first_op = self.journal.next_op();
+        let mut run = Run { destroy: plan.is_destroy(), ..Run::default() };
         let mut executor = Executor::new(plan, self.journal.records(), parallelism, first_op);
         let mut evaluator = Evaluator::new(self.deployment.clone());
-        let mut run = Run::default();
         let mut effects: VecDeque<ApplyEffect> = executor.start().into();
         for happened in 0..100_000 {
             while let Some(effect) = effects.pop_front() {
@@ -278,7 +279,8 @@ impl Sim {
                 let (member, what) = run.members[op].clone();
                 let behaviour = self.behaviour(&member, &what, &call);
                 if self.strict_order {
-                    check::order(&member, &what, &call, &self.journal.view, &self.world);
+                    let declared = !run.destroy && self.declares(&member);
+                    check::order(&member, &what, &call, &self.journal.view, &self.deployment, declared);
                 }
                 self.calls.push(format!("{what} {member}"));
                 let outcome = self.world.call(*op, &call, behaviour);
@@ -295,6 +297,12 @@ impl Sim {
             }
             Todo::Propose(index) => vec![run.proposals.remove(*index)],
         }
+    }
+
+    /// Whether the deployment has this member, or may have it.
+    fn declares(&self, member: &MemberPath) -> bool {
+        let composite = member.parent().and_then(|p| self.deployment.resource(&p)).is_some_and(|r| r.each.is_some());
+        composite || self.deployment.resource(member).is_some()
     }
 
     fn behaviour(&mut self, member: &MemberPath, what: &str, call: &Call) -> Behaviour {

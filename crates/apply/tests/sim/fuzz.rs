@@ -1,1 +1,301 @@
-//! Random deployments and operations: the quick part is in `tests/simulate.rs`.
+//! Random valid state → changed deployment → random outcomes → one operation → what must hold, and the way back to order.
+
+use freehold_model::MemberPath;
+use freehold_plan::{Action, Mode, PlanOptions};
+
+use super::check;
+use super::deployment::{Deployment, Expr, Part, Resource};
+use super::driver::{Ended, Knobs, Sim, problem_texts};
+use super::rng::Rng;
+use super::world;
+
+/// One story: everything in it follows from the two deployments and the seed.
+#[derive(Debug, Clone)]
+pub struct Story {
+    pub before: Deployment,
+    pub after: Deployment,
+    pub seed: u64,
+}
+
+/// A random story.
+pub fn story(seed: u64) -> Story {
+    let mut rng = Rng::new(seed);
+    let before = deployment(&mut rng);
+    let after = changed(&before, &mut rng);
+    Story { before, after, seed }
+}
+
+/// Plays a story; panics where something does not hold.
+pub fn play(story: &Story) {
+    let mut sim = Sim::new("", story.seed ^ 0xabcd);
+    sim.deployment = story.before.clone();
+    settle(&mut sim, "the first apply");
+    sim.deployment = story.after.clone();
+    let options = options(&mut sim);
+    sim.strict_order = options.targets.is_empty() && options.excludes.is_empty();
+    sim.chaos = [None, Some(2), Some(4), Some(8)][sim.rng.below(4)];
+    let knobs = knobs(&mut sim.rng);
+    let plan = sim.plan(options);
+    if plan.problems.is_empty() {
+        let closed = plan.open.is_empty();
+        let planned: Vec<(MemberPath, Action)> =
+            plan.steps.iter().filter(|s| !s.open && s.exact).map(|s| (s.member.clone(), s.action)).collect();
+        if let Ended::Finished(summary) = sim.apply(plan, knobs)
+            && summary.is_ok()
+            && closed
+        {
+            as_planned(&sim, &planned);
+        }
+    }
+    check::no_orphans(&sim);
+    check::every_prefix_replays(&sim);
+    recover(&mut sim);
+}
+
+/// Nothing was done to a member for which nothing was planned.
+fn as_planned(sim: &Sim, planned: &[(MemberPath, Action)]) {
+    for (member, action) in planned {
+        let called = sim.calls.iter().any(|c| c.ends_with(&format!(" {member}")) && !c.starts_with("delete-deposed"));
+        let expected = matches!(action, Action::Create | Action::Update | Action::Replace | Action::Delete);
+        assert!(called == expected, "`{member}` was planned `{}` and {:?} came", action.as_str(), sim.calls);
+    }
+}
+
+/// After whatever happened: the operator answers, plans and applies, and everything is as declared; then it is destroyed.
+pub fn recover(sim: &mut Sim) {
+    sim.chaos = None;
+    sim.faults.clear();
+    sim.strict_order = true;
+    sim.answer_questions();
+    settle(sim, "the recovery");
+    let plan = sim.plan(PlanOptions { mode: Mode::Destroy, ..PlanOptions::normal() });
+    assert_eq!(problem_texts(&plan.problems), Vec::<String>::new(), "destroy");
+    sim.apply(plan, Knobs::default()).summary();
+    assert!(sim.world.objects.is_empty(), "destroy leaves {:?}", sim.world.objects);
+    assert_eq!(sim.journal.records().len(), 0, "destroy leaves records");
+    assert!(sim.journal.view.intents().is_empty(), "destroy leaves open operations: {:?}", sim.journal.view.intents());
+}
+
+/// Applies until there is nothing to do; that must be soon.
+fn settle(sim: &mut Sim, what: &str) {
+    for _ in 0..3 {
+        let plan = sim.plan(PlanOptions::normal());
+        assert_eq!(problem_texts(&plan.problems), Vec::<String>::new(), "{what}");
+        if plan.is_noop() {
+            check::no_orphans(sim);
+            check::no_phantoms(sim);
+            let summary = sim.apply(plan, Knobs::default()).summary();
+            assert!(sim.calls.is_empty() && summary.is_ok(), "an apply without changes calls {:?}", sim.calls);
+            return;
+        }
+        let summary = sim.apply(plan, Knobs::default()).summary();
+        assert!(summary.is_ok(), "{what}: {:#?}", super::show::run(sim, &summary));
+        check::every_prefix_replays(sim);
+    }
+    panic!("{what}: still not settled: {:#?}", super::show::plan(&sim.plan(PlanOptions::normal())));
+}
+
+fn options(sim: &mut Sim) -> PlanOptions {
+    let mut options = PlanOptions { refresh: !sim.rng.one_in(3), ..PlanOptions::default() };
+    options.mode = match sim.rng.below(6) {
+        0 => Mode::Destroy,
+        1 => Mode::RefreshOnly,
+        _ => Mode::Normal,
+    };
+    let members: Vec<MemberPath> = sim.deployment.members.keys().cloned().collect();
+    if members.is_empty() {
+        return options;
+    }
+    let some = |rng: &mut Rng| members[rng.below(members.len())].clone();
+    match sim.rng.below(6) {
+        0 => drop(options.targets.insert(some(&mut sim.rng))),
+        1 => drop(options.excludes.insert(some(&mut sim.rng))),
+        2 => drop(options.replace.insert(some(&mut sim.rng))),
+        _ => {}
+    }
+    options
+}
+
+fn knobs(rng: &mut Rng) -> Knobs {
+    let at = Some(rng.below(60));
+    let parallelism = Some(1 + rng.below(5));
+    match rng.below(6) {
+        0 => Knobs { crash_at: at, parallelism, ..Knobs::default() },
+        1 => Knobs { interrupt_at: at, parallelism, ..Knobs::default() },
+        2 => Knobs { interrupt_at: at, hard: true, parallelism, ..Knobs::default() },
+        3 => Knobs { state_fails_at: at, parallelism, ..Knobs::default() },
+        _ => Knobs { parallelism, ..Knobs::default() },
+    }
+}
+
+const TYPES: [&str; 5] = ["random", "file", "file", "db", "server"];
+
+fn deployment(rng: &mut Rng) -> Deployment {
+    let mut d = Deployment::default();
+    for n in 0..1 + rng.below(6) {
+        add(&mut d, &format!("m{n}"), rng);
+    }
+    d
+}
+
+/// Adds a member that uses members there are.
+fn add(d: &mut Deployment, name: &str, rng: &mut Rng) {
+    let users: Vec<MemberPath> = d.members.keys().cloned().collect();
+    let path = if rng.one_in(4) { MemberPath::new(["site", name]) } else { MemberPath::new([name]) };
+    if rng.one_in(6) {
+        let mut list = d.members.iter().filter(|(_, r)| r.each.is_none() && r.type_name == "random");
+        if let Some((list, _)) = list.next() {
+            let each = Expr::parse(&format!("${list}.value"));
+            let inputs = [("path".into(), Expr::parse(&format!("/{name}/$item"))), ("content".into(), literal(rng))];
+            let type_name = "file".to_owned();
+            let r = Resource { each: Some(each), type_name, inputs: inputs.into(), flags: Vec::new() };
+            d.members.insert(path, r);
+            return;
+        }
+    }
+    let type_name = (*rng.pick(&TYPES)).to_owned();
+    let mut inputs = std::collections::BTreeMap::new();
+    for input in names(&type_name) {
+        let value = match *input {
+            // What names an object in the world is its own.
+            "path" | "name" if rng.one_in(3) => Expr::parse(&format!("{name}-{}", rng.below(2))),
+            "path" | "name" => Expr::parse(name),
+            "of" => Expr::parse(rng.pick::<&str>(&["a", "a,b", "b,c", "c"])),
+            _ => value(d, &users, rng),
+        };
+        inputs.insert((*input).to_owned(), value);
+    }
+    let mut flags = Vec::new();
+    if rng.one_in(3) {
+        flags.push(("cbd".to_owned(), Expr::parse("true")));
+    }
+    if !users.is_empty() && rng.one_in(5) {
+        flags.push(("after".to_owned(), Expr::parse(&rng.pick(&users).to_string())));
+    }
+    if rng.one_in(6) {
+        flags.push(("when".to_owned(), value(d, &users, rng)));
+    }
+    d.members.insert(path, Resource { each: None, type_name, inputs, flags });
+}
+
+fn names(type_name: &str) -> &'static [&'static str] {
+    match type_name {
+        "random" => &["of"],
+        "file" => &["path", "content"],
+        "db" => &["name", "version"],
+        _ => &["image", "size"],
+    }
+}
+
+fn literal(rng: &mut Rng) -> Expr {
+    Expr::parse(rng.pick::<&str>(&["x", "y", "z", "secret:canary-1", "secret:canary-2"]))
+}
+
+fn value(d: &Deployment, users: &[MemberPath], rng: &mut Rng) -> Expr {
+    if users.is_empty() || rng.one_in(2) {
+        return literal(rng);
+    }
+    let used = rng.pick(users);
+    let r = &d.members[used];
+    if r.each.is_some() {
+        return literal(rng);
+    }
+    let output = rng.pick(world::outputs(&r.type_name));
+    Expr::parse(&format!("${used}.{output}"))
+}
+
+/// What a person might do next to a deployment.
+fn changed(before: &Deployment, rng: &mut Rng) -> Deployment {
+    let mut d = Deployment::default();
+    let mut gone: Vec<MemberPath> = Vec::new();
+    for (path, r) in &before.members {
+        let mut r = r.clone();
+        r.inputs.values_mut().for_each(|e| without(e, &gone));
+        r.flags.retain(|(flag, e)| flag != "after" || !gone.iter().any(|g| *e == Expr::parse(&g.to_string())));
+        r.flags.iter_mut().for_each(|(_, e)| without(e, &gone));
+        if r.each.as_mut().is_some_and(|e| e.refs().any(|o| gone.contains(&o.member))) {
+            gone.push(path.clone());
+            continue;
+        }
+        match rng.below(8) {
+            0 => {
+                gone.push(path.clone());
+                continue;
+            }
+            1 | 2 => change_input(&mut r, rng),
+            3 => match r.flags.iter().position(|(f, _)| f == "cbd") {
+                Some(at) => drop(r.flags.remove(at)),
+                None => r.flags.push(("cbd".into(), Expr::parse("true"))),
+            },
+            _ => {}
+        }
+        d.members.insert(path.clone(), r);
+    }
+    // Order by name is not order of use: references to what was dropped later are dropped too.
+    for r in d.members.values_mut() {
+        r.inputs.values_mut().for_each(|e| without(e, &gone));
+        r.flags.iter_mut().for_each(|(_, e)| without(e, &gone));
+        r.flags.retain(|(flag, e)| flag != "after" || !gone.iter().any(|g| *e == Expr::parse(&g.to_string())));
+    }
+    let orphaned = |r: &Resource| r.each.as_ref().is_some_and(|e| e.refs().any(|o| gone.contains(&o.member)));
+    d.members.retain(|_, r| !orphaned(r));
+    for n in 0..rng.below(3) {
+        add(&mut d, &format!("n{n}"), rng);
+    }
+    d
+}
+
+fn change_input(r: &mut Resource, rng: &mut Rng) {
+    let names: Vec<String> = r.inputs.keys().cloned().collect();
+    let name = rng.pick(&names).clone();
+    let value = match name.as_str() {
+        "path" | "name" if r.each.is_none() => Expr::parse(&format!("moved-{}", rng.next() % 100_000)),
+        "path" | "name" => return,
+        "of" => Expr::parse(rng.pick::<&str>(&["a", "a,b", "b,c", "c"])),
+        _ => literal(rng),
+    };
+    r.inputs.insert(name, value);
+}
+
+fn without(e: &mut Expr, gone: &[MemberPath]) {
+    for part in &mut e.parts {
+        if matches!(part, Part::Ref(r) if gone.contains(&r.member)) {
+            *part = Part::Text("x".to_owned());
+        }
+    }
+}
+
+/// A smaller story that goes wrong in some way too.
+pub fn shrink(story: &Story, fails: &dyn Fn(&Story) -> bool) -> Story {
+    let mut best = story.clone();
+    loop {
+        let smaller = candidates(&best).into_iter().find(|c| fails(c));
+        match smaller {
+            Some(next) => best = next,
+            None => return best,
+        }
+    }
+}
+
+fn candidates(story: &Story) -> Vec<Story> {
+    let mut all = Vec::new();
+    let members: std::collections::BTreeSet<_> =
+        story.before.members.keys().chain(story.after.members.keys()).collect();
+    for path in members {
+        let used = |d: &Deployment| d.members.values().any(|r| r.refs().contains(path) || r.comes_after(path));
+        if !used(&story.before) && !used(&story.after) {
+            let mut c = story.clone();
+            c.before.members.remove(path);
+            c.after.members.remove(path);
+            all.push(c);
+        }
+        if let (Some(a), Some(b)) = (story.before.members.get(path), story.after.members.get(path))
+            && a != b
+        {
+            let mut c = story.clone();
+            c.before.members.insert(path.clone(), b.clone());
+            all.push(c);
+        }
+    }
+    all
+}

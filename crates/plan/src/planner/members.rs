@@ -9,8 +9,8 @@ use super::{Member, PlanEffect, Planner};
 use crate::decide::has_drifted;
 use crate::plan::provider_text;
 use crate::{
-    Action, Considered, Decision, Drift, Observation, Problem, Proposal, Reason, Recovery, Step, TypeFacts, decide,
-    diff_attrs, effective_inputs,
+    Action, Considered, Decision, Drift, Observation, Problem, Proposal, Reason, Recovery, Step, TypeFacts,
+    can_create_first, decide, diff_attrs, effective_inputs,
 };
 
 impl Planner {
@@ -48,6 +48,11 @@ impl Planner {
             return self.resume_create(path, &facts);
         }
         let interrupted = self.intents.contains_key(path);
+        let unfinished_replacement = self.intents.get(path).is_some_and(|i| i.action == Action::Create);
+        if unfinished_replacement && facts.recovery == Recovery::Ask && !self.options.forgets(path) {
+            self.ask_about_replacement(path);
+            return self.fail(path.clone());
+        }
         match self.records.get(path) {
             Some(record) if facts.can_read && (self.options.refresh || interrupted) => {
                 let record = Box::new(record.clone());
@@ -82,6 +87,15 @@ impl Planner {
             Some(format!(
                 "look for it; then take it over with `freehold import {path} ID`, or say that there is none with `freehold state rm {path}`"
             )),
+        );
+    }
+
+    /// A new object may stand beside the recorded one.
+    fn ask_about_replacement(&mut self, path: &MemberPath) {
+        self.problem(
+            path,
+            "an interrupted replacement may have made a new object beside the recorded one, and the provider cannot tell",
+            Some(format!("look for it and delete it; then say that there is none with `--forget {path}`")),
         );
     }
 
@@ -245,7 +259,8 @@ impl Planner {
             member: path.clone(),
             deposed: None,
             action: decision.action,
-            create_first: declaration.lifecycle.create_before_destroy,
+            create_first: declaration.lifecycle.create_before_destroy
+                && can_create_first(declaration, prior.as_ref(), &member.facts),
             reasons,
             provider: provider_text(&declaration.provider),
             type_name: declaration.type_name.clone(),
@@ -267,6 +282,26 @@ impl Planner {
             self.provisional.push((path.clone(), outputs));
         } else {
             self.publish(path.clone(), outputs);
+        }
+    }
+
+    /// What a member that is made first needs is made first, too: the old object goes on needing the old ones.
+    pub(super) fn propagate_create_first(&mut self) {
+        let first = |m: &Member| m.step.as_ref().is_some_and(|s| s.create_first);
+        let mut trail: Vec<MemberPath> =
+            self.members.iter().filter(|(_, m)| first(m)).map(|(p, _)| p.clone()).collect();
+        while let Some(user) = trail.pop() {
+            let edges = self.members.get(&user).map(|m| m.edges.clone()).unwrap_or_default();
+            for edge in edges {
+                let within = self.members.range_mut(edge.clone()..).take_while(|(p, _)| p.is_within(&edge));
+                for (path, member) in within {
+                    let Some(step) = &mut member.step else { continue };
+                    if !step.create_first && can_create_first(&member.declaration, step.prior.as_ref(), &member.facts) {
+                        step.create_first = true;
+                        trail.push(path.clone());
+                    }
+                }
+            }
         }
     }
 
@@ -329,6 +364,14 @@ fn note_life(mut decision: Decision, declaration: &Declaration, prior: Option<&R
     decision
 }
 
+/// Whether a value that is not known yet may turn the update into a replacement, which leaves no output as it is.
+fn may_become_replacement(decision: &Decision, declaration: &Declaration, facts: &TypeFacts) -> bool {
+    let forces = |c: &crate::Change| c.at.tokens().first().is_some_and(|input| facts.force_new.contains(input));
+    let unknown = |c: &crate::Change| c.after.as_ref().is_some_and(|v| !v.is_known());
+    decision.changes.iter().any(|c| forces(c) && unknown(c))
+        || declaration.lifecycle.replace_when.as_ref().is_some_and(|v| !v.is_known())
+}
+
 /// Every declared output, known as far as it can be before the step is done.
 fn planned_outputs(
     decision: &Decision,
@@ -342,7 +385,9 @@ fn planned_outputs(
         return prior.outputs.clone();
     }
     let mut outputs: Attrs = declaration.outputs.iter().map(|name| (name.clone(), Value::Unknown)).collect();
-    if let (Action::Update, Some(prior)) = (decision.action, prior) {
+    if let (Action::Update, Some(prior)) = (decision.action, prior)
+        && !may_become_replacement(decision, declaration, facts)
+    {
         let stable = prior.outputs.iter().filter(|(name, _)| facts.stable_outputs.contains(*name));
         outputs.extend(stable.map(|(name, value)| (name.clone(), value.clone())));
     }

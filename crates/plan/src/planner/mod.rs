@@ -372,6 +372,7 @@ impl Planner {
 
     fn finish(&mut self, mut removals: Vec<Step>) {
         self.finished = true;
+        self.propagate_create_first();
         let mut steps: Vec<Step> = std::mem::take(&mut self.members).into_values().filter_map(|m| m.step).collect();
         steps.append(&mut removals);
         let open = std::mem::take(&mut self.open);
