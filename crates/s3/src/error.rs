@@ -24,11 +24,11 @@ pub enum S3Error {
         reason: String,
     },
     /// A file of the AWS tools, a certificate file or a file to upload cannot be read.
-    #[error("cannot read `{path}`", path = path.display())]
+    #[error("a file cannot be read")]
     ReadFile {
         /// Which.
         path: PathBuf,
-        /// What the system said.
+        /// What the system said, with the path.
         #[source]
         source: std::io::Error,
     },

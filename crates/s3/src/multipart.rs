@@ -1,9 +1,9 @@
 //! Files of any size: in one piece when small, else in parts. Memory does not grow with the file.
 
-use std::fs::File;
 use std::path::Path;
 
 use freehold_model::limits;
+use fs_err::File;
 use md5::{Digest, Md5};
 use rusty_s3::Method;
 use rusty_s3::actions::{CompleteMultipartUpload, CompleteMultipartUploadResponse, CreateMultipartUpload};
@@ -38,7 +38,7 @@ impl Client {
         let size = file.metadata().map_err(unreadable)?.len();
         if size <= single_bytes {
             let md5 = md5_of(&file, 0, size).map_err(unreadable)?;
-            return self.put_body(key, Body::Part { file: &file, offset: 0, length: size }, &md5, put);
+            return self.put_body(key, Body::Part { file: file.file(), offset: 0, length: size }, &md5, put);
         }
         let part_bytes = part_bytes.max(size.div_ceil(limits::S3_PARTS)).max(1);
         let upload = self.begin_upload(key, put)?;
@@ -81,7 +81,7 @@ impl Client {
             let mut request = self.request("write a part of", Method::Put, key)?;
             request.query = vec![("partNumber", (etags.len() + 1).to_string()), ("uploadId", upload_id.to_owned())];
             request.headers = vec![("content-md5".to_owned(), base64::engine::general_purpose::STANDARD.encode(md5))];
-            request.body = Body::Part { file, offset, length };
+            request.body = Body::Part { file: file.file(), offset, length };
             let reply = self.send(&request)?;
             etags.push(header(&reply.headers, "etag").ok_or_else(|| odd(&request, "it has no ETag"))?);
             offset += length;
@@ -138,7 +138,7 @@ fn md5_of(file: &File, mut offset: u64, mut left: u64) -> std::io::Result<Vec<u8
     let mut buffer = vec![0; 256 * 1024];
     while left > 0 {
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-        let read = file.read_at(&mut buffer[..most], offset)?;
+        let read = file.file().read_at(&mut buffer[..most], offset)?;
         if read == 0 {
             return Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the file became shorter"));
         }

@@ -32,7 +32,11 @@ pub(crate) fn keep(
     outputs: &[(String, String)],
     before: &Notes,
 ) -> Result<Notes, Failure> {
-    let directory = ctx.resolve(ctx.config_text("rootDirectory").as_deref().unwrap_or(".freehold/gcroots"));
+    let directory = match (ctx.config_text("rootDirectory"), std::env::var_os("FREEHOLD_WORK_DIR")) {
+        (Some(directory), _) => ctx.resolve(&directory),
+        (None, Some(work)) => Path::new(&work).join("gcroots"),
+        (None, None) => ctx.resolve(".freehold/gcroots"),
+    };
     let name = file_name(name.unwrap_or(ctx.member()));
     let mut notes = Notes::default();
     for (output, path) in outputs {
