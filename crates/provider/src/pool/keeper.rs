@@ -26,6 +26,7 @@ const INITIALIZE: u64 = u64::MAX;
 const CONFIGURE: u64 = u64::MAX - 1;
 
 /// What the keeper is told.
+#[allow(clippy::large_enum_variant, reason = "it is moved once, through a channel")]
 pub(crate) enum Order {
     Submit { id: CallId, launch: Box<Launch>, request: Box<Request>, on_event: Callback },
     Cancel(CallId),
@@ -399,14 +400,16 @@ impl Keeper {
 
     fn hear_hello(&mut self, id: ProcessId, outcome: Result<Json, ErrorObject>) {
         let Some(running) = self.running.get_mut(&id) else { return };
-        let hello = outcome.map_err(wire::error).and_then(|json| {
-            wire::shape::<v1::InitializeResult>(json).map_err(|error| ProviderError {
-                code: v1::codes::INTERNAL,
-                kind: ErrorKind::Internal,
-                message: format!("the answer to `initialize` has the wrong shape: {error}"),
-                hint: None,
-                diagnostics: Vec::new(),
-                partial: None,
+        let hello = outcome.map_err(|said| Box::new(wire::error(said))).and_then(|json| {
+            wire::shape::<v1::InitializeResult>(json).map_err(|error| {
+                Box::new(ProviderError {
+                    code: v1::codes::INTERNAL,
+                    kind: ErrorKind::Internal,
+                    message: format!("the answer to `initialize` has the wrong shape: {error}"),
+                    hint: None,
+                    diagnostics: Vec::new(),
+                    partial: None,
+                })
             })
         });
         match hello {
@@ -423,7 +426,7 @@ impl Keeper {
                 group.protocol = ProtocolChoice::V1;
                 running.process.send(Outgoing::Message(wire::configure(CONFIGURE, &group.launch)));
             }
-            Err(error) => self.condemn(id, Verdict::Configure(Box::new(error))),
+            Err(error) => self.condemn(id, Verdict::Configure(error)),
         }
     }
 

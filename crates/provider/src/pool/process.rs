@@ -25,6 +25,7 @@ use crate::{Launch, Request};
 pub(crate) struct ProcessId(pub(crate) u64);
 
 /// What the threads of a process tell the keeper.
+#[allow(clippy::large_enum_variant, reason = "it is moved once, through a channel")]
 pub(crate) enum Heard {
     /// A message of protocol v1.
     Message(Message),
@@ -47,6 +48,7 @@ pub(crate) enum Heard {
 }
 
 /// What the writing thread is given.
+#[allow(clippy::large_enum_variant, reason = "it is moved once, through a channel")]
 pub(crate) enum Outgoing {
     /// A line as it is.
     Line(Vec<u8>),

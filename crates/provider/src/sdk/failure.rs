@@ -11,7 +11,10 @@ use crate::Private;
 
 /// A failure, with who has to act and how to mend it. Its texts must not hold secrets.
 #[derive(Debug, Clone)]
-pub struct Failure {
+pub struct Failure(Box<Details>);
+
+#[derive(Debug, Clone)]
+struct Details {
     code: i64,
     kind: ErrorKind,
     message: String,
@@ -23,7 +26,15 @@ pub struct Failure {
 impl Failure {
     /// A failure of the given kind.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { code: codes::FAILED, kind, message: message.into(), hint: None, diagnostics: Vec::new(), partial: None }
+        let message = message.into();
+        Self(Box::new(Details {
+            code: codes::FAILED,
+            kind,
+            message,
+            hint: None,
+            diagnostics: Vec::new(),
+            partial: None,
+        }))
     }
 
     /// The deployment asks for something that cannot be.
@@ -53,13 +64,13 @@ impl Failure {
 
     /// The request was cancelled and what it did, if anything, is undone.
     pub fn cancelled() -> Self {
-        Self { code: codes::CANCELLED, ..Self::new(ErrorKind::User, "cancelled") }
+        Self::new(ErrorKind::User, "cancelled").code(codes::CANCELLED)
     }
 
     /// With a JSON-RPC code of its own.
     #[must_use]
     pub fn code(mut self, code: i64) -> Self {
-        self.code = code;
+        self.0.code = code;
         self
     }
 
@@ -68,7 +79,7 @@ impl Failure {
     pub fn because(mut self, source: &dyn Error) -> Self {
         let mut next = Some(source);
         while let Some(cause) = next {
-            self.message.push_str(&format!(": {cause}"));
+            self.0.message.push_str(&format!(": {cause}"));
             next = cause.source();
         }
         self
@@ -77,7 +88,7 @@ impl Failure {
     /// With the way to mend it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.0.hint = Some(hint.into());
         self
     }
 
@@ -85,42 +96,42 @@ impl Failure {
     #[must_use]
     pub fn at(mut self, input: &str) -> Self {
         let pointer = Pointer::new([input]);
-        self.diagnostics.push(Diagnostic { pointer, message: self.message.clone(), hint: self.hint.clone() });
+        self.0.diagnostics.push(Diagnostic { pointer, message: self.0.message.clone(), hint: self.0.hint.clone() });
         self
     }
 
     /// With several inputs that are at fault.
     #[must_use]
     pub fn diagnostics(mut self, found: Vec<Diagnostic>) -> Self {
-        self.diagnostics.extend(found);
+        self.0.diagnostics.extend(found);
         self
     }
 
     /// With what exists in the world all the same: recorded as tainted.
     #[must_use]
     pub fn partial(mut self, outputs: Attrs, private: Option<Json>) -> Self {
-        self.partial = Some((outputs, private.map(Sensitive::new)));
+        self.0.partial = Some((outputs, private.map(Sensitive::new)));
         self
     }
 
     /// Who has to act.
     pub fn kind(&self) -> ErrorKind {
-        self.kind
+        self.0.kind
     }
 
     /// What went wrong.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     pub(crate) fn into_error(self) -> ErrorObject {
-        let partial = self.partial.map(|(outputs, private)| WireObject {
+        let partial = self.0.partial.map(|(outputs, private)| WireObject {
             inputs: None,
             outputs: WireAttrs::from_attrs(&outputs),
             private: private.map(Sensitive::into_exposed),
         });
-        let data = ErrorData { kind: self.kind, hint: self.hint, diagnostics: self.diagnostics, partial };
-        ErrorObject { code: self.code, message: self.message, data: Some(data) }
+        let data = ErrorData { kind: self.0.kind, hint: self.0.hint, diagnostics: self.0.diagnostics, partial };
+        ErrorObject { code: self.0.code, message: self.0.message, data: Some(data) }
     }
 }
 
