@@ -44,7 +44,7 @@ pub struct Outputs {
     pub outputs: BTreeMap<String, String>,
     /// Store path of the derivation, when known.
     pub drv_path: Option<String>,
-    /// Whether the GC roots stand. A build that lost its root is given a new one.
+    /// Whether all GC roots stand. A build that lost one is given a new one.
     pub rooted: bool,
 }
 
@@ -97,7 +97,7 @@ impl ResourceType for Build {
         }
         let recorded = prior.typed_outputs()?;
         if !recorded.rooted {
-            return Ok((PlanAction::Update, vec!["its GC root is gone".to_owned()]));
+            return Ok((PlanAction::Update, vec!["one of its GC roots is gone".to_owned()]));
         }
         if inputs.values().all(Value::is_known) {
             let wanted = self.evaluate(ctx, &inputs_of(inputs)?)?;
@@ -120,7 +120,12 @@ impl ResourceType for Build {
             return Ok(ReadBack::Gone);
         }
         let notes = notes_of(object);
-        outputs.rooted = roots::are_intact(&nix, &notes)?;
+        // What nothing keeps is not kept: with its last root the object is gone, whether or not the path still lies there.
+        let standing = roots::standing(&nix, &notes)?;
+        if standing == 0 {
+            return Ok(ReadBack::Gone);
+        }
+        outputs.rooted = standing == notes.roots.len();
         Ok(ReadBack::Here { made: Made::new(outputs).private(json!(notes)), inputs: None })
     }
 

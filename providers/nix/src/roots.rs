@@ -58,15 +58,14 @@ pub(crate) fn release(nix: &Nix, notes: &Notes) -> Result<(), Failure> {
     notes.roots.iter().try_for_each(|root| remove(nix, root))
 }
 
-/// Whether all roots are as we left them.
-pub(crate) fn are_intact(nix: &Nix, notes: &Notes) -> Result<bool, Failure> {
+/// How many roots are as we left them.
+pub(crate) fn standing(nix: &Nix, notes: &Notes) -> Result<usize, Failure> {
+    let mut standing = 0;
     for root in &notes.roots {
         let kept = nix.rooted(&root.link).map_err(failure)?;
-        if kept.as_deref() != Some(Path::new(&root.path)) {
-            return Ok(false);
-        }
+        standing += usize::from(kept.as_deref() == Some(Path::new(&root.path)));
     }
-    Ok(!notes.roots.is_empty())
+    Ok(standing)
 }
 
 /// A failure of the store as one of the provider.

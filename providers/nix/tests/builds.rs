@@ -10,6 +10,8 @@ use freehold_store::Nix;
 use freehold_testkit::{Scratch, each_nix};
 use serde_json::{Value as Json, json};
 
+const SEVERAL: &str = "derivation { name = \"several\"; outputs = [ \"out\" \"dev\" ]; system = builtins.currentSystem; builder = \"/bin/sh\"; args = [ \"-c\" \"echo 1 > $out; echo 2 > $dev\" ]; }";
+
 struct Story {
     pool: Pool,
     launch: Launch,
@@ -175,13 +177,26 @@ fn a_change_behind_the_expression_and_a_lost_root_are_seen_by_the_plan() {
         let built = story.update(&built, inputs.clone()).unwrap();
 
         std::fs::remove_file(story.scratch.join("project/.freehold/gcroots/web")).unwrap();
+        assert!(story.read(&built).is_none(), "what nothing keeps is not kept");
+        let mended = story.create(inputs).unwrap();
+        assert_eq!(story.read(&mended).unwrap().outputs, mended.outputs);
+        assert_eq!(story.roots(), ["web"]);
+    });
+}
+
+#[test]
+fn a_build_that_lost_one_of_its_roots_is_given_it_again() {
+    on_each_nix(|story| {
+        let inputs = json!({ "expression": SEVERAL, "rootName": "lib" });
+        let built = story.create(inputs.clone()).unwrap();
+        std::fs::remove_file(story.scratch.join("project/.freehold/gcroots/lib-dev")).unwrap();
         let seen = story.read(&built).unwrap();
         assert_eq!(output(&seen, "rooted"), json!(false));
         let (action, reasons) = story.plan(&seen, inputs.clone());
-        assert_eq!((action, reasons.as_slice()), (PlanAction::Update, ["its GC root is gone".to_owned()].as_slice()));
+        assert_eq!((action, reasons), (PlanAction::Update, vec!["one of its GC roots is gone".to_owned()]));
         let mended = story.update(&seen, inputs).unwrap();
-        assert_eq!(story.read(&mended).unwrap().outputs, mended.outputs);
-        assert_eq!(story.roots(), ["web"]);
+        assert_eq!(story.read(&mended).unwrap().outputs, built.outputs);
+        assert_eq!(story.roots(), ["lib", "lib-dev"]);
     });
 }
 
@@ -210,8 +225,7 @@ fn a_derivation_value_arrives_as_its_output_and_is_told_before_it_is_made() {
 #[test]
 fn every_output_is_kept_and_an_installable_is_built() {
     on_each_nix(|story| {
-        let several = "derivation { name = \"several\"; outputs = [ \"out\" \"dev\" ]; system = builtins.currentSystem; builder = \"/bin/sh\"; args = [ \"-c\" \"echo 1 > $out; echo 2 > $dev\" ]; }";
-        let built = story.create(json!({ "expression": several, "rootName": "lib" })).unwrap();
+        let built = story.create(json!({ "expression": SEVERAL, "rootName": "lib" })).unwrap();
         assert_eq!(story.roots(), ["lib", "lib-dev"]);
         assert_eq!(output(&built, "outputs").as_object().unwrap().len(), 2);
 
@@ -252,5 +266,13 @@ fn inputs_that_exclude_each_other_are_refused_with_the_input() {
         assert!(said(json!({ "installable": ".#a", "args": {} })).contains("`args` belong to an `expression`"));
         assert!(said(json!({ "derivation": "hello" })).contains("`hello` is no store path: it must be absolute"));
         assert!(said(json!({ "expression": "throw \"no such app\"" })).contains("no such app"));
+    });
+}
+
+#[test]
+fn the_provider_passes_the_conformance_suite() {
+    on_each_nix(|story| {
+        let report = freehold_provider::conformance::run(&story.launch, &story.scratch.dir("project"));
+        assert!(report.passed(), "{report:#?}");
     });
 }

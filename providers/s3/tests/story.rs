@@ -335,3 +335,11 @@ fn mistakes_are_told_with_the_input_and_the_way_out() {
     assert_eq!(error.kind(), ErrorKind::Config);
     assert!(!error.to_string().contains("wrong"), "{error}");
 }
+
+#[test]
+fn the_provider_passes_the_conformance_suite() {
+    let server = S3Server::start();
+    let story = Story::in_process(&server);
+    let report = freehold_provider::conformance::run(&story.launch, story.scratch.path());
+    assert!(report.passed(), "{report:#?}");
+}
