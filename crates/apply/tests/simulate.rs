@@ -74,6 +74,13 @@ fn stories_that_once_failed_hold() {
 }
 
 #[test]
+fn a_plan_ends_however_wrong_the_deployment_is() {
+    let seeds = std::env::var("FREEHOLD_SIM_SEEDS").map_or(300, |n| n.parse().unwrap());
+    let failed: Vec<u64> = (0..seeds).filter(|s| std::panic::catch_unwind(|| fuzz::play_wild(*s)).is_err()).collect();
+    assert!(failed.is_empty(), "wild seeds {failed:?}");
+}
+
+#[test]
 fn whatever_happens_everything_can_be_put_in_order() {
     let seeds = std::env::var("FREEHOLD_SIM_SEEDS").map_or(300, |n| n.parse().unwrap());
     let first = std::env::var("FREEHOLD_SIM_FIRST").map_or(0, |n| n.parse().unwrap());

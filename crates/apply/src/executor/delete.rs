@@ -14,6 +14,13 @@ pub(super) struct Target {
     pub(super) deposed: Option<String>,
 }
 
+impl Target {
+    /// The member's current object.
+    fn current(&self) -> Self {
+        Self { member: self.member.clone(), deposed: None }
+    }
+}
+
 impl Executor {
     pub(super) fn add_deletion(&mut self, target: Target, record: Record) {
         let mut interval = record.interval;
@@ -57,6 +64,11 @@ impl Executor {
         for (user, used) in edges {
             self.deletions.insert_edge(&user, &used);
         }
+        // A member's record lists its old objects: it goes after them, and stays with them.
+        let old: Vec<Target> = self.deleting.keys().filter(|t| t.deposed.is_some()).cloned().collect();
+        for target in old {
+            self.deletions.insert_edge(&target, &target.current());
+        }
     }
 
     pub(super) fn begin_deletions(&mut self) {
@@ -84,7 +96,9 @@ impl Executor {
                 Some((target.clone(), user.0.clone()))
             })
             .collect();
-        for (target, member) in spared {
+        let with_old = |(t, m): &(Target, MemberPath)| t.deposed.is_some().then(|| (t.current(), m.clone()));
+        let listed: Vec<(Target, MemberPath)> = spared.iter().filter_map(with_old).collect();
+        for (target, member) in spared.into_iter().chain(listed) {
             self.deletions.done(&target);
             self.deletion_skipped(&target, Skip::StillUsed { member });
         }

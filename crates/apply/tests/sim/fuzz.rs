@@ -21,7 +21,7 @@ pub struct Story {
 pub fn story(seed: u64) -> Story {
     let mut rng = Rng::new(seed);
     let before = deployment(&mut rng);
-    let after = changed(&before, &mut rng);
+    let after = changed(&before, "n", &mut rng);
     Story { before, after, seed }
 }
 
@@ -49,7 +49,57 @@ pub fn play(story: &Story) {
     }
     check::no_orphans(&sim);
     check::every_prefix_replays(&sim);
+    if sim.rng.one_in(3) {
+        // The person goes on before putting things in order.
+        sim.deployment = changed(&sim.deployment.clone(), "k", &mut sim.rng);
+    }
     recover(&mut sim);
+}
+
+/// A deployment with circles, missing members and doubled objects, planned and, where there is no problem, applied: it ends.
+pub fn play_wild(seed: u64) {
+    let mut rng = Rng::new(seed);
+    let before = deployment(&mut rng);
+    let mut sim = Sim::new("", seed);
+    sim.strict_order = false;
+    sim.deployment = before.clone();
+    if rng.one_in(2) {
+        let plan = sim.plan(PlanOptions::normal());
+        sim.apply(plan, Knobs::default()).summary();
+    }
+    let mut wild = changed(&before, "n", &mut rng);
+    if rng.one_in(2) {
+        sim.deployment = wild.clone();
+        sim.chaos = Some(3);
+        let plan = sim.plan(PlanOptions::normal());
+        if plan.problems.is_empty() {
+            let knobs = knobs(&mut rng);
+            sim.apply(plan, knobs);
+        }
+        sim.chaos = None;
+    }
+    // The same names again: members change their types and become composites.
+    wild = changed(&wild, "n", &mut rng);
+    let mut members: Vec<MemberPath> = wild.members.keys().cloned().collect();
+    members.push(MemberPath::new(["nowhere"]));
+    for r in wild.members.values_mut() {
+        let used = rng.pick(&members).clone();
+        let output = *rng.pick(&["value", "etag", "id", "path"]);
+        let value = Expr::parse(&format!("${used}.{output}"));
+        match rng.below(4) {
+            0 => drop(r.inputs.values_mut().next().map(|v| *v = value)),
+            1 => r.flags.push(("after".into(), Expr::parse(&used.to_string()))),
+            2 if r.each.is_some() => r.each = Some(value),
+            _ => {}
+        }
+    }
+    sim.deployment = wild;
+    let plan = sim.plan(PlanOptions::normal());
+    if plan.problems.is_empty() {
+        sim.apply(plan, Knobs::default()).summary();
+        check::no_orphans(&sim);
+        check::every_prefix_replays(&sim);
+    }
 }
 
 /// Nothing was done to a member for which nothing was planned.
@@ -205,7 +255,7 @@ fn value(d: &Deployment, users: &[MemberPath], rng: &mut Rng) -> Expr {
 }
 
 /// What a person might do next to a deployment.
-fn changed(before: &Deployment, rng: &mut Rng) -> Deployment {
+fn changed(before: &Deployment, prefix: &str, rng: &mut Rng) -> Deployment {
     let mut d = Deployment::default();
     let mut gone: Vec<MemberPath> = Vec::new();
     for (path, r) in &before.members {
@@ -240,7 +290,7 @@ fn changed(before: &Deployment, rng: &mut Rng) -> Deployment {
     let orphaned = |r: &Resource| r.each.as_ref().is_some_and(|e| e.refs().any(|o| gone.contains(&o.member)));
     d.members.retain(|_, r| !orphaned(r));
     for n in 0..rng.below(3) {
-        add(&mut d, &format!("n{n}"), rng);
+        add(&mut d, &format!("{prefix}{n}"), rng);
     }
     d
 }

@@ -314,6 +314,9 @@ impl Planner {
         for (user, used) in edges {
             order.insert_edge(&user, &used);
         }
+        for old in steps.keys().filter(|(_, deposed)| deposed.is_some()) {
+            order.insert_edge(old, &(old.0.clone(), None));
+        }
         while let Some(key) = order.take_ready() {
             order.done(&key);
             others.extend(steps.remove(&key));
