@@ -174,7 +174,7 @@ impl Reader<'_> {
                 items.into_iter().enumerate().map(|(i, item)| self.value(item, &at.child(i.to_string()))).collect(),
             ),
             Json::Object(object) => match object.get(self.nonce).and_then(Json::as_str) {
-                Some(word) => self.mark(&word.to_owned(), at),
+                Some(word) => self.mark(word, at),
                 None => self.attrs(object, at),
             },
         }

@@ -1,5 +1,5 @@
 //! The evaluator with real Nix, of each version at hand: needs, generations and what is final.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 
 mod common;
 

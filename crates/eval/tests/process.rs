@@ -1,5 +1,5 @@
 //! What does not show in single answers: waiting inside Nix, memory, deaths, confinement, secrets, time.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 
 mod common;
 

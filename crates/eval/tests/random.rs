@@ -1,6 +1,6 @@
 //! Random deployments full of shared thunks and defaults of missing outputs, applied in random order: whatever is declared is what Nix makes
 //! of it once everything is known, and everything is declared in the end.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! Every form in which a deployment can be given: our library, NixOps4's contract, its older form, flakes.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 
 mod common;
 
