@@ -1,5 +1,6 @@
 //! `bucket`: a bucket, made, and deleted when it is empty.
 
+use freehold_model::Attrs;
 use freehold_provider::sdk::{Context, Existing, Failure, Found, Made, ReadBack, ResourceType, Traits};
 use freehold_s3::S3Error;
 use schemars::JsonSchema;
@@ -64,6 +65,10 @@ impl ResourceType for Bucket {
 
     fn traits(&self) -> Traits {
         Traits { can_read: true, can_update: true, can_import: true, repeatable: true, ..Traits::default() }
+    }
+
+    fn planned_outputs(&self, _: &Context, inputs: &Attrs) -> Attrs {
+        inputs.get("name").map(|name| ("name".to_owned(), name.clone())).into_iter().collect()
     }
 
     fn create(&self, ctx: &Context, inputs: Inputs) -> Result<Made<Outputs>, Failure> {

@@ -14,7 +14,7 @@ use serde_json::{Value as Json, json};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[allow(dead_code, reason = "read through the context; this describes them")]
-pub struct Config {
+pub(crate) struct Config {
     /// Address of the store. Default: `AWS_ENDPOINT_URL_S3`, else AWS.
     endpoint: Option<String>,
     /// Region. Default: `AWS_REGION`, else `us-east-1`.

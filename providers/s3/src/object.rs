@@ -167,6 +167,15 @@ impl ResourceType for Object {
         }
     }
 
+    fn planned_outputs(&self, _: &Context, inputs: &Attrs) -> Attrs {
+        let key = match inputs.get("key") {
+            None | Some(Value::Null) => STATE_KEY.into(),
+            Some(key) => key.clone(),
+        };
+        let bucket = inputs.get("bucket").cloned().unwrap_or(Value::Unknown);
+        [("bucket".to_owned(), bucket), ("key".to_owned(), key)].into()
+    }
+
     fn plan(
         &self,
         ctx: &Context,

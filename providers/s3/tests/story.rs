@@ -37,12 +37,12 @@ impl Story {
     }
 
     fn create(&self, type_name: &str, inputs: Json) -> Result<Object, CallError> {
-        self.create_of(type_name, attrs(inputs))
+        self.create_of(type_name, &attrs(inputs))
     }
 
-    fn create_of(&self, type_name: &str, inputs: Attrs) -> Result<Object, CallError> {
+    fn create_of(&self, type_name: &str, inputs: &Attrs) -> Result<Object, CallError> {
         let call = Call::Create { type_name: type_name.to_owned(), inputs: inputs.clone(), stateful: true };
-        Ok(object(&inputs, self.call(call)?))
+        Ok(object(inputs, self.call(call)?))
     }
 
     fn plan(&self, type_name: &str, prior: &Object, inputs: Json) -> (PlanAction, Vec<String>) {
@@ -195,12 +195,30 @@ fn content_comes_from_a_file_too_and_its_change_is_planned() {
 }
 
 #[test]
+fn names_are_known_before_anything_is_made() {
+    let story = Story::on("http://127.0.0.1:1", "nobody", "asked");
+    let planned = |type_name: &str, inputs: Attrs| {
+        let type_name = type_name.to_owned();
+        match story.call(Call::Plan { type_name, prior: None, inputs, replace: false }).unwrap() {
+            Reply::Plan { planned_outputs, .. } => planned_outputs,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(planned("bucket", attrs(json!({ "name": "pail" })))["name"], Value::from("pail"));
+    let mut inputs = attrs(json!({ "key": "k", "contents": "x" }));
+    inputs.insert("bucket".to_owned(), Value::Unknown);
+    let outputs = planned("object", inputs);
+    assert_eq!((&outputs["key"], &outputs["bucket"]), (&Value::from("k"), &Value::Unknown));
+    assert_eq!(outputs["etag"], Value::Unknown);
+}
+
+#[test]
 fn digests_of_a_secret_are_secret() {
     on_each_store(|story| {
         let mut inputs = attrs(json!({ "bucket": "pail", "key": "secret", "contents": "1234" }));
         let secret = inputs.remove("contents").unwrap().into_sensitive();
         inputs.insert("contents".to_owned(), secret);
-        let made = story.create_of("object", inputs).unwrap();
+        let made = story.create_of("object", &inputs).unwrap();
         assert!(made.outputs["sha256"].has_sensitive() && made.outputs["etag"].has_sensitive());
         assert!(!made.outputs["url"].has_sensitive());
     });
