@@ -244,7 +244,16 @@ impl Executor {
     ) -> Option<Record> {
         let node = self.nodes.get(path)?;
         let d = node.declaration.as_ref()?;
-        let mut deposed = self.records.get(path).map(|r| r.deposed.clone()).unwrap_or_default();
+        let listed = |r: &Record| r.deposed.clone();
+        let mut deposed = self.records.get(path).map(listed).unwrap_or_default();
+        for old in node.prior.iter().flat_map(|r| &r.deposed) {
+            // One that the plan found, after an interrupted replacement.
+            if self.deleting.contains_key(&Target { member: path.clone(), deposed: Some(old.key.clone()) })
+                && deposed.iter().all(|d| d.key != old.key)
+            {
+                deposed.push(old.clone());
+            }
+        }
         if matches!(what, What::Create(_))
             && node.action == Action::Replace
             && node.create_first

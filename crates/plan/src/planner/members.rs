@@ -53,6 +53,9 @@ impl Planner {
             self.ask_about_replacement(path);
             return self.fail(path.clone());
         }
+        if unfinished_replacement && self.look_for_replacement(path, &facts) {
+            return;
+        }
         match self.records.get(path) {
             Some(record) if facts.can_read && (self.options.refresh || interrupted) => {
                 let record = Box::new(record.clone());
@@ -90,8 +93,49 @@ impl Planner {
         );
     }
 
+    /// Whether an unfinished create was of another object than the recorded one.
+    fn is_another_object(&self, path: &MemberPath, new: &Record, facts: &TypeFacts) -> bool {
+        let Some(old) = self.records.get(path) else { return false };
+        let differs = |name: &String| match (old.inputs.get(name), new.inputs.get(name)) {
+            (Some(was), Some(is)) => !was.same_content(is),
+            (was, is) => was.is_some() != is.is_some(),
+        };
+        facts.can_read && (old.type_name != new.type_name || facts.identity.iter().any(differs))
+    }
+
+    /// Where an interrupted create-first replacement had made its object, that takes the place of the old one, which is to be deleted.
+    pub(super) fn take_replacement(&mut self, path: &MemberPath, observed: &Observation) -> bool {
+        let Some(intent) = self.intents.get(path).map(|i| i.op) else { return false };
+        let (Observation::Object { inputs, outputs, private }, Some(mut new)) = (observed, self.record_of_intent(path))
+        else {
+            return false;
+        };
+        let Some(mut old) = self.records.remove(path) else { return false };
+        new.inputs = inputs.clone().unwrap_or(new.inputs);
+        new.outputs.clone_from(outputs);
+        new.private.clone_from(private);
+        new.deposed = std::mem::take(&mut old.deposed);
+        new.deposed.push(freehold_model::Deposed { key: intent.to_string(), record: Box::new(old) });
+        self.records.insert(path.clone(), new);
+        true
+    }
+
+    /// Looks for the object of an interrupted create-first replacement; true when an answer will come.
+    pub(super) fn look_for_replacement(&mut self, path: &MemberPath, facts: &TypeFacts) -> bool {
+        if facts.recovery != Recovery::Read || self.looking.contains(path) {
+            return false;
+        }
+        let Some(new) = self.record_of_intent(path).filter(|r| self.is_another_object(path, r, facts)) else {
+            return false;
+        };
+        self.looking.insert(path.clone());
+        self.outstanding += 1;
+        self.effects.push(PlanEffect::Read { member: path.clone(), record: Box::new(new) });
+        true
+    }
+
     /// A new object may stand beside the recorded one.
-    fn ask_about_replacement(&mut self, path: &MemberPath) {
+    pub(super) fn ask_about_replacement(&mut self, path: &MemberPath) {
         self.problem(
             path,
             "an interrupted replacement may have made a new object beside the recorded one, and the provider cannot tell",
@@ -136,6 +180,9 @@ impl Planner {
                 return self.fail(path.clone());
             }
         };
+        if self.looking.contains(path) && self.looked.insert(path.clone()) {
+            return if self.take_replacement(path, &observed) { self.decide_member(path) } else { self.consider(path) };
+        }
         if !self.records.contains_key(path) {
             // The object of an unfinished create: there, or not.
             if let (Observation::Object { inputs, outputs, private }, Some(mut record)) =

@@ -131,6 +131,9 @@ pub struct Planner {
     options: PlanOptions,
     records: BTreeMap<MemberPath, Record>,
     intents: BTreeMap<MemberPath, OpenIntent>,
+    /// Members whose interrupted create-first replacement is, or was, looked for.
+    looking: BTreeSet<MemberPath>,
+    looked: BTreeSet<MemberPath>,
     structures: BTreeMap<MemberPath, Vec<String>>,
     members: BTreeMap<MemberPath, Member>,
     waiting: BTreeMap<MemberPath, Waiting>,
@@ -199,6 +202,8 @@ impl Planner {
             options,
             records,
             intents,
+            looking: BTreeSet::new(),
+            looked: BTreeSet::new(),
             structures: BTreeMap::new(),
             members: BTreeMap::new(),
             waiting: BTreeMap::new(),

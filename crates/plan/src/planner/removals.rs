@@ -100,11 +100,22 @@ impl Planner {
                 format!("cannot be deleted: type `{}` of its provider has no delete", record.type_name),
                 format!("`--forget {path}` drops it from the record and leaves its object in the world"),
             ),
+            Some(facts) if self.has_unfinished_replacement(path) && facts.recovery == Recovery::Ask => {
+                self.ask_about_replacement(path);
+                self.removals.insert(path.clone(), Removal::Stuck);
+            }
+            Some(facts) if self.has_unfinished_replacement(path) && self.look_for_replacement(path, &facts) => {
+                self.removals.insert(path.clone(), Removal::Asking);
+            }
             Some(_) => {
                 let reason = if destroy { Reason::Destroyed } else { Reason::Removed };
                 self.remove_with(path, Action::Delete, reason, Some(record));
             }
         }
+    }
+
+    fn has_unfinished_replacement(&self, path: &MemberPath) -> bool {
+        self.intents.get(path).is_some_and(|i| i.action == Action::Create)
     }
 
     /// Its type's facts; asks for them and returns `None` when they are not at hand.
@@ -181,6 +192,12 @@ impl Planner {
                 return;
             }
         };
+        if self.looking.contains(path) && self.looked.insert(path.clone()) {
+            self.take_replacement(path, &observed);
+            // Settled anew, with what is recorded now.
+            self.removals.remove(path);
+            return;
+        }
         self.note_drift(path, &observed);
         let recorded = self.records.get(path).cloned();
         let unfinished = recorded.is_none();
