@@ -19,4 +19,4 @@ pub use path::{MemberPath, PathError};
 pub use pointer::Pointer;
 pub use record::{Deposed, Interval, ProviderIdentity, Record, Status};
 pub use sensitive::Sensitive;
-pub use value::{Attrs, MARK, Value, ValueError};
+pub use value::{Attrs, MARK, MarkReader, Value, ValueError};

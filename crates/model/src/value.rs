@@ -16,6 +16,9 @@ pub const MARK: &str = "$freehold";
 /// Named values: the inputs or outputs of a resource.
 pub type Attrs = BTreeMap<String, Value>;
 
+/// Gives a meaning to a mark: it is handed the word and the whole object, and answers `None` when it knows none.
+pub type MarkReader<'a> = &'a mut dyn FnMut(&str, &serde_json::Map<String, Json>) -> Option<Value>;
+
 /// A value of an input or output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
@@ -193,10 +196,7 @@ impl Value {
     ///
     /// # Errors
     /// When a mark is neither "unknown" nor understood by `marked`.
-    pub fn from_json_with(
-        json: Json,
-        marked: &mut dyn FnMut(&str, &serde_json::Map<String, Json>) -> Option<Self>,
-    ) -> Result<Self, ValueError> {
+    pub fn from_json_with(json: Json, marked: MarkReader<'_>) -> Result<Self, ValueError> {
         read(json, &Pointer::root(), marked)
     }
 
@@ -251,11 +251,7 @@ fn unescape(name: String) -> String {
     if name.starts_with("$$") && name.trim_start_matches('$') == &MARK[1..] { name[1..].to_owned() } else { name }
 }
 
-fn read(
-    json: Json,
-    at: &Pointer,
-    marked: &mut dyn FnMut(&str, &serde_json::Map<String, Json>) -> Option<Value>,
-) -> Result<Value, ValueError> {
+fn read(json: Json, at: &Pointer, marked: MarkReader<'_>) -> Result<Value, ValueError> {
     Ok(match json {
         Json::Null => Value::Null,
         Json::Bool(b) => Value::Bool(b),

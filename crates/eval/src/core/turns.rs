@@ -71,7 +71,6 @@ impl Core {
 
     /// Gives Nix something to do, if it waits and there is anything.
     pub(super) fn pump(&mut self) {
-        eprintln!("PUMP ready={:?} seen={} waiting={:?}", self.ready, self.seen, self.running.as_ref().and_then(|r| r.waiting.as_ref()).map(|w| match w { Waiting::Output(..) => "output", Waiting::Batch(_) => "batch", Waiting::Generation(_) => "gen" }));
         let Some(waiting) = self.running.as_mut().and_then(|running| running.waiting.take()) else { return };
         match waiting {
             Waiting::Output(reply, output) => self.offer_output(reply, output),
@@ -93,14 +92,16 @@ impl Core {
 
     /// An output that Nix stands still for: its value, or that it is missing, or nothing yet.
     fn offer_output(&mut self, reply: Reply, output: OutputRef) {
-        eprintln!("OFFER {output:?} avail={} pend={} outd={:?}", self.known.is_available(&output), self.known.is_pending(&output.member), self.running.as_ref().map(|r| r.generation.outdated));
         let outdated = self.running.as_ref().is_none_or(|running| running.generation.outdated);
         let alone = self.running.as_ref().is_some_and(|running| running.inflight.len() == 1);
+        // What a member says beside its inputs may need its own outputs: waiting for those would hold it up for ever.
+        let inflight = self.running.as_ref().and_then(|running| running.inflight.front()).copied();
+        let main = inflight.and_then(|id| self.query(id)).is_some_and(|query| query.kind == Kind::Main);
         if outdated {
             reply.send(&json!([2]));
         } else if self.known.is_available(&output) {
             reply.send(&self.known.encoded(&output));
-        } else if alone && self.ready.is_empty() && self.known.is_pending(&output.member) {
+        } else if alone && main && self.ready.is_empty() && self.known.is_pending(&output.member) {
             // Nothing else could be evaluated meanwhile: let it wait, so that nothing is evaluated twice.
             self.keep_waiting(Waiting::Output(reply, output));
             self.tell_quiet();
@@ -130,7 +131,6 @@ impl Core {
         if batch.is_empty() && self.suspect_generations < SUSPECT_GENERATIONS {
             batch = self.unsettled_that(|query| matches!(query.state, State::Suspect(_)));
         }
-        eprintln!("CHOOSE {batch:?}");
         batch.sort_by_key(|id| (self.query(*id).map(Query::rank), *id));
         (!batch.is_empty()).then_some(batch)
     }
