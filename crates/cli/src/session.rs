@@ -147,7 +147,7 @@ impl Session {
             return Ok(());
         }
         Err(Failure::usage(format!("{what} asks before it changes anything, and there is no terminal to ask on"))
-            .hint("say `--yes`, or make a plan with `freehold plan --out FILE` and apply that"))
+            .hint("say `--yes`"))
     }
 
     /// Asks, unless `--yes` was given.

@@ -79,9 +79,6 @@ pub(crate) enum Consent {
 
 /// Plans, asks, applies, and tells what came of it.
 pub(crate) fn follow(order: &Order, following: Following, session: &Session) -> Result<Exit, Failure> {
-    if order.consent != Consent::Given {
-        session.need_consent(&format!("`freehold {}`", order.command))?;
-    }
     let began = Instant::now();
     if session.ui.json {
         let (format, freehold) = (FORMAT.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
@@ -106,6 +103,11 @@ pub(crate) fn follow(order: &Order, following: Following, session: &Session) -> 
 }
 
 fn attempt(order: &Order, following: Following, session: &Session) -> Result<(Exit, events::Summary), Failure> {
+    if order.consent != Consent::Given {
+        session.need_consent(&format!("`freehold {}`", order.command)).map_err(|failure| {
+            failure.hint("or make a plan with `freehold plan --out FILE`, look at it, and apply that")
+        })?;
+    }
     let tuning = Tuning { parallelism: following.parallelism, events: session.ui.json };
     let (mut engine, stage) = session.engine(tuning)?;
     let mut started = None;
@@ -138,7 +140,7 @@ fn attempt(order: &Order, following: Following, session: &Session) -> Result<(Ex
 fn show(plan: &Plan, stage: &Stage, session: &Session) {
     if session.ui.json {
         render::summary::plan_events(plan).iter().for_each(|event| stage.event(event));
-    } else {
+    } else if session.ui.verbosity > Verbosity::Quiet {
         session.ui.data(&render::plan::plan(plan, session.ui.verbosity >= Verbosity::Verbose));
     }
 }
@@ -159,7 +161,7 @@ fn tell(applied: &Applied, seconds: Option<f64>, following: Following, session: 
         return (exit, events::Summary { none, ok: done, ..events::Summary::default() });
     };
     session.ui.always(&render::summary::failures(summary));
-    if !session.ui.json {
+    if !session.ui.json && session.ui.verbosity > Verbosity::Quiet {
         session.ui.data(&render::summary::done(summary, seconds.unwrap_or_default()));
     }
     let exit = match () {
@@ -205,8 +207,10 @@ fn saved_plan(members: &[String]) -> Result<Option<SavedPlan>, Failure> {
             "the saved plan `{only}` is of format `{other}`, which this version of freehold does not know"
         ))
         .hint(format!("make a new one with this version, {}", env!("CARGO_PKG_VERSION")))),
+        _ if only.ends_with(".nix") => Err(Failure::usage(format!("`{only}` is not a saved plan"))
+            .hint(format!("a deployment is named with `--file {only}`"))),
         // A file that happens to be called like a member.
-        _ if only.parse::<MemberPath>().is_ok() && !only.contains('/') => Ok(None),
+        _ if only.parse::<MemberPath>().is_ok() && !only.contains('/') && !only.ends_with(".json") => Ok(None),
         _ => Err(Failure::user(format!("`{only}` is not a saved plan")).hint("`freehold plan --out FILE` makes one")),
     }
 }

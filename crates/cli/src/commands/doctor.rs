@@ -13,7 +13,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::places;
 use crate::render::style::{self, paint};
-use crate::render::text::{escape_controls, indent};
+use crate::render::text::{count, escape_controls, indent};
 use crate::session::Session;
 
 /// Check what this machine and this deployment have, and say how to mend what is missing
@@ -140,7 +140,7 @@ fn evaluation(session: &Session) -> Finding {
         Err(failure) => return bad(&failure),
     };
     let program = programs.bin_dir.join("nix-instantiate");
-    let expression = format!("builtins.isFunction (import {} {{ }}).mkRoot", nix_path(&library));
+    let expression = format!("builtins.isFunction (import {} {{ }}).lib.mkRoot", nix_path(&library));
     match output(&program, &["--eval", "--expr", &expression]) {
         Ok(text) if text == "true" => {}
         Ok(text) => {
@@ -150,7 +150,9 @@ fn evaluation(session: &Session) -> Finding {
             );
         }
         Err(why) => {
-            return Bad(format!("Nix does not evaluate: {why}"), "try `nix-instantiate --eval --expr 1`".to_owned());
+            let why = if session.global.show_trace { why } else { why.lines().next().unwrap_or_default().to_owned() };
+            let hint = "try `nix-instantiate --eval --expr 1`; `--show-trace` shows all that Nix says".to_owned();
+            return Bad(format!("Nix does not evaluate: {why}"), hint);
         }
     }
     let store = programs.bin_dir.join("nix-store");
@@ -261,7 +263,10 @@ fn keys(dir: &Path, session: &Session) -> (Finding, Keys) {
                 own.join("`, `")
             ),
         ),
-        () => Good(format!("{} recipients, one of them yours", recipients.len())),
+        () => Good(format!(
+            "secrets are encrypted for {}, you among them",
+            count(recipients.len(), "recipient", "recipients")
+        )),
     };
     (finding, keys)
 }
@@ -273,7 +278,7 @@ fn state(entry: &Entry, keys: Keys, session: &Session) -> Finding {
         Ok(store) => store,
         Err(failure) => return bad(&failure),
     };
-    let shown = format!("{}: {} records", store.place(), store.view().records().len());
+    let shown = format!("{}: {}", store.place(), count(store.view().records().len(), "record", "records"));
     match store.holder() {
         Err(error) => bad(&error.into()),
         Ok(Some(holder)) => Note(

@@ -53,7 +53,8 @@ impl Template {
 }
 
 pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
-    let dir = session.cwd()?.join(&args.dir);
+    let cwd = session.cwd()?;
+    let dir = if args.dir == Path::new(".") { cwd } else { cwd.join(&args.dir) };
     let taken =
         ["freehold.nix", "nixops4.nix", "flake.nix", "deployment.nix"].iter().map(|f| dir.join(f)).find(|f| f.exists());
     if let Some(file) = taken {

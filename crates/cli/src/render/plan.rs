@@ -59,6 +59,9 @@ pub(crate) fn conclusion(plan: &Plan) -> String {
     if plan.is_noop() && plan.problems.is_empty() {
         return paint(style::STRONG, nothing(plan, &summary));
     }
+    if plan.steps.iter().all(|s| s.action == Action::None) && plan.moves.is_empty() && !plan.problems.is_empty() {
+        return paint(style::ERROR, format!("no plan: {}", count(plan.problems.len(), "problem", "problems")));
+    }
     let mut parts = vec![
         paint(some(summary.create, style::ADD), format!("{} to create", summary.create)),
         paint(some(summary.update, style::CHANGE), format!("{} to update", summary.update)),
@@ -145,7 +148,7 @@ fn step(step: &Step, style: Style) -> String {
     if !reasons.is_empty() {
         text += &format!("  {}", paint(style::FAINT, reasons.join("; ")));
     }
-    if step.open {
+    if step.open && matches!(step.action, Action::Update | Action::Replace) {
         text += &paint(style::FAINT, "  (decided during apply)");
     }
     text.push('\n');

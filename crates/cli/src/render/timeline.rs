@@ -10,7 +10,8 @@ use super::text::{escape_controls, shorten};
 pub(crate) fn timeline<'a>(entries: impl Iterator<Item = &'a HistoryEntry>, numbers: bool) -> String {
     let mut text = String::new();
     let mut day = "";
-    for entry in entries {
+    // An operation that was run has an entry of its own, beside the end of its intent.
+    for entry in entries.filter(|e| e.what != "run" || !e.detail.is_null() || !e.ok) {
         let (date, time) = entry.time.split_once('T').unwrap_or((&entry.time, ""));
         if date != day {
             text += &format!("{}\n", paint(style::STRONG, date));
@@ -44,6 +45,7 @@ fn what(entry: &HistoryEntry) -> String {
     let verb = match entry.what.as_str() {
         "apply-started" => "started",
         "apply-ended" => "ended",
+        "amend" | "observe" => "brought up to what was seen",
         "replace-create" => "create (replacement)",
         "replace-delete" => "delete (replaced)",
         other => other,

@@ -1,0 +1,184 @@
+//! Scripts of commands with their output (`scenarios/*.txt`), run with the real program and a real Nix.
+//!
+//! In a script, `$ ` begins a command for `sh` (with `> ` its further lines), `#` a remark; what follows is standard output, then
+//! standard error with `! ` in front, then `[exit N]` unless N is 0. What differs from run to run is written as in [`plain`].
+//! `BLESS=1 cargo test -p freehold-cli --test scenarios` writes what is printed now; look at the difference before you commit it.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a panic is the report of a test")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use freehold_testkit::{Nix, Scratch, freehold_binary, nixes, repository_root, run_limited};
+use regex_lite::Regex;
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+fn scenario(name: &str) {
+    run(name, nixes().first().unwrap());
+}
+
+fn run(name: &str, nix: &Nix) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios").join(name);
+    let script = fs_err::read_to_string(&file).unwrap();
+    let played = play(&script, nix);
+    if std::env::var_os("BLESS").is_some() {
+        fs_err::write(&file, played).unwrap();
+        return;
+    }
+    if played != script {
+        let diff = similar::TextDiff::from_lines(&script, &played);
+        let diff = diff.unified_diff().header("as committed", "as played").to_string();
+        panic!("{name} on Nix {} goes otherwise:\n{diff}", nix.name);
+    }
+}
+
+/// The script with what its commands print now.
+fn play(script: &str, nix: &Nix) -> String {
+    let scratch = Scratch::new();
+    let dir = scratch.dir("d");
+    let mut played = String::new();
+    let mut lines = script.lines().peekable();
+    while let Some(line) = lines.next() {
+        if line.starts_with('#') || line.is_empty() && lines.peek().is_none_or(|next| next.starts_with(['#', '$'])) {
+            played += &format!("{line}\n");
+            continue;
+        }
+        // Output of the last time.
+        let Some(first) = line.strip_prefix("$ ") else { continue };
+        played += &format!("{line}\n");
+        let mut command = first.to_owned();
+        while let Some(more) = lines.next_if(|l| l.starts_with("> ") || *l == ">") {
+            played += &format!("{more}\n");
+            command += &format!("\n{}", more.get(2..).unwrap_or_default());
+        }
+        let said = sh(&command, &dir, &scratch, nix).replace(&nix.bin.display().to_string(), "NIX");
+        played += &plain(&said, &scratch);
+    }
+    played
+}
+
+fn sh(command: &str, dir: &Path, scratch: &Scratch, nix: &Nix) -> String {
+    let home = scratch.dir("home");
+    let bin = freehold_binary().parent().unwrap();
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", command])
+        .current_dir(dir)
+        .env_clear()
+        .env("LANG", "C.UTF-8")
+        .env("USER", "ada")
+        .env("TMPDIR", scratch.dir("tmp"))
+        .env("HOME", &home)
+        .env("REPOSITORY", repository_root())
+        .envs(nix.env(&home))
+        .env("PATH", format!("{}:{}:/usr/bin:/bin", bin.display(), nix.bin.display()))
+        .env("NO_COLOR", "1");
+    let output = run_limited(&mut shell, b"", LIMIT);
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !text.is_empty() && !text.ends_with('\n') {
+        text += "(no end of line)\n";
+    }
+    text.extend(String::from_utf8_lossy(&output.stderr).lines().map(|line| format!("! {line}\n")));
+    match output.status.code() {
+        Some(0) => {}
+        Some(code) => text += &format!("[exit {code}]\n"),
+        None => text += &format!("[{}]\n", output.status),
+    }
+    text
+}
+
+/// What differs from run to run gets a name; blank lines at the end and spaces at the ends of lines go.
+fn plain(text: &str, scratch: &Scratch) -> String {
+    let root: PathBuf = scratch.path().to_owned();
+    let text = text
+        .replace(&root.display().to_string(), "DIR")
+        .replace(&repository_root().display().to_string(), "REPOSITORY");
+    let patterns = [
+        (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
+        (r"(?m)^\d{4}-\d\d-\d\d$", "DAY"),
+        (r"\b\d\d:\d\d:\d\d\b", "HH:MM:SS"),
+        (r"\b\d+(\.\d+)? s\b", "N s"),
+        (r#""seconds":\s*[0-9.e-]+"#, r#""seconds":N"#),
+        (r"ada@[A-Za-z0-9._-]+", "ada@HOST"),
+        (r"`ada` on `[^`]*` \(pid \d+", "`ada` on `HOST` (pid PID"),
+        (r"/nix/store/[a-z0-9]{32}-", "/nix/store/HASH-"),
+        (r"lib/[0-9a-f]{32}", "lib/DIGEST"),
+        (r"age1[a-z0-9]{58}", "age1RECIPIENT"),
+        (r"\b[0-9a-f]{64}\b", "SHA256"),
+        (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "UUID"),
+        (r"\bhello [0-9a-f]{8}\b", "hello HEX"),
+        (r"\d+ MiB free", "N MiB free"),
+        (r"\bbyte \d+", "byte N"),
+        (r"\bNix 2\.\d+(\.\d+)?", "Nix 2.N"),
+        (r"\(pid \d+\)", "(pid PID)"),
+        (r"(?m)[ \t]+$", ""),
+    ];
+    let mut text = text;
+    for (pattern, name) in patterns {
+        text = Regex::new(pattern).unwrap().replace_all(&text, name).into_owned();
+    }
+    if text.trim().is_empty() { String::new() } else { format!("{}\n", text.trim_end()) }
+}
+
+#[test]
+fn the_story_of_the_first_deployment() {
+    for nix in nixes() {
+        run("story.txt", nix);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_deployment_is_said_with_what_mends_it() {
+    scenario("bad-deployments.txt");
+}
+
+#[test]
+fn the_command_line_says_what_it_cannot_do() {
+    scenario("usage.txt");
+}
+
+#[test]
+fn providers_that_misbehave_are_named() {
+    scenario("bad-providers.txt");
+}
+
+#[test]
+fn the_state_can_be_looked_at_moved_and_mended() {
+    scenario("state.txt");
+}
+
+#[test]
+fn a_saved_plan_is_done_or_refused() {
+    scenario("saved-plans.txt");
+}
+
+#[test]
+fn secrets_are_shown_to_who_asks_and_to_nobody_else() {
+    scenario("secrets.txt");
+}
+
+#[test]
+fn operations_run_and_keys_rotate() {
+    scenario("operations.txt");
+}
+
+#[test]
+fn names_may_hold_anything() {
+    scenario("names.txt");
+}
+
+#[test]
+fn programs_read_json() {
+    scenario("json.txt");
+}
+
+#[test]
+fn members_can_be_targeted_kept_and_protected() {
+    scenario("lifecycle.txt");
+}
+
+#[test]
+fn init_and_doctor_help_to_begin() {
+    scenario("begin.txt");
+}
