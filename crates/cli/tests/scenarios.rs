@@ -164,6 +164,11 @@ fn operations_run_and_keys_rotate() {
 }
 
 #[test]
+fn one_writer_at_a_time_and_it_can_be_stopped() {
+    scenario("interrupt.txt");
+}
+
+#[test]
 fn names_may_hold_anything() {
     scenario("names.txt");
 }

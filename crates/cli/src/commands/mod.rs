@@ -2,6 +2,7 @@
 //!
 //! A command parses nothing and decides nothing: it asks the engine or the state, and hands what it got to `render/`.
 //! To add one: copy `refresh.rs`, list it below, in [`dispatch`] and in `grammar.rs`.
+#![allow(clippy::needless_pass_by_value, reason = "every `run` owns its arguments, whether it needs to or not")]
 
 pub(crate) mod apply;
 pub(crate) mod completions;
