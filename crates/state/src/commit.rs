@@ -26,8 +26,11 @@ pub(crate) enum Job {
     /// A new segment begins here.
     Segment { number: u64, header: Vec<u8> },
     /// To be kept when there is time: makes the bytes of a snapshot.
-    Snapshot { number: u64, make: Box<dyn FnOnce() -> Result<Vec<u8>, StateError> + Send> },
+    Snapshot { number: u64, make: MakeSnapshot },
 }
+
+/// Makes the bytes of a snapshot when there is time for it.
+pub(crate) type MakeSnapshot = Box<dyn FnOnce() -> Result<Vec<u8>, StateError> + Send>;
 
 /// Writes jobs to a backend.
 pub(crate) struct Committer {
@@ -36,7 +39,7 @@ pub(crate) struct Committer {
     segment: u64,
     synced: Seq,
     failed: Option<Arc<StateError>>,
-    snapshots: Vec<(u64, Box<dyn FnOnce() -> Result<Vec<u8>, StateError> + Send>)>,
+    snapshots: Vec<(u64, MakeSnapshot)>,
 }
 
 impl Committer {

@@ -58,7 +58,7 @@ impl S3Backend {
     /// # Errors
     /// When the settings or credentials cannot be used. Nothing is requested yet.
     pub fn new(settings: &Settings, prefix: impl Into<String>, single_writer: bool) -> Result<Self, StateError> {
-        let client = Client::new(settings).map_err(|e| remote("use", settings.bucket.clone(), &e))?;
+        let client = Client::new(settings).map_err(|e| remote("use", &settings.bucket, &e))?;
         Ok(Self { client, prefix: prefix.into(), single_writer, inner: Mutex::new(Inner::default()) })
     }
 
@@ -76,7 +76,7 @@ impl S3Backend {
 
     fn failed(&self, step: &'static str, key: &str) -> impl Fn(S3Error) -> StateError {
         let place = self.client.url(key);
-        move |e| remote(step, place.clone(), &e)
+        move |e| remote(step, &place, &e)
     }
 
     /// Whether writes can be conditional; an error when they cannot and must be.
@@ -338,7 +338,7 @@ fn is_dead_here(info: &LockInfo, request: &LockRequest) -> bool {
         && pid.is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
 }
 
-fn remote(step: &'static str, place: String, error: &S3Error) -> StateError {
+fn remote(step: &'static str, place: &str, error: &S3Error) -> StateError {
     use std::error::Error as _;
     let mut reason = error.to_string();
     let mut source = error.source();

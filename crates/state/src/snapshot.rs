@@ -68,9 +68,8 @@ pub(crate) fn read(piece: &Piece, keys: &Keys) -> Result<State, StateError> {
     };
     let seal = open_seal(&header, keys);
     let mut state = State { lineage: header.lineage.clone(), seq: header.seq, fence: header.fence, ..State::default() };
-    let mut count = 0_u64;
     offset += first.len();
-    for text in lines {
+    for (count, text) in (0_u64..).zip(lines) {
         let Some(text) = text.strip_suffix(b"\n") else { return Err(corrupt(offset, "it is cut short".to_owned())) };
         let json = line::check(text).map_err(|e| match e {
             BadLine::Broken(reason) | BadLine::Newer(reason) => corrupt(offset, reason),
@@ -83,7 +82,6 @@ pub(crate) fn read(piece: &Piece, keys: &Keys) -> Result<State, StateError> {
             };
         }
         take(&mut state, json, &seal).map_err(|reason| corrupt(offset, reason))?;
-        count += 1;
         offset += text.len() + 1;
     }
     Err(corrupt(offset, "it is cut short".to_owned()))

@@ -312,11 +312,12 @@ impl Store {
     }
 
     /// A segment is over when there is none, or when it has so many events that a snapshot is worth its cost: at
-    /// least [`limits::SNAPSHOT_EVENTS`], and twice the number of records, so that the cost per event stays the same.
+    /// least [`limits::SNAPSHOT_EVENTS`], and as many as there are records, so that the cost per event stays the same.
+    /// (With two a log that only grows would get no second snapshot: a new record takes two events.)
     fn segment_is_over(&self) -> bool {
         let records = u64::try_from(self.log.state.records.len()).unwrap_or(u64::MAX);
         self.writing.as_ref().is_some_and(|w| w.seal.is_none())
-            || self.log.events_in_segment >= limits::SNAPSHOT_EVENTS.max(records.saturating_mul(2))
+            || self.log.events_in_segment >= limits::SNAPSHOT_EVENTS.max(records)
     }
 
     /// The seal of the last segment, if it can be gone on with: its key opens, for the recipients of today.

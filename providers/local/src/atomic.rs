@@ -83,7 +83,7 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
 pub(crate) fn remove_empty(directories: &[PathBuf]) {
     for directory in directories.iter().rev() {
         // Not empty, or gone: then it is somebody else's matter.
-        if std::fs::remove_dir(directory).is_ok() {
+        if fs_err::remove_dir(directory).is_ok() {
             made().remove(directory);
         }
     }
