@@ -52,9 +52,6 @@ fn type_facts(schema: &TypeSchema) -> Json {
             json!({ "required": required.contains(&name), "description": described(s), "sensitive": sensitive });
         inputs.insert(name.to_owned(), input);
     }
-    for (alias, name) in &schema.aliases {
-        inputs.insert(alias.clone(), json!({ "required": false, "description": format!("Another name of `{name}`."), "sensitive": is_sensitive(&schema.sensitive_inputs, name) }));
-    }
     let mut outputs = Map::new();
     for (name, s) in schema.output_properties() {
         let sensitive = is_sensitive(&schema.sensitive_outputs, name);
@@ -65,10 +62,12 @@ fn type_facts(schema: &TypeSchema) -> Json {
     json!({
         "description": schema.description,
         "inputs": inputs,
+        "aliases": schema.aliases,
         "outputs": outputs,
         "operations": operations,
         "stateful": schema.stateful,
         "holdsState": schema.holds_state,
+        "anyInput": schema.accepts_any_input(),
     })
 }
 

@@ -21,11 +21,11 @@ use crate::session::{Session, Tuning};
 pub(crate) struct Args {
     /// The file, as NixOps4's `state_file` resource keeps it
     #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
-    file: PathBuf,
+    nixops4_file: PathBuf,
 }
 
 pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
-    let found = import_nixops4(&fs_err::read(&args.file)?)?;
+    let found = import_nixops4(&fs_err::read(&args.nixops4_file)?)?;
     let (mut engine, stage) = session.engine(Tuning::default())?;
     let evaluated = engine.evaluate(&found.keys().cloned().collect::<Vec<_>>())?;
     stage.pause();

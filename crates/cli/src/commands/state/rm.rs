@@ -39,7 +39,9 @@ pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     if session.ui.json {
         session.ui.json(&json!({ "format": "freehold.state-rm/1", "removed": removed }));
     } else {
-        session.ui.data(&format!("forgot {}\n", count(removed, "record", "records")));
+        // What was begun and never ended is forgotten along with the record, or alone where there is none.
+        let what = if removed == 0 { "what was left open".to_owned() } else { count(removed, "record", "records") };
+        session.ui.data(&format!("forgot {what}\n"));
     }
     Ok(Exit::Ok)
 }
