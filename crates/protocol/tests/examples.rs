@@ -1,6 +1,8 @@
 //! Every message has a schema and an example, the example obeys the schema and survives our types, and the published
 //! schemas are those of the types.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr, reason = "a panic is the report of a test")]
+
 use std::path::{Path, PathBuf};
 
 use freehold_protocol::v1::{self, Message, names, notices, parse_message};

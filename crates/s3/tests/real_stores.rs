@@ -1,5 +1,5 @@
 //! The same story on every store at hand: the in-process server, and MinIO where it was built.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test helper's way to fail")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr, reason = "a panic is the report of a test")]
 
 use std::time::Duration;
 

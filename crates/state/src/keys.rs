@@ -251,7 +251,7 @@ mod tests {
         let (keys, made) = Keys::load_or_create(&recipients, &identity).unwrap();
         let made = made.unwrap();
         assert_eq!(made.identity.as_deref(), Some(identity.as_path()));
-        assert_eq!(keys.recipients(), [made.recipient.clone()]);
+        assert_eq!(keys.recipients(), std::slice::from_ref(&made.recipient));
         use std::os::unix::fs::PermissionsExt as _;
         assert_eq!(fs_err::metadata(&identity).unwrap().permissions().mode() & 0o777, 0o600);
         let (again, made_again) = Keys::load_or_create(&recipients, &identity).unwrap();

@@ -338,11 +338,9 @@ impl Executor {
         }
         node.stage = Stage::Finished { ok };
         self.unfinished -= 1;
-        if !ok {
-            if self.needs_evaluation {
-                self.quiet = false;
-                self.effects.push(ApplyEffect::Fail { member: path.clone() });
-            }
+        if !ok && self.needs_evaluation {
+            self.quiet = false;
+            self.effects.push(ApplyEffect::Fail { member: path.clone() });
         }
         for waiter in self.waiters.remove(path).unwrap_or_default() {
             if ok {
