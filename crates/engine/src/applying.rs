@@ -24,6 +24,7 @@ impl Engine {
     pub(crate) fn execute(&mut self, plan: &Plan) -> Result<ApplySummary, EngineError> {
         let command = self.options.command.clone();
         self.note_event(StateEvent::ApplyStarted { command })?;
+        self.adopt_documented(plan)?;
         let first_op = self.last_seq() + 1;
         let mut run = Run::default();
         for step in &plan.steps {
@@ -33,17 +34,8 @@ impl Engine {
         }
         let mut executor = Executor::new(plan.clone(), self.records(), self.options.parallelism, first_op);
         let mut effects: VecDeque<ApplyEffect> = executor.start().into();
-        let summary = loop {
-            while let Some(effect) = effects.pop_front() {
-                if let ApplyEffect::Finished(summary) = effect {
-                    run.summary = Some(*summary);
-                    break;
-                }
-                for event in self.apply_effect(effect, &mut run)? {
-                    effects.extend(executor.step(event));
-                }
-            }
-            if let Some(summary) = run.summary.take() {
+        let summary = 'run: loop {
+            if let Some(summary) = self.apply_effects(&mut effects, &mut executor, &mut run)? {
                 break summary;
             }
             let due = run.timers.peek().map(|Reverse((at, _))| *at);
@@ -52,11 +44,36 @@ impl Engine {
                 None => run.fire_timers(),
             };
             for event in events {
+                if matches!(event, ApplyEvent::Quiet) && !self.is_quiet() {
+                    continue;
+                }
                 effects.extend(executor.step(event));
+                // Carried out at once: what the evaluator is told decides whether it is still quiet.
+                if let Some(summary) = self.apply_effects(&mut effects, &mut executor, &mut run)? {
+                    break 'run summary;
+                }
             }
         };
         self.note_event(StateEvent::ApplyEnded { summary: summary_json(&summary) })?;
         Ok(summary)
+    }
+
+    /// Carries out what the executor asks for, and what it asks for thereupon.
+    fn apply_effects(
+        &mut self,
+        effects: &mut VecDeque<ApplyEffect>,
+        executor: &mut Executor,
+        run: &mut Run,
+    ) -> Result<Option<ApplySummary>, EngineError> {
+        while let Some(effect) = effects.pop_front() {
+            if let ApplyEffect::Finished(summary) = effect {
+                return Ok(Some(*summary));
+            }
+            for event in self.apply_effect(effect, run)? {
+                effects.extend(executor.step(event));
+            }
+        }
+        Ok(None)
     }
 
     fn apply_effect(&mut self, effect: ApplyEffect, run: &mut Run) -> Result<Vec<ApplyEvent>, EngineError> {
@@ -215,7 +232,7 @@ impl Engine {
                 return Ok(fronts.into_iter().map(apply_event).collect());
             }
             Ok(Err(error)) => return Ok(vec![evaluation_ended(&error), ApplyEvent::Interrupted { hard: false }]),
-            Err(mail) => mail,
+            Err(mail) => *mail,
         };
         Ok(match mail {
             Mail::Call { op, event } => self.take_call_event(op, event, run),
@@ -352,7 +369,6 @@ struct Run {
     outputs_shown: std::collections::BTreeSet<MemberPath>,
     timers: BinaryHeap<Reverse<(Instant, u64)>>,
     state_failed: bool,
-    summary: Option<ApplySummary>,
 }
 
 impl Run {

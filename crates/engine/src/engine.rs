@@ -40,6 +40,8 @@ pub struct Engine {
     pub(crate) last_ticket: Ticket,
     pub(crate) parked: BTreeMap<String, Vec<Parked>>,
     pub(crate) held_quiet: Option<Ticket>,
+    /// What had been told when the evaluation was last quiet.
+    pub(crate) quiet_at: Ticket,
     pub(crate) evaluated: usize,
     /// Operations that this engine has begun itself.
     pub(crate) own_ops: std::collections::BTreeSet<String>,
@@ -105,6 +107,7 @@ impl Engine {
             last_ticket: 0,
             parked: BTreeMap::new(),
             held_quiet: None,
+            quiet_at: 0,
             evaluated: 0,
             own_ops: std::collections::BTreeSet::new(),
             keys_made: None,

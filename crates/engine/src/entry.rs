@@ -23,14 +23,14 @@ impl Entry {
     pub fn discover(
         cwd: &Path,
         file: Option<&Path>,
-        override_inputs: Vec<(String, String)>,
+        override_inputs: &[(String, String)],
     ) -> Result<Self, EngineError> {
         if let Some(file) = file {
-            return Self::of_file(cwd, file, &override_inputs);
+            return Self::of_file(cwd, file, override_inputs);
         }
         let here = |name: &str| Some(cwd.join(name)).filter(|p| p.is_file());
         if let Some(file) = here("freehold.nix") {
-            return Self::of_file(cwd, &file, &override_inputs);
+            return Self::of_file(cwd, &file, override_inputs);
         }
         let flake = here("flake.nix").map(|f| fs_err::read_to_string(f).unwrap_or_default());
         // Which attribute a flake has is for Nix to say; its text only decides which of the two is asked for.
@@ -40,7 +40,7 @@ impl Entry {
             source: Source::Flake {
                 reference: cwd.display().to_string(),
                 attribute: vec![attribute.to_owned()],
-                override_inputs: override_inputs.clone(),
+                override_inputs: override_inputs.to_vec(),
                 write_lock: true,
             },
         };
@@ -48,7 +48,7 @@ impl Entry {
             return Ok(of_flake("freehold"));
         }
         if let Some(file) = here("nixops4.nix") {
-            return Self::of_file(cwd, &file, &override_inputs);
+            return Self::of_file(cwd, &file, override_inputs);
         }
         match flake {
             Some(_) if mentions("nixops4Deployments") => Ok(of_flake("nixops4Deployments")),

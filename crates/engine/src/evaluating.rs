@@ -38,12 +38,13 @@ impl Engine {
             let Some(mail) = self.receive(None) else { continue };
             let fronts = match self.fronts_of(mail) {
                 Ok(fronts) => fronts?,
-                Err(Mail::Interrupt { .. }) => return Err(EngineError::Interrupted),
+                Err(mail) if matches!(*mail, Mail::Interrupt { .. }) => return Err(EngineError::Interrupted),
                 Err(_) => continue,
             };
             for front in fronts {
                 match front {
-                    Front::Quiet => return Ok(found),
+                    Front::Quiet if self.is_quiet() => return Ok(found),
+                    Front::Quiet => {}
                     Front::Structure { member, structure } => {
                         let children = structure.members.iter().map(|n| member.child(n)).filter(|c| wanted(c));
                         let children: Vec<MemberPath> = children.collect();

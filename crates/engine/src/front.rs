@@ -75,8 +75,8 @@ impl Engine {
             Ok(schema) => Known::Schema(schema),
             Err(error) => Known::Failed(call_failure(&error)),
         };
-        self.catalog.set(key.clone(), known);
         let parked = self.parked.remove(&key).unwrap_or_default();
+        self.catalog.set(key, known);
         let mut fronts: Vec<Front> = parked.into_iter().map(|p| self.unpark(p)).collect();
         if let Some(seen) = self.held_quiet.take() {
             fronts.extend(self.take_quiet(seen));
@@ -89,10 +89,16 @@ impl Engine {
             return Vec::new();
         }
         if self.parked.values().all(Vec::is_empty) {
+            self.quiet_at = seen;
             return vec![Front::Quiet];
         }
         self.held_quiet = Some(seen);
         Vec::new()
+    }
+
+    /// Whether the last *quiet* still holds: nothing was told to the evaluator since.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet_at == self.last_ticket
     }
 
     fn park(&mut self, parked: Parked) -> Vec<Front> {
@@ -173,11 +179,11 @@ impl Engine {
     }
 
     /// The part of a message that is about the evaluation; `Err` gives back what is not.
-    pub(crate) fn fronts_of(&mut self, mail: Mail) -> Result<Result<Vec<Front>, EngineError>, Mail> {
+    pub(crate) fn fronts_of(&mut self, mail: Mail) -> Result<Result<Vec<Front>, EngineError>, Box<Mail>> {
         match mail {
             Mail::Eval(event) => Ok(self.take_evaluation(event)),
             Mail::Schema { key, result } => Ok(Ok(self.take_schema(key, result))),
-            other => Err(other),
+            other => Err(Box::new(other)),
         }
     }
 }

@@ -7,12 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use freehold_apply::Failure;
-use freehold_model::{Declaration, MemberPath, ProviderRef, Record};
+use freehold_model::{Declaration, ErrorKind, MemberPath, ProviderRef, Record};
+use freehold_plan::{Plan, PlanOptions, Problem};
 use freehold_provider::{Call, Object, Reply};
 use freehold_s3::Settings;
 use freehold_state::nixops4::{NixOps4Resource, nixops4_patch, nixops4_records};
 use freehold_state::{
-    Backend, HolderBackend, LockGuard, NewEvent, Outcome, Owner, S3Backend, StateError, Store, SystemClock,
+    Backend, Event as StateEvent, HolderBackend, LockGuard, NewEvent, Outcome, Owner, S3Backend, StateError, Store,
+    SystemClock,
 };
 use serde_json::Value as Json;
 
@@ -31,6 +33,8 @@ pub(crate) struct Holders {
     open: BTreeMap<MemberPath, Held>,
     /// Tried, and there is nothing to read yet.
     absent: BTreeSet<MemberPath>,
+    /// Recorded, and what they hold cannot be read.
+    unreadable: BTreeMap<MemberPath, Failure>,
     held_by: BTreeMap<MemberPath, MemberPath>,
     declared: BTreeMap<MemberPath, Declaration>,
     parked: BTreeMap<MemberPath, Vec<Front>>,
@@ -118,12 +122,70 @@ impl Engine {
         let holds = |record: &Record| {
             self.catalog.type_schema(&record.provider.provider, &record.type_name).is_some_and(|t| t.holds_state)
         };
-        let holders: Vec<MemberPath> =
-            self.store.view().records().filter(|(_, r)| holds(r)).map(|(path, _)| path.clone()).collect();
-        for holder in holders {
-            // An object that could hold state and does not is none of our business here.
-            let _ = self.open_holder(&holder);
+        let view = self.store.view();
+        let mut holders: BTreeSet<MemberPath> =
+            view.records().filter(|(_, r)| holds(r)).map(|(path, _)| path.clone()).collect();
+        // A v0 provider does not say what its types can do; the records that are mirrored in its document do.
+        let mirrored: Vec<(MemberPath, MemberPath)> =
+            view.records().filter_map(|(path, r)| Some((path.clone(), r.holder.clone()?))).collect();
+        for (member, holder) in mirrored {
+            holders.insert(holder.clone());
+            self.holders.held_by.insert(member, holder);
         }
+        for holder in holders {
+            match self.open_holder(&holder) {
+                Ok(_) => drop(self.holders.unreadable.remove(&holder)),
+                // An object that could hold state and does not.
+                Err(failure) if failure.kind == ErrorKind::User => {}
+                Err(failure) => drop(self.holders.unreadable.insert(holder, failure)),
+            }
+        }
+    }
+
+    /// Opens what recorded members hold, so that [`Engine::stores`] has everything; gives back those that cannot be read, and why.
+    pub fn open_holders(&mut self) -> Vec<(MemberPath, String)> {
+        self.open_recorded_holders();
+        self.holders.unreadable.iter().map(|(holder, why)| (holder.clone(), why.message.clone())).collect()
+    }
+
+    /// The deployment's own log first, then those that its members hold, as far as they are open.
+    pub fn stores(&self) -> impl Iterator<Item = &Store> {
+        let held = self.holders.open.values().filter_map(|held| match held {
+            Held::Log { store, .. } => Some(&**store),
+            Held::Document { .. } => None,
+        });
+        [&self.store].into_iter().chain(held)
+    }
+
+    /// What keeps a plan from being made: records that are held where they cannot be read.
+    pub(crate) fn unreadable_problems(&self, options: &PlanOptions) -> Vec<Problem> {
+        let unreadable = self.holders.unreadable.iter().filter(|(holder, _)| !options.forgets(holder));
+        let problem = |(holder, why): (&MemberPath, &Failure)| Problem {
+            member: holder.clone(),
+            message: format!("the state that it holds cannot be read: {}", why.message),
+            hint: Some(why.hint.clone().unwrap_or_else(|| {
+                format!("bring it back; if it is lost, `--forget {holder}` drops it and what it holds from the record")
+            })),
+        };
+        unreadable.map(problem).collect()
+    }
+
+    /// Records of a NixOps4 document that the deployment's own log does not have yet.
+    pub(crate) fn adopt_documented(&mut self, plan: &Plan) -> Result<(), EngineError> {
+        let mut adopted = Vec::new();
+        for step in &plan.steps {
+            let held = self.holders.held_by.get(&step.member).and_then(|h| self.holders.open.get(h));
+            if let (Some(prior), Some(Held::Document { .. })) = (&step.prior, held)
+                && self.store.view().record(&step.member).is_none()
+            {
+                let record = Box::new(prior.clone());
+                adopted.push(StateEvent::Imported { member: step.member.clone(), record }.into());
+            }
+        }
+        if !adopted.is_empty() {
+            self.store.append_wait(adopted)?;
+        }
+        Ok(())
     }
 
     /// Opens the log that `holder` holds; whether there is one to read.
@@ -238,6 +300,7 @@ impl Engine {
         match self.holders.open.get(holder) {
             Some(Held::Log { store, .. }) if fresh => found.extend(held_records(store)),
             Some(Held::Document { document, .. }) if self.store.view().record(member).is_none() => {
+                self.holders.held_by.insert(member.clone(), holder.clone());
                 let mut records = nixops4_records(document).unwrap_or_default();
                 if let Some(resource) = records.remove(member) {
                     let mut record = resource.into_record(self.identify(&declaration.provider));
@@ -304,8 +367,20 @@ impl Engine {
             if !opened {
                 return Err(StateError::NoRecord { member: holder.clone() });
             }
+            let unplanned = |store: &Store| {
+                store.view().record(member).is_some() || store.view().intents().iter().any(|i| &i.member == member)
+            };
+            if let Some(Held::Log { store, .. }) = self.holders.open.get(holder)
+                && unplanned(store)
+            {
+                // It could not be read when the plan was made, and has more than the plan knows.
+                return Err(StateError::MovedOn { place: store.place() });
+            }
         }
         let owner = Owner::current(self.options.command.clone(), &SystemClock);
+        if let Some(Held::Document { .. }) = self.holders.open.get(holder) {
+            self.holders.held_by.insert(member.clone(), holder.clone());
+        }
         if let Some(Held::Log { store, guard }) = self.holders.open.get_mut(holder) {
             if guard.is_none() {
                 *guard = Some(store.lock(&owner)?);

@@ -9,6 +9,7 @@ use freehold_state::{Seq, StateError};
 
 /// A message to the engine's thread.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "it is moved once, through a channel")]
 pub(crate) enum Mail {
     /// The evaluator speaks.
     Eval(freehold_eval::Event),

@@ -21,6 +21,13 @@ const QUESTIONS_AT_ONCE: usize = 256;
 
 impl Engine {
     pub(crate) fn run_planner(&mut self, options: PlanOptions) -> Result<Plan, EngineError> {
+        let mut plan = self.plan_steps(options)?;
+        let unreadable = self.unreadable_problems(&plan.options);
+        plan.problems.splice(0..0, unreadable);
+        Ok(plan)
+    }
+
+    fn plan_steps(&mut self, options: PlanOptions) -> Result<Plan, EngineError> {
         let evaluates = options.mode == Mode::Normal;
         self.open_recorded_holders();
         let mut planner = Planner::new(options, self.records(), self.open_intents());
@@ -30,17 +37,37 @@ impl Engine {
         let mut questions = Questions::default();
         let mut effects: VecDeque<PlanEffect> = planner.start().into();
         loop {
-            while let Some(effect) = effects.pop_front() {
-                match effect {
-                    PlanEffect::Finished(plan) => return Ok(*plan),
-                    other => effects.extend(self.plan_effect(other, &mut planner, &mut questions)?),
-                }
+            if let Some(plan) = self.plan_effects(&mut effects, &mut planner, &mut questions)? {
+                return Ok(plan);
             }
             let Some(mail) = self.receive(None) else { continue };
             for event in self.plan_mail(mail, &mut planner, &mut questions)? {
+                if matches!(event, PlanEvent::Quiet) && !self.is_quiet() {
+                    continue;
+                }
                 effects.extend(planner.step(event));
+                // Carried out at once: what the evaluator is told decides whether it is still quiet.
+                if let Some(plan) = self.plan_effects(&mut effects, &mut planner, &mut questions)? {
+                    return Ok(plan);
+                }
             }
         }
+    }
+
+    /// Carries out what the planner asks for, and what it asks for thereupon.
+    fn plan_effects(
+        &mut self,
+        effects: &mut VecDeque<PlanEffect>,
+        planner: &mut Planner,
+        questions: &mut Questions,
+    ) -> Result<Option<Plan>, EngineError> {
+        while let Some(effect) = effects.pop_front() {
+            match effect {
+                PlanEffect::Finished(plan) => return Ok(Some(*plan)),
+                other => effects.extend(self.plan_effect(other, planner, questions)?),
+            }
+        }
+        Ok(None)
     }
 
     /// Operations that were begun and of which no end is recorded, by member; the latest where there are several.
@@ -180,7 +207,7 @@ impl Engine {
                 events.extend(self.settle_descriptions(questions));
                 return Ok(events);
             }
-            Err(mail) => mail,
+            Err(mail) => *mail,
         };
         match mail {
             Mail::Answer { member, question, result } => {

@@ -48,7 +48,12 @@ pub(crate) fn failures(summary: &ApplySummary) -> String {
     for (member, action, failure) in &summary.failed {
         let Failure { message, hint, .. } = failure;
         let message = indent(&escape_controls(message), "  ");
-        text += &format!("{} `{member}`: cannot {}: {message}\n", paint(style::ERROR, "error:"), action.as_str());
+        // What ends the whole run is nothing that one member does.
+        let what = match (member.is_root(), action) {
+            (true, Action::None) => String::new(),
+            _ => format!("`{member}`: cannot {}: ", action.as_str()),
+        };
+        text += &format!("{} {what}{message}\n", paint(style::ERROR, "error:"));
         if let Some(hint) = hint {
             text += &format!("{} {}\n", paint(style::HINT, "hint:"), indent(&escape_controls(hint), "  "));
         }
