@@ -109,3 +109,14 @@ pub(crate) enum Command {
     #[command(hide = true)]
     Internal(crate::internal::Args),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_grammar_contradicts_itself_nowhere() {
+        Cli::command().debug_assert();
+    }
+}

@@ -49,8 +49,8 @@ impl Session {
     /// When there is none.
     pub(crate) fn entry(&self) -> Result<Entry, Failure> {
         let pairs = self.global.override_input.chunks(2);
-        let overrides = pairs.filter_map(|p| Some((p.first()?.clone(), p.get(1)?.clone()))).collect();
-        Ok(Entry::discover(&self.cwd()?, self.global.file.as_deref(), overrides)?)
+        let overrides: Vec<(String, String)> = pairs.filter_map(|p| Some((p.first()?.clone(), p.get(1)?.clone()))).collect();
+        Ok(Entry::discover(&self.cwd()?, self.global.file.as_deref(), &overrides)?)
     }
 
     /// The deployment, or, where there is a state and nothing else, a place for it: enough for what needs no evaluation.
@@ -201,7 +201,7 @@ impl Session {
 
     /// As the engine opens it.
     fn s3_backend(&self, settings: &Json) -> Result<Arc<dyn Backend>, Failure> {
-        let prefix = settings.get("prefix").and_then(Json::as_str).unwrap_or(STATE_DIRECTORY);
+        let prefix = settings.get("prefix").and_then(Json::as_str).unwrap_or_default();
         let parsed = freehold_s3::Settings::from_json(settings)?;
         Ok(Arc::new(S3Backend::new(&parsed, prefix, self.global.single_writer)?))
     }
@@ -266,7 +266,17 @@ fn parse_location(text: &str, cwd: &Path) -> Result<StateLocation, Failure> {
         };
         settings.insert(name.into(), value);
     }
-    Ok(StateLocation::S3(Json::Object(settings)))
+    Ok(StateLocation::S3(in_a_folder(Json::Object(settings))))
+}
+
+/// A prefix is a folder: `team/demo` and `team/demo/` are the same, and none is `freehold.state/`.
+fn in_a_folder(mut settings: Json) -> Json {
+    if let Some(map) = settings.as_object_mut() {
+        let prefix = map.get("prefix").and_then(Json::as_str).unwrap_or_default().trim_matches('/').to_owned();
+        let prefix = if prefix.is_empty() { STATE_DIRECTORY } else { &prefix };
+        map.insert("prefix".into(), format!("{prefix}/").into());
+    }
+    settings
 }
 
 /// The file `freehold.state`: `{"s3": {…}}` or `{"directory": "…"}`.
@@ -277,7 +287,7 @@ fn read_location_file(text: &str, dir: &Path) -> Result<StateLocation, String> {
             // Credentials are written as for providers: { "fromEnv": … } and its kin.
             let settings = Value::from_json(settings.clone()).map_err(|e| e.to_string())?;
             let settings = credentials::resolve(&settings, dir).map_err(|e| e.to_string())?;
-            Ok(StateLocation::S3(settings.to_clear_json()))
+            Ok(StateLocation::S3(in_a_folder(settings.to_clear_json())))
         }
         (None, Some(place)) => Ok(StateLocation::Directory(dir.join(place))),
         _ => Err("it has neither `s3` nor `directory`".to_owned()),
@@ -344,7 +354,7 @@ mod tests {
         else {
             panic!("a directory");
         };
-        insta::assert_snapshot!(settings, @r#"{"bucket":"b","endpoint":"http://h:1","pathStyle":true,"prefix":"p/q"}"#);
+        insta::assert_snapshot!(settings, @r#"{"bucket":"b","endpoint":"http://h:1","pathStyle":true,"prefix":"p/q/"}"#);
         assert_eq!(parse_location("s3:///p", cwd).unwrap_err().exit.code(), 64);
     }
 

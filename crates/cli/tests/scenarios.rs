@@ -9,19 +9,23 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use freehold_testkit::s3::S3Server;
 use freehold_testkit::{Nix, Scratch, freehold_binary, nixes, repository_root, run_limited};
 use regex_lite::Regex;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// Variables that a script finds beside the usual ones; their values are shown by their names.
+type Variables<'a> = &'a [(&'a str, &'a str)];
+
 fn scenario(name: &str) {
-    run(name, nixes().first().unwrap());
+    run(name, nixes().first().unwrap(), &[]);
 }
 
-fn run(name: &str, nix: &Nix) {
+fn run(name: &str, nix: &Nix, variables: Variables<'_>) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios").join(name);
     let script = fs_err::read_to_string(&file).unwrap();
-    let played = play(&script, nix);
+    let played = play(&script, nix, variables);
     if std::env::var_os("BLESS").is_some() {
         fs_err::write(&file, played).unwrap();
         return;
@@ -34,7 +38,7 @@ fn run(name: &str, nix: &Nix) {
 }
 
 /// The script with what its commands print now.
-fn play(script: &str, nix: &Nix) -> String {
+fn play(script: &str, nix: &Nix, variables: Variables<'_>) -> String {
     let scratch = Scratch::new();
     let dir = scratch.dir("d");
     let mut played = String::new();
@@ -52,13 +56,16 @@ fn play(script: &str, nix: &Nix) -> String {
             played += &format!("{more}\n");
             command += &format!("\n{}", more.get(2..).unwrap_or_default());
         }
-        let said = sh(&command, &dir, &scratch, nix).replace(&nix.bin.display().to_string(), "NIX");
+        let mut said = sh(&command, &dir, &scratch, nix, variables).replace(&nix.bin.display().to_string(), "NIX");
+        for (name, value) in variables {
+            said = said.replace(value, name);
+        }
         played += &plain(&said, &scratch);
     }
     played
 }
 
-fn sh(command: &str, dir: &Path, scratch: &Scratch, nix: &Nix) -> String {
+fn sh(command: &str, dir: &Path, scratch: &Scratch, nix: &Nix, variables: Variables<'_>) -> String {
     let home = scratch.dir("home");
     let bin = freehold_binary().parent().unwrap();
     let mut shell = Command::new("sh");
@@ -73,7 +80,8 @@ fn sh(command: &str, dir: &Path, scratch: &Scratch, nix: &Nix) -> String {
         .env("REPOSITORY", repository_root())
         .envs(nix.env(&home))
         .env("PATH", format!("{}:{}:/usr/bin:/bin", bin.display(), nix.bin.display()))
-        .env("NO_COLOR", "1");
+        .env("NO_COLOR", "1")
+        .envs(variables.iter().copied());
     let output = run_limited(&mut shell, b"", LIMIT);
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     if !text.is_empty() && !text.ends_with('\n') {
@@ -124,7 +132,7 @@ fn plain(text: &str, scratch: &Scratch) -> String {
 #[test]
 fn the_story_of_the_first_deployment() {
     for nix in nixes() {
-        run("story.txt", nix);
+        run("story.txt", nix, &[]);
     }
 }
 
@@ -146,6 +154,19 @@ fn providers_that_misbehave_are_named() {
 #[test]
 fn the_state_can_be_looked_at_moved_and_mended() {
     scenario("state.txt");
+}
+
+#[test]
+fn the_state_can_be_in_a_bucket() {
+    let server = S3Server::start();
+    server.create_bucket("states");
+    let variables = [
+        ("ENDPOINT", server.endpoint()),
+        ("AWS_ACCESS_KEY_ID", S3Server::ACCESS_KEY.to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", S3Server::SECRET_KEY.to_owned()),
+    ];
+    let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    run("state-in-a-bucket.txt", nixes().first().unwrap(), &variables);
 }
 
 #[test]
