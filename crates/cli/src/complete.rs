@@ -17,11 +17,11 @@ const SEEN: &str = "members";
 /// Keeps the members of a plan for completion. A convenience: when it cannot be written, nothing is said.
 pub(crate) fn remember(dir: &Path, plan: &Plan) {
     let composites = plan.structures.iter().flat_map(|(path, names)| names.iter().map(|n| path.child(n)));
-    remember_members(dir, plan.steps.iter().map(|s| s.member.clone()).chain(composites).collect());
+    remember_members(dir, &plan.steps.iter().map(|s| s.member.clone()).chain(composites).collect());
 }
 
 /// Keeps these members for completion.
-pub(crate) fn remember_members(dir: &Path, members: BTreeSet<MemberPath>) {
+pub(crate) fn remember_members(dir: &Path, members: &BTreeSet<MemberPath>) {
     let text: String = members.iter().map(|m| format!("{m}\n")).collect();
     let dir = work_dir(dir);
     let file = dir.join(SEEN);
@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn members_that_were_seen_are_known() {
         let scratch = freehold_testkit::Scratch::new();
-        remember_members(scratch.path(), ["site.page", "id"].map(|m| m.parse().unwrap()).into());
+        remember_members(scratch.path(), &["site.page", "id"].map(|m| m.parse().unwrap()).into());
         assert_eq!(known(scratch.path()), ["id", "site.page"].map(str::to_owned).into());
     }
 }

@@ -139,7 +139,7 @@ impl From<freehold_eval::EvalError> for Failure {
 
 impl From<freehold_s3::S3Error> for Failure {
     fn from(error: freehold_s3::S3Error) -> Self {
-        let hints = error.hint().into_iter().map(Into::into).collect();
+        let hints = error.hint().into_iter().collect();
         Self { hints, ..Self::new(error.kind(), error) }
     }
 }

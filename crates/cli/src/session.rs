@@ -49,7 +49,8 @@ impl Session {
     /// When there is none.
     pub(crate) fn entry(&self) -> Result<Entry, Failure> {
         let pairs = self.global.override_input.chunks(2);
-        let overrides: Vec<(String, String)> = pairs.filter_map(|p| Some((p.first()?.clone(), p.get(1)?.clone()))).collect();
+        let overrides: Vec<(String, String)> =
+            pairs.filter_map(|p| Some((p.first()?.clone(), p.get(1)?.clone()))).collect();
         Ok(Entry::discover(&self.cwd()?, self.global.file.as_deref(), &overrides)?)
     }
 

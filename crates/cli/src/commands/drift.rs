@@ -30,7 +30,7 @@ pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     let (mut engine, stage) = session.engine(Tuning::default())?;
     let plan = engine.plan(Selection::default().options(Mode::RefreshOnly, args.members))?;
     stage.pause();
-    let recorded = engine.store().view().records().len();
+    let recorded = engine.stores().map(|store| store.view().records().len()).sum::<usize>();
     if session.ui.json {
         let json = plan.to_json();
         let ok = plan.problems.is_empty();

@@ -5,6 +5,7 @@ use freehold_model::MemberPath;
 use freehold_state::HistoryEntry;
 use serde_json::json;
 
+use super::held;
 use crate::complete;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -23,15 +24,18 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
-    let engine = session.reader()?;
+    let engine = held::reader(session)?;
     let concerns = |entry: &&HistoryEntry| match (&args.member, &entry.member) {
         (None, _) => true,
         (Some(root), Some(member)) => member.is_within(root),
         (Some(_), None) => false,
     };
     let limit = if args.limit == 0 { usize::MAX } else { args.limit };
-    let mut entries: Vec<&HistoryEntry> = engine.store().view().history().rev().filter(concerns).take(limit).collect();
-    entries.reverse();
+    let histories = engine.stores().flat_map(|store| store.view().history());
+    let mut entries: Vec<&HistoryEntry> = histories.filter(concerns).collect();
+    // Of several logs: what was at the same time stays in the order of each.
+    entries.sort_by(|a, b| a.time.cmp(&b.time));
+    entries.drain(..entries.len().saturating_sub(limit));
     if session.ui.json {
         session.ui.json(&json!({ "format": "freehold.history/1", "entries": entries }));
         return Ok(Exit::Ok);

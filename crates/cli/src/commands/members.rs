@@ -33,7 +33,7 @@ pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     let all: BTreeMap<MemberPath, Member> =
         survey(&found, engine.store().view()).into_iter().filter(|(m, _)| wanted(m)).collect();
     if args.members.is_empty() {
-        complete::remember_members(&engine.options().entry.dir, all.keys().cloned().collect());
+        complete::remember_members(&engine.options().entry.dir, &all.keys().cloned().collect());
     }
     if let Some(missing) = args.members.iter().find(|m| !all.keys().any(|k| k.is_within(m))) {
         return Err(Failure::user(format!("there is no member `{missing}`")).hint("`freehold members` lists them"));

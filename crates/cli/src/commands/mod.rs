@@ -10,6 +10,7 @@ pub(crate) mod destroy;
 pub(crate) mod doctor;
 pub(crate) mod drift;
 pub(crate) mod graph;
+pub(crate) mod held;
 pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod init;

@@ -2,9 +2,11 @@
 
 use clap_complete::ArgValueCompleter;
 use freehold_model::{MemberPath, Value};
-use freehold_state::{State, StateError};
+use freehold_engine::Engine;
+use freehold_state::{State, StateError, Store};
 use serde_json::{Map, Value as Json, json};
 
+use super::held;
 use crate::complete;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -32,11 +34,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
-    let engine = session.reader()?;
-    let state = engine.store().view();
+    let engine = held::reader(session)?;
     match (&args.member, &args.name) {
-        (Some(member), Some(name)) => one(state, member, name, &args, session),
-        (member, _) => all(state, member.as_ref(), &args, session),
+        (Some(member), Some(name)) => one(held::state_with(&engine, member), member, name, &args, session),
+        (member, _) => all(&engine, member.as_ref(), &args, session),
     }
 }
 
@@ -66,27 +67,29 @@ fn one(state: &State, member: &MemberPath, name: &str, args: &Args, session: &Se
     Ok(Exit::Ok)
 }
 
-fn all(state: &State, member: Option<&MemberPath>, args: &Args, session: &Session) -> Result<Exit, Failure> {
+fn all(engine: &Engine, member: Option<&MemberPath>, args: &Args, session: &Session) -> Result<Exit, Failure> {
     let root = MemberPath::root();
     let from = member.unwrap_or(&root);
-    if let Some(member) = member.filter(|m| state.records_within(m).next().is_none()) {
+    let states = || engine.stores().map(Store::view);
+    if let Some(member) = member.filter(|m| states().all(|s| s.records_within(m).next().is_none())) {
         return Err(StateError::NoRecord { member: member.clone() }.into());
     }
-    if let Some(locked) = state.locked().iter().find(|m| args.reveal && m.is_within(from)) {
+    if let Some(locked) = states().flat_map(State::locked).find(|m| args.reveal && m.is_within(from)) {
         return Err(StateError::Locked { member: locked.to_string() }.into());
     }
-    let records = state.records_within(from).filter(|(_, r)| !r.outputs.is_empty());
+    let of = |s: &State| s.records_within(from).map(|(m, r)| (m.clone(), (m.clone(), r.outputs.clone()))).collect();
+    let records = held::by_member(engine, of).into_iter().filter(|(_, outputs)| !outputs.is_empty());
     if session.ui.json {
         let outputs: Map<String, Json> = records
-            .map(|(member, record)| (member.to_string(), json_of(&Value::Map(record.outputs.clone()), args.reveal)))
+            .map(|(member, outputs)| (member.to_string(), json_of(&Value::Map(outputs), args.reveal)))
             .collect();
         session.ui.json(&json!({ "format": "freehold.outputs/1", "outputs": outputs }));
         return Ok(Exit::Ok);
     }
     let style = Style { whole: member.is_some(), reveal: args.reveal };
-    for (member, record) in records {
-        for (name, shown) in &record.outputs {
-            let member = paint(style::STRONG, member);
+    for (member, outputs) in records {
+        for (name, shown) in &outputs {
+            let member = paint(style::STRONG, &member);
             session.ui.data(&format!("{member}.outputs.{} = {}\n", value::name(name), style.show(shown, 0)));
         }
     }

@@ -3,8 +3,10 @@
 use clap_complete::ArgValueCompleter;
 use freehold_model::{MemberPath, Record, Status, Value};
 use freehold_state::commands as state_commands;
-use serde_json::json;
+use freehold_state::State;
+use serde_json::{Map, Value as Json, json};
 
+use super::held;
 use crate::complete;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -33,22 +35,30 @@ pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
             return Ok(Exit::Failed);
         }
     }
-    let engine = session.reader()?;
-    let state = engine.store().view();
-    if let Some(missing) = args.members.iter().find(|m| state.records_within(m).next().is_none()) {
+    let engine = held::reader(session)?;
+    let recorded = |m: &MemberPath| engine.stores().any(|s| s.view().records_within(m).next().is_some());
+    if let Some(missing) = args.members.iter().find(|m| !recorded(m)) {
         return Err(freehold_state::StateError::NoRecord { member: missing.clone() }.into());
     }
     let wanted = |m: &MemberPath| args.members.is_empty() || args.members.iter().any(|w| m.is_within(w));
-    let mut export = state_commands::export(state, args.reveal)?;
-    if session.ui.json {
-        if let Some(records) = export["records"].as_object_mut() {
-            records.retain(|name, _| name.parse().is_ok_and(|m| wanted(&m)));
+    let mut records = Map::new();
+    for store in engine.stores() {
+        let mut export = state_commands::export(store.view(), args.reveal)?;
+        if let Json::Object(held) = export["records"].take() {
+            records.extend(held);
         }
-        session.ui.json(&json!({ "format": "freehold.records/1", "records": export["records"] }));
+    }
+    if session.ui.json {
+        records.retain(|name, _| name.parse().is_ok_and(|m| wanted(&m)));
+        session.ui.json(&json!({ "format": "freehold.records/1", "records": records }));
         return Ok(Exit::Ok);
     }
     let style = Style { whole: args.reveal || !args.members.is_empty(), reveal: args.reveal };
-    let shown: Vec<String> = state.records().filter(|(m, _)| wanted(m)).map(|(m, r)| record(m, r, style)).collect();
+    let of = |s: &State| {
+        let shown = s.records().filter(|(m, _)| wanted(m));
+        shown.map(|(m, r)| (m.clone(), record(m, r, style))).collect()
+    };
+    let shown: Vec<String> = held::by_member(&engine, of);
     if shown.is_empty() {
         session.ui.talk("nothing is recorded yet: `freehold apply` makes what is declared");
     }

@@ -5,6 +5,7 @@ use freehold_model::{MemberPath, Status};
 use freehold_state::commands::{self, Listed};
 use serde_json::json;
 
+use crate::commands::held;
 use crate::complete;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -22,10 +23,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
-    let engine = session.reader()?;
-    let state = engine.store().view();
-    let records = commands::list(state, &args.member);
-    let open: Vec<_> = state.intents().into_iter().filter(|i| i.member.is_within(&args.member)).collect();
+    let engine = held::reader(session)?;
+    let records =
+        held::by_member(&engine, |s| commands::list(s, &args.member).into_iter().map(|l| (l.member.clone(), l)).collect());
+    let intents = engine.stores().flat_map(|store| store.view().intents());
+    let open: Vec<_> = intents.filter(|i| i.member.is_within(&args.member)).collect();
     if session.ui.json {
         let intents: Vec<_> = open
             .iter()
