@@ -68,8 +68,14 @@ fn crashed(before: &str, after: &str, seed: u64, at: usize) -> bool {
 #[test]
 fn stories_that_once_failed_hold() {
     for line in include_str!("failed-seeds.txt").lines().filter(|l| !l.starts_with('#') && !l.is_empty()) {
-        let seed = line.split_whitespace().next().unwrap().parse().unwrap();
-        fuzz::play(&fuzz::story(seed));
+        let mut words = line.split_whitespace();
+        let kind = words.next().unwrap();
+        let seed = words.next().unwrap().parse().unwrap();
+        match kind {
+            "story" => fuzz::play(&fuzz::story(seed)),
+            "wild" => fuzz::play_wild(seed),
+            other => panic!("no kind of seed {other}"),
+        }
     }
 }
 

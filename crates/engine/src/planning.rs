@@ -70,8 +70,8 @@ impl Engine {
         Ok(None)
     }
 
-    /// Operations that were begun and of which no end is recorded, by member; the latest where there are several.
-    fn open_intents(&self) -> BTreeMap<MemberPath, OpenIntent> {
+    /// Operations that were begun and of which no end is recorded, with their members.
+    fn open_intents(&self) -> Vec<(MemberPath, OpenIntent)> {
         use freehold_state::Action as Begun;
         let intents = self.intents();
         let of_objects = intents.into_iter().filter(|i| i.deposed.is_none() && i.action != Begun::Run);

@@ -22,6 +22,6 @@ pub use deletion::DeletionOrder;
 pub use diff::{Change, diff_attrs};
 pub use facts::{Observation, OpenIntent, Proposal, ProposedAction, Recovery, TypeFacts};
 pub use options::{Mode, PlanOptions};
-pub use plan::{Action, Drift, Move, OpenStructure, Plan, Problem, Reason, Step, Summary};
+pub use plan::{Action, Drift, Found, Move, OpenStructure, Plan, Problem, Reason, Step, Summary};
 pub use planner::{PlanEffect, PlanEvent, Planner};
 pub use saved::{SavedPlan, Stale};

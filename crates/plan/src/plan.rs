@@ -209,6 +209,17 @@ pub struct Move {
     pub to: MemberPath,
 }
 
+/// An object of which an interrupted operation had left no record, as the world shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// Whose.
+    pub member: MemberPath,
+    /// The operation that made it; its end is recorded before anything else is done.
+    pub op: u64,
+    /// What is recorded of it, with older objects of the member as deposed ones.
+    pub record: Record,
+}
+
 /// A difference between record and world.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Drift {
@@ -270,6 +281,8 @@ pub struct Plan {
     pub options: PlanOptions,
     /// Records to move first.
     pub moves: Vec<Move>,
+    /// Objects of interrupted operations, to be recorded next.
+    pub found: Vec<Found>,
     /// By member path; deletions last, in the order in which they can go.
     pub steps: Vec<Step>,
     /// Differences between record and world.
@@ -303,7 +316,7 @@ impl Plan {
 
     /// Whether applying it would change nothing: neither world nor record.
     pub fn is_noop(&self) -> bool {
-        self.moves.is_empty() && self.open.is_empty() && self.steps.iter().all(|s| s.action == Action::None)
+        self.moves.is_empty() && self.found.is_empty() && self.open.is_empty() && self.steps.iter().all(|s| s.action == Action::None)
     }
 
     /// The step of `member`'s current object.

@@ -50,8 +50,10 @@ pub struct Executor {
     unfinished: usize,
     quiet: bool,
     needs_evaluation: bool,
-    moves_op: Option<u64>,
+    /// What is written before anything begins.
+    preparing: BTreeSet<u64>,
     pending_moves: Vec<freehold_plan::Move>,
+    pending_found: Vec<freehold_plan::Found>,
     stopping: bool,
     finished: bool,
     summary: ApplySummary,
@@ -115,8 +117,9 @@ impl Executor {
             unfinished: 0,
             quiet: false,
             needs_evaluation: false,
-            moves_op: None,
+            preparing: BTreeSet::new(),
             pending_moves: plan.moves,
+            pending_found: plan.found,
             stopping: false,
             finished: false,
             summary: ApplySummary::default(),
@@ -126,6 +129,9 @@ impl Executor {
             if let Some(record) = this.records.remove(&mv.from) {
                 this.records.insert(mv.to.clone(), record);
             }
+        }
+        for found in &this.pending_found {
+            this.records.insert(found.member.clone(), found.record.clone());
         }
         this.open =
             plan.open.into_iter().map(|o| (o.member, o.needs.iter().map(ToString::to_string).collect())).collect();
@@ -137,17 +143,9 @@ impl Executor {
 
     /// The first effects.
     pub fn start(&mut self) -> Vec<ApplyEffect> {
-        if self.pending_moves.is_empty() {
+        self.prepare();
+        if self.preparing.is_empty() {
             self.begin();
-        } else {
-            let op = self.new_op();
-            self.moves_op = Some(op);
-            let moves = std::mem::take(&mut self.pending_moves);
-            self.effects.push(ApplyEffect::WriteResult {
-                op,
-                member: MemberPath::root(),
-                change: Box::new(RecordChange::Moved(moves)),
-            });
         }
         self.pump();
         std::mem::take(&mut self.effects)
@@ -173,6 +171,23 @@ impl Executor {
         }
         self.pump();
         std::mem::take(&mut self.effects)
+    }
+
+    /// Writes what has to be in the state before anything begins: records that moved, and objects that interrupted runs had made.
+    fn prepare(&mut self) {
+        let moves = std::mem::take(&mut self.pending_moves);
+        if !moves.is_empty() {
+            let op = self.new_op();
+            self.preparing.insert(op);
+            let change = Box::new(RecordChange::Moved(moves));
+            self.effects.push(ApplyEffect::WriteResult { op, member: MemberPath::root(), change });
+        }
+        for found in std::mem::take(&mut self.pending_found) {
+            // The end of the operation that had made it.
+            self.preparing.insert(found.op);
+            let change = Box::new(RecordChange::Recorded(Box::new(found.record)));
+            self.effects.push(ApplyEffect::WriteResult { op: found.op, member: found.member, change });
+        }
     }
 
     fn take_step(&mut self, step: Step) {
@@ -287,7 +302,7 @@ impl Executor {
 
     /// Begins what may begin, calls what may be called, and ends when nothing is left.
     fn pump(&mut self) {
-        if self.finished || self.moves_op.is_some() {
+        if self.finished || !self.preparing.is_empty() {
             return;
         }
         loop {
@@ -401,7 +416,7 @@ impl Executor {
     fn take_state_failure(&mut self, failure: Failure) {
         self.summary.failed.push((MemberPath::root(), Action::None, failure.clone()));
         self.report(Report::Failed { member: MemberPath::root(), action: Action::None, failure });
-        self.moves_op = None;
+        self.preparing.clear();
         self.stopping = true;
         self.abandon_writes();
     }

@@ -244,16 +244,7 @@ impl Executor {
     ) -> Option<Record> {
         let node = self.nodes.get(path)?;
         let d = node.declaration.as_ref()?;
-        let listed = |r: &Record| r.deposed.clone();
-        let mut deposed = self.records.get(path).map(listed).unwrap_or_default();
-        for old in node.prior.iter().flat_map(|r| &r.deposed) {
-            // One that the plan found, after an interrupted replacement.
-            if self.deleting.contains_key(&Target { member: path.clone(), deposed: Some(old.key.clone()) })
-                && deposed.iter().all(|d| d.key != old.key)
-            {
-                deposed.push(old.clone());
-            }
-        }
+        let mut deposed = self.records.get(path).map(|r| r.deposed.clone()).unwrap_or_default();
         if matches!(what, What::Create(_))
             && node.action == Action::Replace
             && node.create_first
@@ -330,9 +321,11 @@ impl Executor {
     }
 
     pub(super) fn take_result_durable(&mut self, op: u64) {
-        if self.moves_op == Some(op) {
-            self.moves_op = None;
-            return self.begin();
+        if self.preparing.remove(&op) {
+            if self.preparing.is_empty() {
+                self.begin();
+            }
+            return;
         }
         let Some(state) = self.ops.remove(&op) else { return };
         match (state.what, state.ending) {

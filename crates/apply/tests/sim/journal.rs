@@ -139,7 +139,7 @@ impl Journal {
         self.buffer.push((stamped, written));
     }
 
-    pub fn open_intents(&self) -> BTreeMap<MemberPath, OpenIntent> {
+    pub fn open_intents(&self) -> Vec<(MemberPath, OpenIntent)> {
         let intents = self.view.intents().into_iter().filter(|i| i.deposed.is_none());
         intents
             .map(|i| {

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use freehold_model::{Attrs, Declaration, MemberPath, Record, Status, Value};
+use freehold_model::{Attrs, Declaration, MemberPath, Record, Value};
 
+use super::interrupted::Looked;
 use super::{Member, PlanEffect, Planner};
 use crate::decide::has_drifted;
 use crate::plan::provider_text;
 use crate::{
-    Action, Considered, Decision, Drift, Observation, Problem, Proposal, Reason, Recovery, Step, TypeFacts,
+    Action, Considered, Decision, Drift, Observation, Problem, Proposal, Reason, Step, TypeFacts,
     can_create_first, decide, diff_attrs, effective_inputs,
 };
 
@@ -40,24 +41,16 @@ impl Planner {
 
     /// Looks at the world first, where that is asked for and possible.
     pub(super) fn consider(&mut self, path: &MemberPath) {
+        match self.look_into(path) {
+            Looked::Done => {}
+            Looked::Asking => return,
+            Looked::Stuck => return self.fail(path.clone()),
+        }
         let Some(member) = self.members.get(path) else { return };
-        let facts = Arc::clone(&member.facts);
-        let unfinished_create =
-            self.intents.get(path).is_some_and(|i| i.action == Action::Create) && !self.records.contains_key(path);
-        if unfinished_create {
-            return self.resume_create(path, &facts);
-        }
-        let interrupted = self.intents.contains_key(path);
-        let unfinished_replacement = self.intents.get(path).is_some_and(|i| i.action == Action::Create);
-        if unfinished_replacement && facts.recovery == Recovery::Ask && !self.options.forgets(path) {
-            self.ask_about_replacement(path);
-            return self.fail(path.clone());
-        }
-        if unfinished_replacement && self.look_for_replacement(path, &facts) {
-            return;
-        }
+        let looks = member.facts.can_read && (self.options.refresh || self.intents.contains_key(path));
         match self.records.get(path) {
-            Some(record) if facts.can_read && (self.options.refresh || interrupted) => {
+            // What was just found was looked at.
+            Some(record) if looks && !self.found.contains_key(path) => {
                 let record = Box::new(record.clone());
                 self.outstanding += 1;
                 self.effects.push(PlanEffect::Read { member: path.clone(), record });
@@ -66,142 +59,22 @@ impl Planner {
         }
     }
 
-    /// A create was begun and no end of it is recorded: is there an object?
-    fn resume_create(&mut self, path: &MemberPath, facts: &TypeFacts) {
-        let Some(intent) = self.intents.get(path).cloned() else { return };
-        let knows_object = facts.recovery == Recovery::Read || intent.partial.is_some();
-        if facts.can_read && knows_object {
-            if let Some(record) = self.record_of_intent(path) {
-                self.outstanding += 1;
-                self.effects.push(PlanEffect::Read { member: path.clone(), record: Box::new(record) });
-            }
-        } else if facts.recovery == Recovery::Again {
-            self.decide_member(path);
-        } else {
-            self.ask_about_intent(path);
-            self.fail(path.clone());
-        }
-    }
-
-    pub(super) fn ask_about_intent(&mut self, path: &MemberPath) {
-        self.problem(
-            path,
-            "an interrupted apply may have made its object, and the provider cannot tell",
-            Some(format!(
-                "look for it; then take it over with `freehold import {path} ID`, or say that there is none with `freehold state rm {path}`"
-            )),
-        );
-    }
-
-    /// Whether an unfinished create was of another object than the recorded one.
-    fn is_another_object(&self, path: &MemberPath, new: &Record, facts: &TypeFacts) -> bool {
-        let Some(old) = self.records.get(path) else { return false };
-        let differs = |name: &String| match (old.inputs.get(name), new.inputs.get(name)) {
-            (Some(was), Some(is)) => !was.same_content(is),
-            (was, is) => was.is_some() != is.is_some(),
-        };
-        facts.can_read && (old.type_name != new.type_name || facts.identity.iter().any(differs))
-    }
-
-    /// Where an interrupted create-first replacement had made its object, that takes the place of the old one, which is to be deleted.
-    pub(super) fn take_replacement(&mut self, path: &MemberPath, observed: &Observation) -> bool {
-        let Some(intent) = self.intents.get(path).map(|i| i.op) else { return false };
-        let (Observation::Object { inputs, outputs, private }, Some(mut new)) = (observed, self.record_of_intent(path))
-        else {
-            return false;
-        };
-        let Some(mut old) = self.records.remove(path) else { return false };
-        new.inputs = inputs.clone().unwrap_or(new.inputs);
-        new.outputs.clone_from(outputs);
-        new.private.clone_from(private);
-        new.deposed = std::mem::take(&mut old.deposed);
-        new.deposed.push(freehold_model::Deposed { key: intent.to_string(), record: Box::new(old) });
-        self.records.insert(path.clone(), new);
-        true
-    }
-
-    /// Looks for the object of an interrupted create-first replacement; true when an answer will come.
-    pub(super) fn look_for_replacement(&mut self, path: &MemberPath, facts: &TypeFacts) -> bool {
-        if facts.recovery != Recovery::Read || self.looking.contains(path) {
-            return false;
-        }
-        let Some(new) = self.record_of_intent(path).filter(|r| self.is_another_object(path, r, facts)) else {
-            return false;
-        };
-        self.looking.insert(path.clone());
-        self.outstanding += 1;
-        self.effects.push(PlanEffect::Read { member: path.clone(), record: Box::new(new) });
-        true
-    }
-
-    /// A new object may stand beside the recorded one.
-    pub(super) fn ask_about_replacement(&mut self, path: &MemberPath) {
-        self.problem(
-            path,
-            "an interrupted replacement may have made a new object beside the recorded one, and the provider cannot tell",
-            Some(format!("look for it and delete it; then say that there is none with `--forget {path}`")),
-        );
-    }
-
-    /// A record as it would stand had the unfinished create ended.
-    pub(super) fn record_of_intent(&self, path: &MemberPath) -> Option<Record> {
-        let intent = self.intents.get(path)?;
-        let declaration = self.members.get(path).map(|m| &m.declaration);
-        let (provider, type_name) = match (&intent.provider, declaration) {
-            (Some(provider), _) => (provider.clone(), intent.type_name.clone()),
-            (None, _) => return None,
-        };
-        Some(Record {
-            provider,
-            type_name,
-            inputs: intent.inputs.clone(),
-            outputs: intent.partial.clone().unwrap_or_default(),
-            private: None,
-            edges: BTreeSet::new(),
-            interval: freehold_model::Interval { began: intent.began, ended: intent.began },
-            status: Status::Ok,
-            deposed: Vec::new(),
-            protect: false,
-            keep: false,
-            create_before_destroy: false,
-            replace_when: None,
-            holder: declaration.and_then(|d| d.holder.clone()),
-        })
-    }
-
     pub(super) fn take_observation(&mut self, path: &MemberPath, result: Result<Observation, Problem>) {
-        if self.removals.contains_key(path) {
-            return self.take_removal_observation(path, result);
-        }
+        let looking = self.looking.remove(path);
         let observed = match result {
             Ok(observed) => observed,
             Err(problem) => {
                 self.problems.push(problem);
-                return self.fail(path.clone());
+                return self.give_up_on(path);
             }
         };
-        if self.looking.contains(path) && self.looked.insert(path.clone()) {
-            return if self.take_replacement(path, &observed) { self.decide_member(path) } else { self.consider(path) };
-        }
-        if !self.records.contains_key(path) {
-            // The object of an unfinished create: there, or not.
-            if let (Observation::Object { inputs, outputs, private }, Some(mut record)) =
-                (&observed, self.record_of_intent(path))
-            {
-                record.inputs = inputs.clone().unwrap_or(record.inputs);
-                record.outputs.clone_from(outputs);
-                record.private.clone_from(private);
-                self.records.insert(path.clone(), record);
-                if let Some(member) = self.members.get_mut(path) {
-                    member.observed = None;
-                }
-            }
-            return self.decide_member(path);
+        if let Some(intent) = looking {
+            self.take_look(path, &intent, &observed);
+            return self.go_on_with(path);
         }
         self.note_drift(path, &observed);
-        if let Some(member) = self.members.get_mut(path) {
-            member.observed = Some(observed);
-        }
+        let Some(member) = self.members.get_mut(path) else { return self.take_refreshed(path, observed) };
+        member.observed = Some(observed);
         self.decide_member(path);
     }
 
@@ -235,7 +108,7 @@ impl Planner {
             observed: member.observed.as_ref(),
             facts: &member.facts,
             replace_asked: self.options.replaces(path) && record.is_some(),
-            interrupted: self.intents.get(path).is_some_and(|i| i.action != Action::Create || record.is_none()),
+            interrupted: self.interrupted_by(path).any(|i| i.action != Action::Create || record.is_none()),
         });
         let asks = decision.ask_provider && member.facts.can_plan;
         let prior = match decision.action {
@@ -292,7 +165,7 @@ impl Planner {
         let Some(member) = self.members.get_mut(path) else { return };
         let Some(decision) = member.decision.take() else { return };
         let declaration = &member.declaration;
-        let intent = self.intents.get(path);
+        let intent = self.intents.get(path).and_then(|all| all.last());
         let decision = adopt_resumed(decision, intent.is_some());
         let decision = note_life(decision, declaration, prior.as_ref());
         let outputs = planned_outputs(&decision, declaration, prior.as_ref(), &member.facts, planned);

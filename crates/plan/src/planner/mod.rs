@@ -2,8 +2,9 @@
 //!
 //! It asks through [`PlanEffect`]s and is answered with [`PlanEvent`]s in any order; it ends with [`PlanEffect::Finished`].
 //! Reading order: this file (the conversation), [`members`] (one member from its declaration to its step),
-//! [`quiet`] (what is done when the evaluation can go no further), [`removals`] (what is recorded and no longer declared).
+//! [`interrupted`] (what an interrupted run left open), [`quiet`] (what is done when the evaluation can go no further), [`removals`] (what is recorded and no longer declared).
 
+mod interrupted;
 mod members;
 mod quiet;
 mod removals;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use freehold_model::{Attrs, Declaration, MemberPath, OutputRef, Record, Structure};
 
 use crate::{
-    Drift, Mode, Move, Observation, OpenIntent, OpenStructure, Plan, PlanOptions, Problem, Proposal, Step, TypeFacts,
+    Drift, Found, Mode, Move, Observation, OpenIntent, OpenStructure, Plan, PlanOptions, Problem, Proposal, Step, TypeFacts,
 };
 
 /// What the planner is told.
@@ -130,10 +131,16 @@ pub enum PlanEffect {
 pub struct Planner {
     options: PlanOptions,
     records: BTreeMap<MemberPath, Record>,
-    intents: BTreeMap<MemberPath, OpenIntent>,
-    /// Members whose interrupted create-first replacement is, or was, looked for.
-    looking: BTreeSet<MemberPath>,
-    looked: BTreeSet<MemberPath>,
+    /// What was left open, oldest first.
+    intents: BTreeMap<MemberPath, Vec<OpenIntent>>,
+    /// Operations whose object is being looked for.
+    looking: BTreeMap<MemberPath, OpenIntent>,
+    /// How many of a member's open operations are looked into.
+    looked: BTreeMap<MemberPath, usize>,
+    /// Members with an object that an open operation had made: the operation.
+    found: BTreeMap<MemberPath, u64>,
+    /// Members for which a type is being asked for.
+    describing: BTreeMap<MemberPath, (String, String)>,
     structures: BTreeMap<MemberPath, Vec<String>>,
     members: BTreeMap<MemberPath, Member>,
     waiting: BTreeMap<MemberPath, Waiting>,
@@ -192,18 +199,25 @@ enum Removal {
 }
 
 impl Planner {
-    /// Starts from what is recorded and what was left unfinished.
+    /// Starts from what is recorded and from the operations that were left unfinished, of which a member may have several.
     pub fn new(
         options: PlanOptions,
         records: BTreeMap<MemberPath, Record>,
-        intents: BTreeMap<MemberPath, OpenIntent>,
+        unfinished: impl IntoIterator<Item = (MemberPath, OpenIntent)>,
     ) -> Self {
+        let mut intents: BTreeMap<MemberPath, Vec<OpenIntent>> = BTreeMap::new();
+        for (member, intent) in unfinished {
+            intents.entry(member).or_default().push(intent);
+        }
+        intents.values_mut().for_each(|all| all.sort_by_key(|i| i.began));
         Self {
             options,
             records,
             intents,
-            looking: BTreeSet::new(),
-            looked: BTreeSet::new(),
+            looking: BTreeMap::new(),
+            looked: BTreeMap::new(),
+            found: BTreeMap::new(),
+            describing: BTreeMap::new(),
             structures: BTreeMap::new(),
             members: BTreeMap::new(),
             waiting: BTreeMap::new(),
@@ -347,10 +361,16 @@ impl Planner {
         }
     }
 
-    /// Moves every record within `from`; a record that is at its new place already is left alone.
+    fn interrupted_by(&self, path: &MemberPath) -> impl Iterator<Item = &OpenIntent> {
+        self.intents.get(path).into_iter().flatten()
+    }
+
+    /// Moves every record within `from`, with what was left open of it; a record that is at its new place already is left alone.
     fn move_records(&mut self, from: &MemberPath, to: &MemberPath) {
-        let old: Vec<MemberPath> =
-            self.records.range(from.clone()..).map(|(p, _)| p.clone()).take_while(|p| p.is_within(from)).collect();
+        let within = |p: &&MemberPath| p.is_within(from);
+        let recorded = self.records.range(from.clone()..).map(|(p, _)| p).take_while(within);
+        let unfinished = self.intents.range(from.clone()..).map(|(p, _)| p).take_while(within);
+        let old: BTreeSet<MemberPath> = recorded.chain(unfinished).cloned().collect();
         for path in old {
             let Some(target) = path.rebase(from, to) else { continue };
             if self.records.contains_key(&target) || self.members.contains_key(&path) {
@@ -358,8 +378,18 @@ impl Planner {
             }
             if let Some(record) = self.records.remove(&path) {
                 self.records.insert(target.clone(), record);
-                self.moves.push(Move { from: path, to: target });
             }
+            if let Some(moved) = self.intents.remove(&path) {
+                let all = self.intents.entry(target.clone()).or_default();
+                all.extend(moved);
+                all.sort_by_key(|i| i.began);
+                // Those that were looked into are known now.
+                self.looked.remove(&target);
+            }
+            if let Some(op) = self.found.remove(&path) {
+                self.found.insert(target.clone(), op);
+            }
+            self.moves.push(Move { from: path, to: target });
         }
     }
 
@@ -381,10 +411,16 @@ impl Planner {
         let mut steps: Vec<Step> = std::mem::take(&mut self.members).into_values().filter_map(|m| m.step).collect();
         steps.append(&mut removals);
         let open = std::mem::take(&mut self.open);
+        let found = std::mem::take(&mut self.found).into_iter().filter_map(|(member, op)| {
+            let record = self.records.get(&member)?.clone();
+            Some(Found { member, op, record })
+        });
+        let found = found.collect();
         self.problems.sort_by(|a, b| a.member.cmp(&b.member));
         self.effects.push(PlanEffect::Finished(Box::new(Plan {
             options: self.options.clone(),
             moves: std::mem::take(&mut self.moves),
+            found,
             steps,
             drift: std::mem::take(&mut self.drift),
             open: open.into_iter().map(|(member, needs)| OpenStructure { member, needs }).collect(),

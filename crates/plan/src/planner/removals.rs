@@ -1,14 +1,14 @@
 //! What is recorded and no longer declared: deleted in reverse order, kept, forgotten, or recognised under its new name.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use freehold_model::{Attrs, MemberPath, Record};
 
+use super::interrupted::Looked;
 use super::{PlanEffect, Planner, Removal};
 use crate::identity::{ObjectKey, object_key};
 use crate::plan::provider_text;
-use crate::{Action, DeletionOrder, Mode, Observation, Problem, Reason, Recovery, Step, TypeFacts};
+use crate::{Action, DeletionOrder, Mode, Observation, Reason, Step};
 
 impl Planner {
     /// Settles the removals one question at a time; finishes the plan when none is left.
@@ -71,16 +71,24 @@ impl Planner {
     }
 
     fn settle_removal(&mut self, path: &MemberPath) {
-        if self.options.mode == Mode::RefreshOnly && self.records.contains_key(path) {
-            return self.refresh_record(path);
+        match self.look_into(path) {
+            Looked::Done => {}
+            Looked::Asking => return drop(self.removals.insert(path.clone(), Removal::Asking)),
+            Looked::Stuck => return drop(self.removals.insert(path.clone(), Removal::Stuck)),
         }
-        let Some(record) = self.records.get(path).cloned().or_else(|| self.record_of_intent(path)) else {
-            let facts = None;
-            return self.settle_unfinished_create(path, facts);
+        let forgotten = self.is_forgotten(path);
+        let Some(record) = self.records.get(path).cloned() else {
+            // There is no object: what was left open is closed.
+            let reason = if forgotten { Reason::Forgotten } else { Reason::Interrupted };
+            let begun = self.intents.get(path).and_then(|all| all.last());
+            let begun = begun.and_then(|intent| self.record_of(path, intent));
+            return self.remove_with(path, Action::Forget, reason, begun);
         };
-        let forgotten = self.options.forgets(path) || self.forgotten.iter().any(|f| path.is_within(f));
+        if self.refreshes_only() {
+            return self.refresh_record(path, record);
+        }
         let destroy = self.options.mode == Mode::Destroy;
-        if forgotten || (record.keep && !destroy && self.records.contains_key(path)) {
+        if forgotten || (record.keep && !destroy) {
             let reason = if forgotten { Reason::Forgotten } else { Reason::Kept };
             return self.remove_with(path, Action::Forget, reason, Some(record));
         }
@@ -93,133 +101,53 @@ impl Planner {
             return;
         }
         match self.facts_of(path, &record) {
-            None => {}
-            Some(facts) if !self.records.contains_key(path) => self.settle_unfinished_create(path, Some(facts)),
+            None => drop(self.removals.insert(path.clone(), Removal::Asking)),
             Some(facts) if !facts.can_delete => self.stuck(
                 path,
                 format!("cannot be deleted: type `{}` of its provider has no delete", record.type_name),
                 format!("`--forget {path}` drops it from the record and leaves its object in the world"),
             ),
-            Some(facts) if self.has_unfinished_replacement(path) && facts.recovery == Recovery::Ask => {
-                self.ask_about_replacement(path);
-                self.removals.insert(path.clone(), Removal::Stuck);
-            }
-            Some(facts) if self.has_unfinished_replacement(path) && self.look_for_replacement(path, &facts) => {
-                self.removals.insert(path.clone(), Removal::Asking);
-            }
             Some(_) => {
-                let reason = if destroy { Reason::Destroyed } else { Reason::Removed };
+                let reason = match (self.found.contains_key(path), destroy) {
+                    (true, _) => Reason::Interrupted,
+                    (false, true) => Reason::Destroyed,
+                    (false, false) => Reason::Removed,
+                };
                 self.remove_with(path, Action::Delete, reason, Some(record));
             }
         }
     }
 
-    fn has_unfinished_replacement(&self, path: &MemberPath) -> bool {
-        self.intents.get(path).is_some_and(|i| i.action == Action::Create)
-    }
-
-    /// Its type's facts; asks for them and returns `None` when they are not at hand.
-    fn facts_of(&mut self, path: &MemberPath, record: &Record) -> Option<Arc<TypeFacts>> {
-        let key = (provider_text(&record.provider.provider), record.type_name.clone());
-        if let Some(facts) = self.known_types.get(&key) {
-            return Some(Arc::clone(facts));
+    fn refresh_record(&mut self, path: &MemberPath, record: Record) {
+        if self.found.contains_key(path) {
+            return self.remove_with(path, Action::Adopt, Reason::Interrupted, Some(record));
         }
-        self.outstanding += 1;
-        self.removals.insert(path.clone(), Removal::Asking);
-        self.effects.push(PlanEffect::Describe { member: path.clone(), record: Box::new(record.clone()) });
-        None
-    }
-
-    pub(super) fn take_description(&mut self, path: &MemberPath, result: Result<Arc<TypeFacts>, Problem>) {
-        let Some(record) = self.records.get(path).cloned().or_else(|| self.record_of_intent(path)) else { return };
-        match result {
-            Ok(facts) => {
-                let key = (provider_text(&record.provider.provider), record.type_name);
-                self.known_types.insert(key, facts);
-                self.removals.remove(path);
-            }
-            Err(mut problem) => {
-                let way_out = format!("`--forget {path}` drops it from the record without its provider");
-                problem.hint = Some(problem.hint.map_or(way_out.clone(), |h| format!("{h}; {way_out}")));
-                self.problems.push(problem);
-                self.removals.insert(path.clone(), Removal::Stuck);
-            }
-        }
-    }
-
-    /// A create was begun, nothing declares the member any more: is there an object to delete?
-    fn settle_unfinished_create(&mut self, path: &MemberPath, facts: Option<Arc<TypeFacts>>) {
-        let Some(intent) = self.intents.get(path).cloned() else { return };
-        let record = self.record_of_intent(path);
-        let forgets = self.options.forgets(path);
-        match (facts, record) {
-            _ if forgets => self.remove_with(path, Action::Forget, Reason::Forgotten, None),
-            (Some(facts), Some(record))
-                if facts.can_read && (facts.recovery == Recovery::Read || intent.partial.is_some()) =>
-            {
+        match self.facts_of(path, &record) {
+            None => drop(self.removals.insert(path.clone(), Removal::Asking)),
+            Some(facts) if facts.can_read => {
                 self.outstanding += 1;
                 self.removals.insert(path.clone(), Removal::Asking);
                 self.effects.push(PlanEffect::Read { member: path.clone(), record: Box::new(record) });
             }
-            (Some(facts), _) if facts.recovery == Recovery::Again => {
-                self.remove_with(path, Action::Forget, Reason::Interrupted, None);
-            }
-            _ => {
-                self.ask_about_intent(path);
-                self.removals.insert(path.clone(), Removal::Stuck);
-            }
+            Some(_) => self.remove_with(path, Action::None, Reason::Unchanged, Some(record)),
         }
     }
 
-    fn refresh_record(&mut self, path: &MemberPath) {
-        let Some(record) = self.records.get(path).cloned() else { return };
-        let Some(facts) = self.facts_of(path, &record) else { return };
-        if facts.can_read {
-            self.outstanding += 1;
-            self.removals.insert(path.clone(), Removal::Asking);
-            self.effects.push(PlanEffect::Read { member: path.clone(), record: Box::new(record) });
-        } else {
-            self.remove_with(path, Action::None, Reason::Unchanged, Some(record));
-        }
-    }
-
-    pub(super) fn take_removal_observation(&mut self, path: &MemberPath, result: Result<Observation, Problem>) {
-        let observed = match result {
-            Ok(observed) => observed,
-            Err(problem) => {
-                self.problems.push(problem);
-                self.removals.insert(path.clone(), Removal::Stuck);
-                return;
-            }
+    /// A record was looked at only to bring it up to date.
+    pub(super) fn take_refreshed(&mut self, path: &MemberPath, observed: Observation) {
+        let Some(mut record) = self.records.get(path).cloned() else { return };
+        let Observation::Object { inputs, outputs, private } = observed else {
+            // A record that lists old objects stays as long as they do.
+            let action = if record.deposed.is_empty() { Action::Forget } else { Action::None };
+            return self.remove_with(path, action, Reason::Gone, Some(record));
         };
-        if self.looking.contains(path) && self.looked.insert(path.clone()) {
-            self.take_replacement(path, &observed);
-            // Settled anew, with what is recorded now.
-            self.removals.remove(path);
-            return;
-        }
-        self.note_drift(path, &observed);
-        let recorded = self.records.get(path).cloned();
-        let unfinished = recorded.is_none();
-        match (observed, recorded.or_else(|| self.record_of_intent(path))) {
-            (Observation::Gone, record) => {
-                let reason = if unfinished { Reason::Interrupted } else { Reason::Gone };
-                self.remove_with(path, Action::Forget, reason, record);
-            }
-            (Observation::Object { inputs, outputs, private }, Some(mut record)) => {
-                let drifted = self.drift.iter().any(|d| &d.member == path);
-                record.inputs = inputs.unwrap_or(record.inputs);
-                record.outputs = outputs;
-                record.private = private.or(record.private);
-                let (action, reason) = match (unfinished, drifted) {
-                    (true, _) => (Action::Delete, Reason::Interrupted),
-                    (false, true) => (Action::Read, Reason::Observed),
-                    (false, false) => (Action::None, Reason::Unchanged),
-                };
-                self.remove_with(path, action, reason, Some(record));
-            }
-            (Observation::Object { .. }, None) => {}
-        }
+        record.inputs = inputs.unwrap_or(record.inputs);
+        record.outputs = outputs;
+        record.private = private.or(record.private);
+        let drifted = self.drift.iter().any(|d| &d.member == path);
+        let (action, reason) =
+            if drifted { (Action::Read, Reason::Observed) } else { (Action::None, Reason::Unchanged) };
+        self.remove_with(path, action, reason, Some(record));
     }
 
     fn stuck(&mut self, path: &MemberPath, message: impl Into<String>, hint: String) {
@@ -243,7 +171,7 @@ impl Planner {
             outputs: Attrs::new(),
             edges: prior.as_ref().map(|r| r.edges.clone()).unwrap_or_default(),
             prior,
-            resumes: self.intents.get(path).map(|i| i.op),
+            resumes: self.intents.get(path).and_then(|all| all.last()).map(|i| i.op),
         };
         self.removals.insert(path.clone(), Removal::Step(Box::new(step)));
     }
