@@ -200,7 +200,7 @@ impl Executor {
     pub(super) fn publish(&mut self, path: &MemberPath, outputs: freehold_model::Attrs) {
         if self.needs_evaluation {
             self.quiet = false;
-            self.effects.push(ApplyEffect::Publish { member: path.clone(), outputs });
+            self.unpublished.push((path.clone(), outputs));
         }
     }
 

@@ -12,11 +12,14 @@ mod operate;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use freehold_model::{Declaration, MemberPath, Record, limits};
+use freehold_model::{Attrs, Declaration, MemberPath, Record, limits};
 use freehold_plan::{Action, DeletionOrder, Plan, Reason, Step};
 
 use crate::{ApplyEffect, ApplyEvent, ApplySummary, Failure, RecordChange, Report, Skip};
 use operate::Op;
+
+/// Outputs that are told to the evaluation at the latest, although there is other work left.
+const OUTPUTS_AT_ONCE: usize = 1_000;
 
 /// Follows one plan.
 #[derive(Debug)]
@@ -47,6 +50,8 @@ pub struct Executor {
     /// Who waits for the members of an open composite to be known.
     open_waiters: BTreeMap<MemberPath, Vec<MemberPath>>,
     outstanding_proposals: usize,
+    /// Outputs that the evaluation has not been told yet.
+    unpublished: Vec<(MemberPath, Attrs)>,
     unfinished: usize,
     quiet: bool,
     needs_evaluation: bool,
@@ -114,6 +119,7 @@ impl Executor {
             waiters: BTreeMap::new(),
             open_waiters: BTreeMap::new(),
             outstanding_proposals: 0,
+            unpublished: Vec::new(),
             unfinished: 0,
             quiet: false,
             needs_evaluation: false,
@@ -160,7 +166,8 @@ impl Executor {
             }
             ApplyEvent::Waiting { member, needs } => self.take_waiting(&member, &needs),
             ApplyEvent::EvalFailed { member, failure } => self.take_eval_failure(&member, failure),
-            ApplyEvent::Quiet => self.quiet = true,
+            // It is quiet about what it was told; more is on its way.
+            ApplyEvent::Quiet => self.quiet = self.unpublished.is_empty(),
             ApplyEvent::Proposed { member, result } => self.take_proposal(&member, result),
             ApplyEvent::IntentDurable { op } => self.take_intent_durable(op),
             ApplyEvent::ResultDurable { op } => self.take_result_durable(op),
@@ -307,6 +314,7 @@ impl Executor {
         }
         loop {
             self.begin_ready();
+            self.publish_outputs();
             self.call_ready();
             let idle = self.ops.is_empty() && self.ready.is_empty() && self.outstanding_proposals == 0;
             if !idle {
@@ -337,6 +345,15 @@ impl Executor {
             } else {
                 self.begin_member(&path);
             }
+        }
+    }
+
+    /// Tells the evaluation what has become known. While others wait for their turn nothing is gained by haste, and each time
+    /// costs an evaluation of the root: many outputs are told together.
+    fn publish_outputs(&mut self) {
+        if self.ready.is_empty() || self.unpublished.len() >= OUTPUTS_AT_ONCE {
+            let publish = |(member, outputs)| ApplyEffect::Publish { member, outputs };
+            self.effects.extend(std::mem::take(&mut self.unpublished).into_iter().map(publish));
         }
     }
 
