@@ -17,6 +17,7 @@ use crate::EngineError;
 use crate::catalog::{call_failure, internal};
 use crate::engine::Engine;
 use crate::front::Front;
+use crate::holders::state_failure;
 use crate::mail::{Mail, Question, Written};
 
 impl Engine {
@@ -34,7 +35,7 @@ impl Engine {
         }
         let mut executor = Executor::new(plan.clone(), self.records(), self.options.parallelism, first_op);
         let mut effects: VecDeque<ApplyEffect> = executor.start().into();
-        let summary = 'run: loop {
+        let mut summary = 'run: loop {
             if let Some(summary) = self.apply_effects(&mut effects, &mut executor, &mut run)? {
                 break summary;
             }
@@ -54,6 +55,7 @@ impl Engine {
                 }
             }
         };
+        self.check_afterwards(&mut summary)?;
         self.note_event(StateEvent::ApplyEnded { summary: summary_json(&summary) })?;
         Ok(summary)
     }
@@ -94,6 +96,14 @@ impl Engine {
                 self.write(op, Written::Intent, &member, events, run);
             }
             ApplyEffect::WriteResult { op, member, change } => {
+                let change = match *change {
+                    RecordChange::Moved(moves) => match self.move_held(moves) {
+                        Ok(own) if own.is_empty() => return Ok(vec![ApplyEvent::ResultDurable { op }]),
+                        Ok(own) => Box::new(RecordChange::Moved(own)),
+                        Err(error) => return Ok(vec![ApplyEvent::StateFailed { failure: state_failure(&error) }]),
+                    },
+                    change => Box::new(change),
+                };
                 if matches!(*change, RecordChange::Recorded(_)) {
                     run.outputs_shown.insert(member.clone());
                 }
@@ -251,9 +261,7 @@ impl Engine {
                 }
                 (_, Err(error)) => {
                     run.state_failed = true;
-                    let failure =
-                        Failure { kind: error.kind(), message: crate::catalog::chain(&error), hint: error.hint() };
-                    vec![ApplyEvent::StateFailed { failure }]
+                    vec![ApplyEvent::StateFailed { failure: state_failure(&error) }]
                 }
             },
             Mail::Answer { member, question: Question::Propose, result } => {

@@ -14,7 +14,7 @@ use freehold_protocol::ProviderSchema;
 use freehold_provider::{Call, CallEvent, Pool, PoolOptions, Reply};
 use freehold_state::{
     Backend, Event as StateEvent, FileBackend, Keys, MadeKeys, NewEvent, Owner, RECIPIENTS_FILE, STATE_DIRECTORY,
-    Store, SystemClock,
+    StateError, Store, SystemClock,
 };
 
 use crate::catalog::{Catalog, Known, call_failure, internal};
@@ -43,6 +43,8 @@ pub struct Engine {
     /// What had been told when the evaluation was last quiet.
     pub(crate) quiet_at: Ticket,
     pub(crate) evaluated: usize,
+    /// Members with conditions that are looked at when their outputs are there.
+    pub(crate) to_check: std::collections::BTreeSet<freehold_model::MemberPath>,
     /// Operations that this engine has begun itself.
     pub(crate) own_ops: std::collections::BTreeSet<String>,
     keys_made: Option<MadeKeys>,
@@ -109,6 +111,7 @@ impl Engine {
             held_quiet: None,
             quiet_at: 0,
             evaluated: 0,
+            to_check: std::collections::BTreeSet::new(),
             own_ops: std::collections::BTreeSet::new(),
             keys_made: None,
             interrupts: Arc::new(AtomicUsize::new(0)),
@@ -164,21 +167,38 @@ impl Engine {
         confirm: &mut dyn FnMut(&Plan) -> bool,
     ) -> Result<Applied, EngineError> {
         let ours = self.store.view().lineage().to_owned();
+        // A plan that was made before anything was recorded has no lineage; its steps tell whether it still holds.
         if let Some(saved) = saved
             && saved.lineage != ours
+            && !saved.lineage.is_empty()
         {
             return Err(EngineError::ForeignPlan { theirs: saved.lineage.clone(), ours });
         }
-        self.make_keys()?;
         let owner = Owner::current(self.options.command.clone(), &SystemClock);
-        let guard = self.store.lock(&owner)?;
+        let mut guard = self.store.lock(&owner)?;
         let options = saved.map_or(options, |s| s.options.clone());
         let mut plan = self.run_planner(options)?;
         if let Some(saved) = saved {
             plan = saved.restrict(plan).map_err(EngineError::StalePlan)?;
         }
-        if !plan.problems.is_empty() || plan.is_noop() || !confirm(&plan) {
+        if plan.problems.is_empty() && plan.is_noop() {
+            // Nothing is to be done; whether all is well is told all the same.
+            let mut summary = ApplySummary::default();
+            self.check_afterwards(&mut summary)?;
+            return Ok(Applied { plan, summary: (!summary.is_ok()).then_some(summary) });
+        }
+        if !plan.problems.is_empty() || !confirm(&plan) {
             return Ok(Applied { plan, summary: None });
+        }
+        if self.make_keys()? {
+            // The log is begun under the new keys; nobody may have written to it in the meantime.
+            let planned_on = self.store.view().seq();
+            self.store.close_writer();
+            drop(guard);
+            guard = self.store.lock(&owner)?;
+            if self.store.view().seq() != planned_on {
+                return Err(StateError::MovedOn { place: self.store.place() }.into());
+            }
         }
         self.lock_holders()?;
         let summary = self.execute(&plan);
@@ -303,15 +323,15 @@ impl Engine {
     }
 
     /// Makes the keys that sensitive values need, the first time something is written.
-    pub(crate) fn make_keys(&mut self) -> Result<(), EngineError> {
-        let Some(identity) = self.options.identity.clone() else { return Ok(()) };
+    /// Tells whether there were none.
+    pub(crate) fn make_keys(&mut self) -> Result<bool, EngineError> {
+        let Some(identity) = self.options.identity.clone() else { return Ok(false) };
         let recipients = self.options.entry.dir.join(RECIPIENTS_FILE);
         let (keys, made) = Keys::load_or_create(&recipients, &identity)?;
-        if let Some(made) = made {
-            self.keys_made = Some(made);
-        }
+        let fresh = made.is_some();
+        self.keys_made = made.or_else(|| self.keys_made.take());
         self.store.use_keys(keys);
-        Ok(())
+        Ok(fresh)
     }
 
     /// Appends events that nothing waits for one by one.

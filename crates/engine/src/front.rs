@@ -44,6 +44,9 @@ impl Engine {
         Ok(match event {
             Event::Structure { member, structure, .. } => {
                 self.count_evaluated(structure.members.len());
+                if !structure.checks.is_empty() {
+                    self.to_check.insert(member.clone());
+                }
                 vec![Front::Structure { member, structure }]
             }
             Event::Declared { member, declaration, edges } => {
@@ -126,6 +129,9 @@ impl Engine {
             schema.resolve_aliases(&mut declaration.inputs);
             schema.mark_sensitive_inputs(&mut declaration.inputs);
             fill_outputs(&mut declaration, schema);
+        }
+        if !declaration.postconditions.is_empty() {
+            self.to_check.insert(member.clone());
         }
         // The log that will have its record comes first.
         declaration.depends_on.extend(declaration.holder.clone());

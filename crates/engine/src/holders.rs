@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use freehold_apply::Failure;
 use freehold_model::{Declaration, ErrorKind, MemberPath, ProviderRef, Record};
-use freehold_plan::{Plan, PlanOptions, Problem};
+use freehold_plan::{Action, Move, Plan, PlanOptions, Problem};
 use freehold_provider::{Call, Object, Reply};
 use freehold_s3::Settings;
 use freehold_state::nixops4::{NixOps4Resource, nixops4_patch, nixops4_records};
@@ -33,6 +33,8 @@ pub(crate) struct Holders {
     open: BTreeMap<MemberPath, Held>,
     /// Tried, and there is nothing to read yet.
     absent: BTreeSet<MemberPath>,
+    /// Read before they were made by this apply: read again when they are, before anything is written.
+    unmade: BTreeSet<MemberPath>,
     /// Recorded, and what they hold cannot be read.
     unreadable: BTreeMap<MemberPath, Failure>,
     held_by: BTreeMap<MemberPath, MemberPath>,
@@ -48,6 +50,7 @@ enum Held {
 /// A log under a prefix of an S3 bucket: `{ bucket, prefix, endpoint, region, … }`.
 pub(crate) fn s3_backend(settings: &Json, options: &EngineOptions) -> Result<Arc<dyn Backend>, EngineError> {
     let prefix = settings.get("prefix").and_then(Json::as_str).unwrap_or("freehold.state").to_owned();
+    let prefix = format!("{}/", prefix.trim_end_matches('/'));
     let mut plain = settings.clone();
     if let Json::Object(map) = &mut plain {
         map.remove("prefix");
@@ -75,6 +78,16 @@ impl Engine {
             Some(Held::Log { store, .. }) => store,
             _ => &mut self.store,
         }
+    }
+
+    /// The log that has the record of `member`, wherever it is held, as far as that is open.
+    pub fn store_of(&self, member: &MemberPath) -> &Store {
+        self.home(member)
+    }
+
+    /// As [`Engine::store_of`], to be changed by commands on the state.
+    pub fn store_of_mut(&mut self, member: &MemberPath) -> &mut Store {
+        self.home_mut(member)
     }
 
     /// All records, wherever they are held.
@@ -168,6 +181,28 @@ impl Engine {
             })),
         };
         unreadable.map(problem).collect()
+    }
+
+    /// An object that holds records must not be replaced: they would go with it.
+    pub(crate) fn refuse_to_lose_records(&self, plan: &mut Plan) {
+        let replaced = plan.steps.iter().filter(|s| s.action == Action::Replace);
+        let losing = replaced.filter_map(|step| match self.holders.open.get(&step.member)? {
+            Held::Log { store, .. } => {
+                let held = store.view().records().next()?.0.clone();
+                Some((step.member.clone(), held))
+            }
+            Held::Document { .. } => None,
+        });
+        let problems: Vec<Problem> = losing
+            .map(|(member, held)| Problem {
+                message: format!("would be replaced and holds records, that of `{held}` among them"),
+                hint: Some(
+                    "let another member hold them first (`state = members.…`), apply, and then change it".into(),
+                ),
+                member,
+            })
+            .collect();
+        plan.problems.extend(problems);
     }
 
     /// Records of a NixOps4 document that the deployment's own log does not have yet.
@@ -311,14 +346,19 @@ impl Engine {
             _ => {}
         }
         if self.store.view().record(member).is_none() {
-            self.holders.held_by.insert(member.clone(), holder.clone());
+            // A record that another log has moves when it is written.
+            self.holders.held_by.entry(member.clone()).or_insert_with(|| holder.clone());
         }
     }
 
     /// Takes the locks of all logs that are open, and checks that they are as they were planned on.
     pub(crate) fn lock_holders(&mut self) -> Result<(), EngineError> {
         let owner = Owner::current(self.options.command.clone(), &SystemClock);
-        for held in self.holders.open.values_mut() {
+        for (holder, held) in &mut self.holders.open {
+            if self.store.view().record(holder).is_none() {
+                self.holders.unmade.insert(holder.clone());
+                continue;
+            }
             if let Held::Log { store, guard } = held
                 && guard.is_none()
             {
@@ -360,39 +400,100 @@ impl Engine {
     }
 
     /// Opens the holder that was made on the way, and moves a record whose holder changed.
-    fn settle_home(&mut self, member: &MemberPath, declared: Option<&MemberPath>) -> Result<(), StateError> {
-        let Some(holder) = declared else { return Ok(()) };
-        if !self.holders.open.contains_key(holder) {
-            let opened = self.open_holder(holder).map_err(|f| remote(holder, f))?;
-            if !opened {
-                return Err(StateError::NoRecord { member: holder.clone() });
-            }
-            let unplanned = |store: &Store| {
-                store.view().record(member).is_some() || store.view().intents().iter().any(|i| &i.member == member)
-            };
-            if let Some(Held::Log { store, .. }) = self.holders.open.get(holder)
-                && unplanned(store)
+    pub(crate) fn settle_home(&mut self, member: &MemberPath, declared: Option<&MemberPath>) -> Result<(), StateError> {
+        if let Some(holder) = declared {
+            self.open_new_holder(member, holder)?;
+            let owner = Owner::current(self.options.command.clone(), &SystemClock);
+            if let Some(Held::Log { store, guard }) = self.holders.open.get_mut(holder)
+                && guard.is_none()
             {
-                // It could not be read when the plan was made, and has more than the plan knows.
-                return Err(StateError::MovedOn { place: store.place() });
-            }
-        }
-        let owner = Owner::current(self.options.command.clone(), &SystemClock);
-        if let Some(Held::Document { .. }) = self.holders.open.get(holder) {
-            self.holders.held_by.insert(member.clone(), holder.clone());
-        }
-        if let Some(Held::Log { store, guard }) = self.holders.open.get_mut(holder) {
-            if guard.is_none() {
                 *guard = Some(store.lock(&owner)?);
             }
-            if self.holders.held_by.get(member) != Some(holder) || self.store.view().record(member).is_some() {
-                if self.store.view().record(member).is_some() {
-                    freehold_state::commands::move_to(&mut self.store, store, member)?;
-                }
-                self.holders.held_by.insert(member.clone(), holder.clone());
+        }
+        let from = self.holders.held_by.get(member).cloned();
+        if from.as_ref() == declared && (declared.is_none() || self.store.view().record(member).is_none()) {
+            return Ok(());
+        }
+        let owner = Owner::current(self.options.command.clone(), &SystemClock);
+        let mut of = |holder: Option<&MemberPath>| match self.holders.open.remove(holder?) {
+            Some(Held::Log { store, guard }) => Some((holder?.clone(), store, guard)),
+            Some(document) => {
+                self.holders.open.insert(holder?.clone(), document);
+                None
             }
+            None => None,
+        };
+        // Taken out of the map while records go from one to another.
+        let (mut old, mut new) = (of(from.as_ref().filter(|f| Some(*f) != declared)), of(declared));
+        for (_, store, guard) in [&mut old, &mut new].into_iter().flatten().filter(|(_, _, guard)| guard.is_none()) {
+            *guard = Some(store.lock(&owner)?);
+        }
+        let moved = {
+            let own = self.store.view().record(member).is_some();
+            match (&mut old, &mut new) {
+                (Some((_, old, _)), Some((_, new, _))) => move_record(old, new, member),
+                (Some((_, old, _)), None) => move_record(old, &mut self.store, member),
+                (None, Some((_, new, _))) if own => move_record(&mut self.store, new, member),
+                (None, _) => Ok(()),
+            }
+        };
+        for (holder, store, guard) in [old, new].into_iter().flatten() {
+            self.holders.open.insert(holder, Held::Log { store, guard });
+        }
+        moved?;
+        match declared {
+            Some(holder) => drop(self.holders.held_by.insert(member.clone(), holder.clone())),
+            None => drop(self.holders.held_by.remove(member)),
         }
         Ok(())
+    }
+
+    fn open_new_holder(&mut self, member: &MemberPath, holder: &MemberPath) -> Result<(), StateError> {
+        let read_before = if self.holders.unmade.remove(holder) { self.holders.open.remove(holder) } else { None };
+        if self.holders.open.contains_key(holder) {
+            return Ok(());
+        }
+        if !self.open_holder(holder).map_err(|f| remote(holder, f))? {
+            return Err(StateError::NoRecord { member: holder.clone() });
+        }
+        match (self.holders.open.get(holder), read_before) {
+            (Some(Held::Log { store, .. }), Some(Held::Log { store: before, .. })) => {
+                if store.view().seq() == before.view().seq() && store.view().lineage() == before.view().lineage() {
+                    Ok(())
+                } else {
+                    Err(StateError::MovedOn { place: store.place() })
+                }
+            }
+            // It could not be read when the plan was made, and has more than the plan knows.
+            (Some(Held::Log { store, .. }), None)
+                if store.view().record(member).is_some()
+                    || store.view().intents().iter().any(|i| &i.member == member) =>
+            {
+                Err(StateError::MovedOn { place: store.place() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes moves to the logs that have the records; what is left is for the deployment's own.
+    pub(crate) fn move_held(&mut self, moves: Vec<Move>) -> Result<Vec<Move>, StateError> {
+        let mut own = Vec::new();
+        for step in moves {
+            match self.holders.held_by.remove(&step.from) {
+                Some(holder) => {
+                    self.holders.held_by.insert(step.to.clone(), holder.clone());
+                    match self.holders.open.get_mut(&holder) {
+                        Some(Held::Log { store, .. }) => {
+                            let moved = StateEvent::Moved { from: step.from, to: step.to };
+                            store.append_wait(vec![moved.into()])?;
+                        }
+                        _ => own.push(step),
+                    }
+                }
+                None => own.push(step),
+            }
+        }
+        Ok(own)
     }
 
     /// A NixOps4 document follows what is recorded.
@@ -437,6 +538,14 @@ impl Engine {
     }
 }
 
+/// Moves the record of one member alone, where there is one.
+fn move_record(from: &mut Store, to: &mut Store, member: &MemberPath) -> Result<(), StateError> {
+    if from.view().record(member).is_none() {
+        return Ok(());
+    }
+    freehold_state::commands::move_to(from, to, member).map(drop)
+}
+
 fn held_records(store: &Store) -> impl Iterator<Item = (MemberPath, Record)> + '_ {
     store.view().records().map(|(path, record)| {
         let mut record = record.clone();
@@ -446,7 +555,7 @@ fn held_records(store: &Store) -> impl Iterator<Item = (MemberPath, Record)> + '
     })
 }
 
-fn state_failure(error: &StateError) -> Failure {
+pub(crate) fn state_failure(error: &StateError) -> Failure {
     Failure { kind: error.kind(), message: chain(error), hint: error.hint() }
 }
 

@@ -17,7 +17,8 @@ impl Engine {
     /// # Errors
     /// When the member is not declared or is recorded already, or the provider finds nothing.
     pub fn import(&mut self, member: &MemberPath, id: &str) -> Result<Vec<MemberPath>, EngineError> {
-        if self.store.view().record(member).is_some() {
+        self.open_recorded_holders();
+        if self.home(member).view().record(member).is_some() {
             return Err(member_error(
                 member,
                 ErrorKind::User,
@@ -30,14 +31,23 @@ impl Engine {
         self.make_keys()?;
         let owner = Owner::current(self.options.command.clone(), &SystemClock);
         let guard = self.store.lock(&owner)?;
-        let open: Vec<String> =
-            self.store.view().intents().into_iter().filter(|i| &i.member == member).map(|i| i.op.clone()).collect();
+        self.lock_holders()?;
+        self.settle_home(member, record.holder.as_ref())?;
+        let open: Vec<String> = self
+            .home(member)
+            .view()
+            .intents()
+            .into_iter()
+            .filter(|i| &i.member == member)
+            .map(|i| i.op.clone())
+            .collect();
         let closing = open
             .into_iter()
             .map(|op| NewEvent::of(op, Event::End { member: member.clone(), outcome: Outcome::Unchanged }));
         let mut events: Vec<NewEvent> = closing.collect();
         events.push(Event::Imported { member: member.clone(), record: Box::new(record) }.into());
-        self.store.append_wait(events)?;
+        self.home_mut(member).append_wait(events)?;
+        self.release_holders();
         self.store.close_writer();
         drop(guard);
         Ok(vec![member.clone()])

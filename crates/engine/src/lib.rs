@@ -4,6 +4,7 @@
 //! tells them what came of it. It prints nothing (an [`Observer`] is told) and looks at no `$HOME`: whoever opens an [`Engine`] says
 //! where things are. Reading order: [`Engine`], `front.rs` (evaluation made ready for the machines), `planning.rs`, `applying.rs`.
 
+mod after;
 mod applying;
 mod catalog;
 mod engine;

@@ -1,6 +1,6 @@
 //! Driving the planner: evaluations, looks at the world and questions to providers.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use freehold_model::{Declaration, ErrorKind, MemberPath, Record, Sensitive};
 use freehold_plan::{
@@ -9,6 +9,7 @@ use freehold_plan::{
 };
 use freehold_protocol::v1::PlanAction;
 use freehold_provider::{Call, CallError, CallEvent, Object, Reply};
+use freehold_state::StateError;
 
 use crate::catalog::{Catalog, Known, call_failure, internal};
 use crate::engine::Engine;
@@ -24,7 +25,36 @@ impl Engine {
         let mut plan = self.plan_steps(options)?;
         let unreadable = self.unreadable_problems(&plan.options);
         plan.problems.splice(0..0, unreadable);
+        self.refuse_to_lose_records(&mut plan);
+        self.refuse_locked(&mut plan);
         Ok(plan)
+    }
+
+    /// Where secrets of a record cannot be read, it cannot be told whether something differs: that is a problem and not a change.
+    fn refuse_locked(&self, plan: &mut Plan) {
+        let locked: BTreeSet<MemberPath> = self.stores().flat_map(|store| store.view().locked().clone()).collect();
+        if locked.is_empty() {
+            return;
+        }
+        let mut needed: BTreeSet<MemberPath> = BTreeSet::new();
+        plan.steps.retain(|step| {
+            let rests_on: Vec<&MemberPath> =
+                step.edges.iter().chain([&step.member]).filter(|m| locked.contains(*m)).collect();
+            let is_told = rests_on.is_empty() || matches!(step.action, Action::None | Action::Forget);
+            if !is_told {
+                needed.extend(rests_on.into_iter().cloned());
+            }
+            is_told
+        });
+        let asked: Vec<MemberPath> = plan.problems.iter().map(|p| p.member.clone()).collect();
+        needed.extend(asked.into_iter().filter(|m| locked.contains(m)));
+        needed.extend(plan.drift.iter().filter(|d| locked.contains(&d.member)).map(|d| d.member.clone()));
+        plan.drift.retain(|d| !locked.contains(&d.member));
+        plan.problems.retain(|p| !locked.contains(&p.member));
+        plan.problems.extend(needed.into_iter().map(|member| {
+            let error = StateError::Locked { member: member.to_string() };
+            Problem { message: error.to_string(), hint: error.hint(), member }
+        }));
     }
 
     fn plan_steps(&mut self, options: PlanOptions) -> Result<Plan, EngineError> {

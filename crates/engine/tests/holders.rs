@@ -4,6 +4,7 @@ mod common;
 
 use common::{Place, assert_has, assert_lacks, copy, fixture};
 use freehold_testkit::repository_root;
+use freehold_testkit::s3::{Fault, S3Server};
 
 /// The example of the repository, with a provider that speaks protocol v0 in the place of NixOps4's.
 fn nixops4() -> Place {
@@ -111,4 +112,162 @@ fn a_type_that_a_v0_provider_does_not_know_fails_with_its_words() {
     place.write("nixops4.nix", text);
     let failed = place.fails(1, &["apply", "--yes"]);
     assert_has(&failed.stderr, "LocalResourceProvider::create: unknown resource type: mermo");
+}
+
+/// An S3 server with one bucket, and a deployment that may use it.
+fn bucket(members: &str) -> (S3Server, Place) {
+    let server = S3Server::start();
+    server.create_bucket("bucket");
+    let mut place = Place::new();
+    place.env("AWS_ACCESS_KEY_ID", S3Server::ACCESS_KEY);
+    place.env("AWS_SECRET_ACCESS_KEY", S3Server::SECRET_KEY);
+    place.env("ENDPOINT", server.endpoint());
+    in_bucket(&server, &place, members);
+    (server, place)
+}
+
+/// Deploys `members` beside two holders, an object `x` and a file `y`.
+fn in_bucket(server: &S3Server, place: &Place, members: &str) {
+    place.deploy(&format!(
+        r#"members.x = {{ type = providers.s3.object; inputs = {{ endpoint = "{}"; bucket = "bucket"; key = "state"; }}; }};
+           members.y = {{ type = providers.local.state_file; inputs.path = "y.jsonl"; }};
+           {members}"#,
+        server.endpoint()
+    ));
+}
+
+const KEY: &str = r#"members.key = { type = providers.ssh.keypair; state = members.x; };
+    members.page = { type = providers.local.file; inputs = { path = "page"; contents = members.key.outputs.publicKey; }; };"#;
+
+#[test]
+fn a_record_is_held_by_an_object_in_a_bucket_and_nowhere_else() {
+    let (server, place) = bucket(KEY);
+    place.run(&["apply", "--yes"]);
+    place.assert_no_change();
+    let page = place.read("page");
+    // Seen by every command that shows records.
+    assert_has(&place.run(&["state", "list"]).stdout, "held by x");
+    assert_has(&place.run(&["show", "key"]).stdout, "outputs.publicKey");
+    assert_has(&place.run(&["outputs"]).stdout, "key.outputs.publicKey");
+    assert_eq!(place.run(&["outputs", "key", "publicKey", "--raw"]).stdout.trim(), page.trim());
+    assert_has(&place.run(&["history", "key"]).stdout, "key");
+    assert_has(&place.run(&["status"]).stdout, "the state held by `x` (1 record)");
+    assert_has(&place.run(&["drift"]).stdout, "4");
+    // An operation of it is recorded where it is, and its dependents follow.
+    place.run(&["run", "key", "rotate"]);
+    place.run(&["apply", "--yes"]);
+    assert_ne!(place.read("page"), page);
+    let page = place.read("page");
+
+    // A second machine has the key of the operator and no state of its own: what is held is taken as it is.
+    let second = place.second_machine();
+    second.run(&["apply", "--yes"]);
+    assert_eq!(second.read("page"), page);
+    second.assert_no_change();
+    // Where the holder is down, nothing is decided.
+    server.inject(Fault::Unavailable, "GET", "/bucket/state", 100);
+    let down = place.fails(1, &["plan"]);
+    assert_has(&down.stderr, "`x`: the state that it holds cannot be read");
+    server.clear_faults();
+
+    // What is removed goes, with its record.
+    in_bucket(&server, &place, "");
+    let removal = place.run(&["apply", "--yes"]);
+    assert_has(&removal.stdout, "2 deleted");
+    place.assert_no_change();
+    assert_lacks(&place.run(&["state", "list"]).stdout, "key");
+}
+
+#[test]
+fn a_destroy_deletes_what_is_held_before_its_holder() {
+    let (server, place) = bucket(KEY);
+    place.run(&["apply", "--yes"]);
+    let destroyed = place.run(&["destroy", "--yes", "--parallelism", "1"]);
+    let at = |text: &str| destroyed.stderr.find(text).unwrap_or_else(|| panic!("{text}: {}", destroyed.stderr));
+    assert!(at("page: deleted") < at("key: deleting"), "{}", destroyed.stderr);
+    assert!(at("key: deleted") < at("x: deleting"), "{}", destroyed.stderr);
+    assert_eq!(place.run(&["state", "list"]).stdout, "");
+    assert_eq!(server.objects("bucket").len(), 0, "the bucket is as it was");
+}
+
+#[test]
+fn records_move_when_the_deployment_names_another_holder() {
+    let held_by =
+        |holder: &str| format!("members.id = {{ type = providers.local.random; inputs.bytes = 4; {holder} }};");
+    let (server, place) = bucket(&held_by(""));
+    place.run(&["apply", "--yes"]);
+    let hex = place.run(&["outputs", "id", "hex", "--raw"]).stdout;
+    for (holder, said) in [
+        ("state = members.x;", "held by x"),
+        ("state = members.y;", "held by y"),
+        ("state = members.x;", "held by x"),
+        ("", ""),
+    ] {
+        in_bucket(&server, &place, &held_by(holder));
+        place.run(&["apply", "--yes"]);
+        place.assert_no_change();
+        let list = place.run(&["state", "list", "id"]).stdout;
+        assert_eq!(list.lines().count(), 1, "{list}");
+        assert_has(&list, said);
+        assert_eq!(place.run(&["outputs", "id", "hex", "--raw"]).stdout, hex, "the same object");
+    }
+    assert_lacks(&place.run(&["state", "list"]).stdout, "held by");
+    place.run(&["destroy", "--yes"]);
+    assert_eq!(server.objects("bucket").len(), 0);
+}
+
+#[test]
+fn a_member_that_is_renamed_keeps_its_object_and_its_holder() {
+    let (server, place) =
+        bucket("members.id = { type = providers.local.random; inputs.bytes = 4; state = members.x; };");
+    place.run(&["apply", "--yes"]);
+    let hex = place.run(&["outputs", "id", "hex", "--raw"]).stdout;
+    in_bucket(
+        &server,
+        &place,
+        "members.new = { type = providers.local.random; inputs.bytes = 4; state = members.x; lifecycle.moved = [ \"id\" ]; };",
+    );
+    place.run(&["apply", "--yes"]);
+    place.assert_no_change();
+    assert_eq!(place.run(&["outputs", "new", "hex", "--raw"]).stdout, hex);
+    place.run(&["state", "mv", "new", "newer"]);
+    assert_has(&place.run(&["state", "list", "newer"]).stdout, "held by x");
+    place.run(&["state", "rm", "--yes", "newer"]);
+    assert_lacks(&place.run(&["state", "list"]).stdout, "newer");
+}
+
+#[test]
+fn an_apply_that_is_killed_between_holder_and_held_is_taken_up_again() {
+    let slow = r#"members.id = { type = providers.local.random; inputs.bytes = 4; state = members.x; };
+        members.slow = { type = providers.local.exec; state = members.x;
+          inputs = { executable = "/bin/sh"; args = [ "-c" "touch begun; sleep 600; echo ${members.id.outputs.hex}" ]; }; };"#;
+    let (server, place) = bucket(slow);
+    let mut apply = place.call(&["apply", "--yes"]).spawn();
+    wait_until("the member runs", || place.has("begun"));
+    apply.signal_group("KILL");
+    let _ = apply.wait_at_most(std::time::Duration::from_secs(30));
+    drop(apply);
+    let list = place.run(&["state", "list"]);
+    assert_has(&list.stdout, "id");
+    assert_has(&list.stderr, "create of `slow` was begun");
+    // The lock of the held log is its lease's; the operator knows that the run is gone.
+    let hex = place.run(&["outputs", "id", "hex", "--raw"]).stdout;
+    in_bucket(&server, &place, &slow.replace("sleep 600", "true"));
+    let blocked = place.call(&["apply", "--yes"]).run();
+    if blocked.code != 0 {
+        assert_has(&blocked.stderr, "lock");
+        place.run(&["state", "unlock", "--yes"]);
+        place.run(&["apply", "--yes"]);
+    }
+    place.assert_no_change();
+    assert_eq!(place.run(&["outputs", "id", "hex", "--raw"]).stdout, hex, "the id is the one that was made");
+}
+
+#[track_caller]
+fn wait_until(what: &str, done: impl Fn() -> bool) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !done() {
+        assert!(std::time::Instant::now() < deadline, "never: {what}");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
 }

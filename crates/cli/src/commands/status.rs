@@ -1,10 +1,11 @@
 //! `freehold status`, and what `freehold` alone says.
 
-use freehold_engine::Entry;
+use freehold_engine::Engine;
 use freehold_model::ErrorKind;
 use freehold_state::{HistoryEntry, Store};
 use serde_json::json;
 
+use super::held;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::render::style::{self, paint};
@@ -19,19 +20,18 @@ use crate::session::Session;
 pub(crate) struct Args {}
 
 pub(crate) fn run(_: Args, session: &Session) -> Result<Exit, Failure> {
-    let engine = session.reader()?;
-    let (entry, store) = (&engine.options().entry, engine.store());
+    let engine = held::reader(session)?;
     if session.ui.json {
-        session.ui.json(&status_json(entry, store)?);
+        session.ui.json(&status_json(&engine)?);
     } else {
-        session.ui.data(&status_text(entry, store)?);
+        session.ui.data(&status_text(&engine)?);
     }
     Ok(Exit::Ok)
 }
 
 /// What can be done next here.
 pub(crate) fn next(session: &Session) -> Result<Exit, Failure> {
-    let engine = match session.reader() {
+    let engine = match held::reader(session) {
         Ok(engine) => engine,
         Err(failure)
             if failure.kind == ErrorKind::User && session.global.file.is_none() && session.entry().is_err() =>
@@ -46,12 +46,11 @@ pub(crate) fn next(session: &Session) -> Result<Exit, Failure> {
         }
         Err(failure) => return Err(failure),
     };
-    let (entry, store) = (&engine.options().entry, engine.store());
     if session.ui.json {
-        session.ui.json(&status_json(entry, store)?);
+        session.ui.json(&status_json(&engine)?);
         return Ok(Exit::Ok);
     }
-    session.ui.data(&format!("{}\nnext:\n{}", status_text(entry, store)?, suggestions(store)?));
+    session.ui.data(&format!("{}\nnext:\n{}", status_text(&engine)?, suggestions(engine.store())?));
     Ok(Exit::Ok)
 }
 
@@ -100,12 +99,17 @@ fn last_run(store: &Store) -> Option<&HistoryEntry> {
     store.view().history().rev().find(|e| e.what == "apply-started" || e.what == "apply-ended")
 }
 
-fn status_text(entry: &Entry, store: &Store) -> Result<String, Failure> {
+fn status_text(engine: &Engine) -> Result<String, Failure> {
+    let (entry, store) = (&engine.options().entry, engine.store());
     let state = store.view();
     let mut rows = vec![
         vec!["deployment".to_owned(), paint(style::STRONG, entry.describe())],
         vec!["state".to_owned(), format!("{} ({})", store.place(), count(state.records().len(), "record", "records"))],
     ];
+    for held in engine.stores().skip(1) {
+        let records = count(held.view().records().len(), "record", "records");
+        rows.push(vec![String::new(), format!("{} ({records})", held.place())]);
+    }
     if let Some(holder) = store.holder()? {
         rows.push(vec!["locked by".to_owned(), paint(style::CHANGE, escape_controls(&holder.to_string()))]);
     }
@@ -118,7 +122,7 @@ fn status_text(entry: &Entry, store: &Store) -> Result<String, Failure> {
     }
     let last = last_run(store).map_or_else(|| "none yet".to_owned(), timeline::entry_text);
     rows.push(vec!["last run".to_owned(), last]);
-    for intent in state.intents() {
+    for intent in engine.stores().flat_map(|store| store.view().intents()) {
         let what = format!("{} of `{}` since {} by {}", intent.action.as_str(), intent.member, intent.time, intent.who);
         rows.push(vec!["left open".to_owned(), paint(style::CHANGE, escape_controls(&what))]);
     }
@@ -126,18 +130,25 @@ fn status_text(entry: &Entry, store: &Store) -> Result<String, Failure> {
     Ok(table::table(&[], &rows))
 }
 
-fn status_json(entry: &Entry, store: &Store) -> Result<serde_json::Value, Failure> {
+fn status_json(engine: &Engine) -> Result<serde_json::Value, Failure> {
+    let (entry, store) = (&engine.options().entry, engine.store());
     let state = store.view();
+    let held: Vec<serde_json::Value> = engine
+        .stores()
+        .skip(1)
+        .map(|s| json!({ "place": s.place(), "seq": s.view().seq(), "records": s.view().records().len() }))
+        .collect();
     let holder = store.holder()?.map(|h| json!({ "owner": h.owner, "fence": h.fence, "expires": h.expires }));
-    let intents: Vec<serde_json::Value> = state
-        .intents()
-        .iter()
+    let intents: Vec<serde_json::Value> = engine
+        .stores()
+        .flat_map(|store| store.view().intents())
         .map(|i| json!({ "op": i.op, "member": i.member, "action": i.action, "since": i.time, "who": i.who }))
         .collect();
     Ok(json!({
         "format": "freehold.status/1",
         "deployment": entry.describe(),
         "state": { "place": store.place(), "lineage": state.lineage(), "seq": state.seq(), "records": state.records().len() },
+        "held": held,
         "holder": holder,
         "lockedSecrets": state.locked(),
         "lastRun": last_run(store),

@@ -51,6 +51,7 @@ pub(crate) fn failures(summary: &ApplySummary) -> String {
         // What ends the whole run is nothing that one member does.
         let what = match (member.is_root(), action) {
             (true, Action::None) => String::new(),
+            (false, Action::None) => format!("`{member}`: "),
             _ => format!("`{member}`: cannot {}: ", action.as_str()),
         };
         text += &format!("{} {what}{message}\n", paint(style::ERROR, "error:"));

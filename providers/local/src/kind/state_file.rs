@@ -135,9 +135,13 @@ impl ResourceType for StateFile {
         if version(length, &tail(&mut file, length)?) != expected {
             return Err(Failure::config("the state has moved on since it was read").hint("plan and apply again"));
         }
-        let mut text = lines.join("\n");
-        if !lines.is_empty() {
-            text.push('\n');
+        let mut text = String::new();
+        for line in lines {
+            text.push_str(line);
+            // A line comes with its end.
+            if !line.ends_with('\n') {
+                text.push('\n');
+            }
         }
         if let Err(error) = file.write_all(text.as_bytes()).and_then(|()| file.sync_all()) {
             // Nothing but whole appends may stay.

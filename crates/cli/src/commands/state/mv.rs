@@ -7,6 +7,7 @@ use serde_json::json;
 use std::sync::Arc;
 
 use super::{locked, owner};
+use crate::commands::held;
 use crate::complete;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -31,11 +32,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
-    let mut engine = session.reader()?;
+    let mut engine = held::reader(session)?;
     let owner = owner(&engine);
     let from = args.from.unwrap_or_else(MemberPath::root);
     let moved = match (args.new, args.to) {
-        (Some(new), _) => locked(engine.store_mut(), &owner, |store| Ok(commands::move_records(store, &from, &new)?))?,
+        (Some(new), _) => locked(engine.store_of_mut(&from), &owner, |store| Ok(commands::move_records(store, &from, &new)?))?,
         (None, Some(to)) => {
             let dir = engine.options().entry.dir.clone();
             let backend = session.backend_at(&to)?;

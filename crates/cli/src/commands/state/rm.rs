@@ -6,6 +6,7 @@ use freehold_state::commands;
 use serde_json::json;
 
 use super::{locked, owner};
+use crate::commands::held;
 use crate::complete;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -22,20 +23,17 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     session.need_consent("`freehold state rm`")?;
-    let mut engine = session.reader()?;
+    let mut engine = held::reader(session)?;
     let names: Vec<String> = args.members.iter().map(|m| format!("`{m}`")).collect();
     if !session.consents(&format!("forget {} and leave the objects in the world?", names.join(", "))) {
         session.ui.talk("nothing was changed");
         return Ok(Exit::Failed);
     }
     let owner = owner(&engine);
-    let removed = locked(engine.store_mut(), &owner, |store| {
-        let mut removed = 0;
-        for member in &args.members {
-            removed += commands::remove(store, member)?;
-        }
-        Ok(removed)
-    })?;
+    let mut removed = 0;
+    for member in &args.members {
+        removed += locked(engine.store_of_mut(member), &owner, |store| Ok(commands::remove(store, member)?))?;
+    }
     if session.ui.json {
         session.ui.json(&json!({ "format": "freehold.state-rm/1", "removed": removed }));
     } else {

@@ -1,0 +1,49 @@
+//! What is checked when the outputs are there: postconditions of resources and checks of composites.
+
+use std::collections::BTreeSet;
+
+use freehold_apply::{ApplySummary, Failure};
+use freehold_model::{Check, ErrorKind, MemberPath, Value};
+use freehold_plan::Action;
+
+use crate::EngineError;
+use crate::engine::Engine;
+
+impl Engine {
+    /// Evaluates every condition that could not be told before, and adds those that do not hold to the failures. The records stay.
+    pub(crate) fn check_afterwards(&mut self, summary: &mut ApplySummary) -> Result<(), EngineError> {
+        let unfinished: BTreeSet<MemberPath> = summary
+            .failed
+            .iter()
+            .map(|(member, ..)| member.clone())
+            .chain(summary.skipped.iter().map(|(member, ..)| member.clone()))
+            .collect();
+        // What was not made cannot be as it should be, and is reported already.
+        let checked: Vec<MemberPath> = self.to_check.iter().filter(|m| !unfinished.contains(*m)).cloned().collect();
+        if checked.is_empty() || summary.interrupted {
+            return Ok(());
+        }
+        let found = self.evaluate(&checked)?;
+        for member in checked {
+            let of_resource = found.declarations.get(&member).map(|(d, _)| ("postcondition", &d.postconditions));
+            let of_composite = found.structures.get(&member).map(|s| ("check", &s.checks));
+            if let Some((what, checks)) = of_resource.or(of_composite) {
+                let broken = checks.iter().filter(|c| c.assertion == Value::Bool(false));
+                let failed = broken.map(|c| (member.clone(), Action::None, broken_check(what, c)));
+                summary.failed.extend(failed);
+            }
+            if let Some(failure) = found.failed.get(&member) {
+                summary.failed.push((member, Action::None, failure.clone()));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn broken_check(what: &str, check: &Check) -> Failure {
+    Failure {
+        kind: ErrorKind::User,
+        message: format!("its {what} does not hold: {}", check.message),
+        hint: Some("it is recorded; mend the cause and apply again".into()),
+    }
+}
