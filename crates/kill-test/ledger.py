@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The world of the kill test: a provider whose objects are lines in a ledger that it alone keeps.
 
-Each line is "+ ID NAME" or "- ID NAME", appended with one write. Requests run side by side and take a few milliseconds
+Each line is "+ ID NAME" or "- ID NAME", appended with one write and padded to a length that divides a page: across pages a
+write can be seen, and be cut short by a kill, half done. Requests run side by side and take a few milliseconds
 before and after their effect, so that a kill finds them at every point. It ends when its input does, after what it has
 begun: a provider may outlive the program that started it. Its process id is a file in `alive/` as long as it runs.
 """
@@ -15,6 +16,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 THREADS = 8
+LINE_BYTES = 64
 SCHEMA = {
     "entry": {
         "description": "A line in the ledger.",
@@ -40,13 +42,16 @@ class Ledger:
         self.file = os.open(self.path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
 
     def write(self, sign, identifier, name):
-        os.write(self.file, f"{sign} {identifier} {name}\n".encode())
+        line = f"{sign} {identifier} {name}".encode().ljust(LINE_BYTES - 1) + b"\n"
+        if len(line) != LINE_BYTES:
+            raise ValueError(f"the name `{name}` is too long")
+        os.write(self.file, line)
 
     def objects(self):
         found = {}
         with open(self.path, encoding="utf-8") as lines:
             for line in lines:
-                sign, identifier, name = line.rstrip("\n").split(" ", 2)
+                sign, identifier, name = line.split()
                 if sign == "+":
                     found[identifier] = name
                 else:
