@@ -128,8 +128,15 @@ impl Disk for RealDisk {
     }
 
     fn lock(&self, name: &str) -> io::Result<Option<Box<dyn DiskLock>>> {
-        fs_err::create_dir_all(&self.dir)?;
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(self.dir.join(name))?;
+        let open = || OpenOptions::new().write(true).create(true).truncate(false).open(self.dir.join(name));
+        // Locked around every write: the directory is made only where there is none.
+        let file = match open() {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                fs_err::create_dir_all(&self.dir)?;
+                open()?
+            }
+            opened => opened?,
+        };
         loop {
             match rustix::fs::flock(file.file(), FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Ok(Some(Box::new(FileLock(file)))),
