@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use freehold_apply::{ApplySummary, Failure};
 use freehold_model::{Check, ErrorKind, MemberPath, Value};
 use freehold_plan::Action;
+use freehold_protocol::events::{self, Event};
 
 use crate::EngineError;
 use crate::engine::Engine;
@@ -24,6 +25,7 @@ impl Engine {
             return Ok(());
         }
         let found = self.evaluate(&checked)?;
+        let already = summary.failed.len();
         for member in checked {
             let of_resource = found.declarations.get(&member).map(|(d, _)| ("postcondition", &d.postconditions));
             let of_composite = found.structures.get(&member).map(|s| ("check", &s.checks));
@@ -35,6 +37,16 @@ impl Engine {
             if let Some(failure) = found.failed.get(&member) {
                 summary.failed.push((member, Action::None, failure.clone()));
             }
+        }
+        for (member, _, failure) in &summary.failed[already..] {
+            self.observer.event(&Event::StepFailed {
+                member: member.clone(),
+                action: events::Action::None,
+                kind: failure.kind,
+                message: failure.message.clone(),
+                hints: failure.hint.iter().cloned().collect(),
+                seconds: 0.0,
+            });
         }
         Ok(())
     }

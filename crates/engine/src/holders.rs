@@ -170,6 +170,24 @@ impl Engine {
         [&self.store].into_iter().chain(held)
     }
 
+    /// Takes away the locks of logs that members hold, where somebody has them; gives back which those were.
+    ///
+    /// # Errors
+    /// When a holder cannot be asked.
+    pub fn unlock_holders(&mut self) -> Result<Vec<MemberPath>, EngineError> {
+        let owner = Owner::current(self.options.command.clone(), &SystemClock);
+        let mut broken = Vec::new();
+        for (holder, held) in &mut self.holders.open {
+            let Held::Log { store, .. } = held else { continue };
+            // A holder does not say who has its lock: one that can be had is free.
+            if store.lock(&owner).is_err() {
+                freehold_state::commands::unlock(store, &owner)?;
+                broken.push(holder.clone());
+            }
+        }
+        Ok(broken)
+    }
+
     /// What keeps a plan from being made: records that are held where they cannot be read.
     pub(crate) fn unreadable_problems(&self, options: &PlanOptions) -> Vec<Problem> {
         let unreadable = self.holders.unreadable.iter().filter(|(holder, _)| !options.forgets(holder));

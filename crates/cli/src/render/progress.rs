@@ -299,6 +299,8 @@ fn line(event: &Event, verbosity: Verbosity, quick: bool) -> Option<String> {
             let took = paint(style::FAINT, format!("({})", text::seconds(*seconds)));
             Some(format!("{member}: {} {took}", paint(style::ADD, verb(*action).1)))
         }
+        // The whole run, or a condition: what is wrong is said at the end.
+        Event::StepFailed { action: Action::None, .. } => None,
         Event::StepFailed { member, action, seconds, .. } => {
             let took = paint(style::FAINT, format!("({})", text::seconds(*seconds)));
             Some(format!("{member}: {} {took}", paint(style::REMOVE, format!("{} failed", verb(*action).0))))

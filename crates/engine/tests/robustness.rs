@@ -1,0 +1,298 @@
+//! What must hold when things go wrong: conditions, locked secrets, secrets that leak, two at once, kills, full disks, odd sizes.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{Place, assert_has, assert_lacks};
+use freehold_testkit::SmallDisk;
+
+/// Waits for something that another process does.
+#[track_caller]
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !done() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn conditions_that_need_outputs_are_told_when_those_are_there() {
+    let members = r#"
+        members.id = {
+          type = providers.local.random; inputs.bytes = 4;
+          postconditions = [ { assertion = builtins.stringLength members.id.outputs.hex == 7; message = "not seven"; } ];
+        };
+        members.sub = {
+          members.memo = { type = providers.local.memo; inputs.initialize_with = members.id.outputs.hex; };
+          checks = [
+            { assertion = builtins.stringLength members.id.outputs.hex == 9; message = "not nine"; }
+            { assertion = builtins.stringLength members.id.outputs.hex == 8; message = "not eight"; }
+          ];
+        };"#;
+    let place = Place::with(members);
+    let failed = place.fails(1, &["apply", "--yes"]);
+    assert_has(&failed.stderr, "error: `id`: its postcondition does not hold: not seven");
+    assert_has(&failed.stderr, "error: `sub`: its check does not hold: not nine");
+    assert_lacks(&failed.stderr, "not eight");
+    assert_has(&failed.stdout, "2 created, 2 failed");
+    // What was made is recorded, and the next apply still says that something is wrong.
+    assert_eq!(place.run(&["state", "list"]).stdout.lines().count(), 2);
+    let again = place.fails(1, &["apply", "--yes", "--json"]);
+    assert_has(&again.stdout, "its postcondition does not hold: not seven");
+    place.deploy(&members.replace("== 7", "== 8").replace("== 9", "== 8"));
+    place.run(&["apply", "--yes"]);
+    // One that is known to be wrong before anything is begun stops it.
+    place.deploy(
+        &members.replace("postconditions", "preconditions").replace("members.id.outputs.hex == 7", "\"x\" == 7"),
+    );
+    let refused = place.fails(1, &["apply", "--yes"]);
+    assert_has(&refused.stderr, "`id`: not seven");
+}
+
+#[test]
+fn secrets_that_cannot_be_opened_are_a_problem_and_not_a_change() {
+    let members = r#"
+        members.password = { type = providers.local.password; inputs.length = 20; };
+        members.page = { type = providers.local.file; inputs = { path = "page"; contents = members.password.outputs.password; }; };
+        members.other = { type = providers.local.file; inputs = { path = "other"; contents = "x"; }; };"#;
+    let place = Place::with(members);
+    place.run(&["apply", "--yes"]);
+    let stranger = place.scratch.dir("stranger");
+    let as_stranger = |args: &[&str]| place.call(args).env("FREEHOLD_IDENTITY", stranger.join("identity.age")).run();
+    let refused = as_stranger(&["plan"]).code(1);
+    assert_has(&refused.stderr, "`page`: the secrets of `page` cannot be read: no identity at hand opens them");
+    assert_has(&refused.stderr, "freehold state rekey");
+    assert_lacks(&refused.stdout, "~   page");
+    let refused = as_stranger(&["apply", "--yes"]).code(1);
+    assert_has(&refused.stderr, "no identity at hand opens them");
+    // Their key is made by a deployment of their own; whoever can open the secrets lets them in.
+    let theirs = place.scratch.dir("theirs");
+    std::fs::copy(place.dir.join("freehold.nix"), theirs.join("freehold.nix")).unwrap_or_default();
+    let identity = stranger.join("identity.age");
+    let _ = place.call_in(&theirs, &["apply", "--yes"]).env("FREEHOLD_IDENTITY", &identity).run().success();
+    let public = place.scratch.read("theirs/freehold.recipients");
+    let public = public.lines().find(|l| l.starts_with("age1")).unwrap_or_default();
+    let recipients = place.read("freehold.recipients");
+    place.write("freehold.recipients", format!("{recipients}\n{public}\n"));
+    place.run(&["state", "rekey"]);
+    assert_eq!(as_stranger(&["plan", "--detailed-exitcode"]).code, 0);
+}
+
+#[test]
+fn two_at_once_are_one_and_a_refusal_that_names_the_other() {
+    let place = Place::with(
+        r#"members.slow = { type = providers.local.exec; inputs = { executable = "/bin/sh"; args = [ "-c" "touch begun; while ! test -e go; do sleep 0.05; done" ]; }; };"#,
+    );
+    let mut first = place.call(&["apply", "--yes"]).spawn();
+    wait_until("the first runs", || place.has("begun"));
+    let second = place.fails(1, &["apply", "--yes"]);
+    assert_has(&second.stderr, "freehold apply --yes");
+    assert_has(&second.stderr, "lock");
+    place.write("go", "");
+    let ended = first.wait_at_most(Duration::from_secs(60)).and_then(|s| s.code());
+    assert_eq!(ended, Some(0));
+    place.assert_no_change();
+}
+
+#[test]
+fn a_full_disk_stops_an_apply_and_the_next_one_goes_on() {
+    let Some(disk) = SmallDisk::mount(1 << 20) else { return };
+    let many = r#"members.all = { members = builtins.listToAttrs (map (n: { name = "m${toString n}"; value = {
+        type = providers.local.memo; inputs.initialize_with = n; }; }) (builtins.genList (n: n) 300)); };"#;
+    let place = Place::with(many);
+    let state = disk.path().join("state");
+    let state = state.display().to_string();
+    let with = |args: &[&str]| place.call(args).args(["--state", &state]).run();
+    disk.fill(16 * 4096);
+    let full = with(&["apply", "--yes", "--quiet"]);
+    assert_eq!(full.code, 1, "{}{}", full.stdout, full.stderr);
+    assert_has(&full.stderr, "No space left on device");
+    disk.free();
+    let _ = with(&["apply", "--yes", "--quiet"]).success();
+    assert_eq!(with(&["plan", "--detailed-exitcode"]).code, 0);
+    assert_eq!(with(&["state", "list"]).stdout.lines().count(), 300);
+}
+
+#[test]
+fn large_values_and_many_members_go_through() {
+    let place = Place::with(
+        r#"members.big = { type = providers.local.file; inputs = { path = "big"; contents = builtins.concatStringsSep "" (builtins.genList (n: "0123456789abcdef") 65536); }; };
+           members.many = { members = builtins.listToAttrs (map (n: { name = "m${toString n}"; value = {
+             type = providers.local.memo; inputs.initialize_with = n; }; }) (builtins.genList (n: n) 10000)); };"#,
+    );
+    place.run(&["apply", "--yes", "--quiet"]);
+    assert_eq!(place.read("big").len(), 1 << 20);
+    place.assert_no_change();
+    assert_eq!(place.run(&["state", "list"]).stdout.lines().count(), 10_001);
+}
+
+#[test]
+fn a_composite_that_shrinks_loses_what_was_made_by_the_same_apply_that_finds_out() {
+    let members = |n: &str| {
+        format!(
+            r#"members.count = {{ type = providers.local.exec; inputs = {{ executable = "/bin/echo"; args = [ "-n" "{n}" ]; }}; }};
+               members.all.members = builtins.listToAttrs (map (n: {{ name = "m${{toString n}}"; value = {{
+                 type = providers.local.file; inputs = {{ path = "m${{toString n}}"; contents = "x"; }}; }}; }})
+                 (builtins.genList (n: n) (builtins.fromJSON members.count.outputs.stdout)));"#
+        )
+    };
+    let place = Place::with(&members("3"));
+    place.run(&["apply", "--yes"]);
+    assert!(place.has("m0") && place.has("m2"));
+    place.assert_no_change();
+    place.deploy(&members("1"));
+    place.run(&["apply", "--yes"]);
+    place.assert_no_change();
+    assert!(place.has("m0") && !place.has("m1") && !place.has("m2"));
+}
+
+#[test]
+fn a_file_that_is_made_before_the_old_one_goes_is_there_afterwards() {
+    let members = |trigger: &str| {
+        format!(
+            r#"members.f = {{ type = providers.local.file; inputs = {{ path = "f"; contents = "{trigger}"; }};
+                 lifecycle = {{ createBeforeDestroy = true; replaceWhen = [ "{trigger}" ]; }}; }};"#
+        )
+    };
+    let place = Place::with(&members("1"));
+    place.run(&["apply", "--yes"]);
+    place.deploy(&members("2"));
+    place.run(&["apply", "--yes"]);
+    assert_eq!(place.read("f"), "2");
+    place.assert_no_change();
+}
+
+#[test]
+fn a_file_whose_member_is_renamed_stays() {
+    let members = |name: &str| {
+        format!(r#"members.{name} = {{ type = providers.local.file; inputs = {{ path = "f"; contents = "x"; }}; }};"#)
+    };
+    let place = Place::with(&members("old"));
+    place.run(&["apply", "--yes"]);
+    place.deploy(&members("new"));
+    place.run(&["apply", "--yes"]);
+    assert_eq!(place.read("f"), "x");
+    place.assert_no_change();
+    assert_has(&place.run(&["state", "list"]).stdout, "new");
+}
+
+#[test]
+fn no_secret_leaves_its_place() {
+    let canary = "canary-3f9a-not-to-be-seen";
+    let mut place = Place::with(
+        r#"members.page = { type = providers.local.file; inputs = { path = "page"; contents = { fromEnv = "SECRET"; }; }; };
+           members.password = { type = providers.local.password; inputs.length = 24; };
+           members.use = { type = providers.local.exec; inputs = {
+             executable = "/bin/sh"; args = [ "-c" "cat > used; touch begun; while ! test -e go; do sleep 0.02; done" ];
+             stdin = members.password.outputs.password; }; };"#,
+    );
+    place.env("SECRET", canary);
+    let mut apply = place.call(&["apply", "--yes", "-vv"]).spawn();
+    wait_until("the program runs", || place.has("begun"));
+    let password = place.read("used");
+    assert_eq!(password.len(), 24);
+    for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let argv = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        let argv = String::from_utf8_lossy(&argv);
+        assert_lacks(&argv, canary);
+        assert_lacks(&argv, &password);
+    }
+    place.write("go", "");
+    let mut said = String::new();
+    for pipe in [
+        apply.child().stdout.take().map(|p| Box::new(p) as Box<dyn std::io::Read>),
+        apply.child().stderr.take().map(|p| Box::new(p) as Box<dyn std::io::Read>),
+    ] {
+        let _ = pipe.map(|mut p| p.read_to_string(&mut said));
+    }
+    assert_eq!(apply.wait_at_most(Duration::from_secs(60)).and_then(|s| s.code()), Some(0), "{said}");
+    assert_eq!(place.read("page"), canary);
+    for args in [
+        &["plan", "-vv"][..],
+        &["plan", "--json"],
+        &["show"],
+        &["show", "--json"],
+        &["outputs", "--json"],
+        &["history"],
+        &["state", "export"],
+        &["state", "history", "--json"],
+    ] {
+        let ran = place.run(args);
+        said += &ran.stdout;
+        said += &ran.stderr;
+    }
+    place.deploy("");
+    let destroyed = place.run(&["apply", "--yes", "-vv", "--json"]);
+    said += &destroyed.stdout;
+    said += &destroyed.stderr;
+    for secret in [canary, &password] {
+        assert_lacks(&said, secret);
+        for hidden in [place.dir.join("freehold.state"), place.scratch.join("home"), place.scratch.join("tmp")] {
+            let found = std::process::Command::new("grep").args(["-rlF", secret]).arg(&hidden).output();
+            let found = found.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
+            assert_eq!(found, "", "in clear below {}", hidden.display());
+        }
+    }
+}
+
+#[test]
+fn an_evaluator_that_is_killed_ends_the_plan_and_leaves_the_state_alone() {
+    let busy = r#"members.a = { type = providers.local.file; inputs = { path = "a";
+        contents = toString (builtins.foldl' (a: b: a + b) 0 (builtins.genList (n: n) 200000000)); }; };"#;
+    let place = Place::with(busy);
+    let mut plan = place.call(&["plan"]).spawn();
+    let pid = plan.child().id();
+    let nix = || {
+        let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        all.filter_map(|p| p.file_name().to_str()?.parse::<u32>().ok()).find(|id| {
+            let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+            let argv = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+            let argv = String::from_utf8_lossy(&argv).into_owned();
+            status.lines().any(|l| l == format!("PPid:\t{pid}")) && argv.contains("driver.nix")
+        })
+    };
+    wait_until("Nix runs", || nix().is_some());
+    let nix = nix().map(|id| id.to_string()).unwrap_or_default();
+    let _ = std::process::Command::new("kill").args(["-KILL", &nix]).status();
+    let ended = plan.wait_at_most(Duration::from_secs(60));
+    assert_eq!(ended.and_then(|s| s.code()), Some(1), "no hang, and an error");
+    let mut said = String::new();
+    let _ = plan.child().stderr.take().map(|mut p| std::io::Read::read_to_string(&mut p, &mut said));
+    assert_has(&said, "error: ");
+    assert_lacks(&said, "panicked");
+    place.deploy(r#"members.a = { type = providers.local.file; inputs = { path = "a"; contents = "x"; }; };"#);
+    place.run(&["apply", "--yes"]);
+}
+
+#[test]
+fn an_interrupted_apply_finishes_what_runs_and_begins_nothing_new() {
+    let members = r#"
+        members.first = { type = providers.local.exec; inputs = { executable = "/bin/sh"; args = [ "-c" "touch begun; while ! test -e go; do sleep 0.05; done" ]; }; };
+        members.second = { type = providers.local.file; inputs = { path = "second"; contents = members.first.outputs.stdout; }; };"#;
+    let place = Place::with(members);
+    let mut apply = place.call(&["apply", "--yes"]).spawn();
+    wait_until("it runs", || place.has("begun"));
+    apply.signal("INT");
+    std::thread::sleep(Duration::from_millis(300));
+    place.write("go", "");
+    assert_eq!(apply.wait_at_most(Duration::from_secs(60)).and_then(|s| s.code()), Some(130));
+    assert!(!place.has("second"));
+    assert_has(&place.run(&["state", "list"]).stdout, "first");
+    place.run(&["apply", "--yes"]);
+    place.assert_no_change();
+
+    // Twice gives up what runs; what became of it is said, and the next plan looks into it.
+    let place = Place::with(members);
+    let mut apply = place.call(&["apply", "--yes"]).spawn();
+    wait_until("it runs", || place.has("begun"));
+    apply.signal("INT");
+    std::thread::sleep(Duration::from_millis(300));
+    apply.signal("INT");
+    assert_eq!(apply.wait_at_most(Duration::from_secs(60)).and_then(|s| s.code()), Some(130));
+    assert_has(&place.run(&["state", "list"]).stderr, "create of `first` was begun");
+    place.write("go", "");
+    place.run(&["apply", "--yes"]);
+    place.assert_no_change();
+}
