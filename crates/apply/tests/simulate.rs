@@ -73,6 +73,7 @@ fn stories_that_once_failed_hold() {
         let seed = words.next().unwrap().parse().unwrap();
         match kind {
             "story" => fuzz::play(&fuzz::story(seed)),
+            "long" => fuzz::play_long(seed),
             "wild" => fuzz::play_wild(seed),
             other => panic!("no kind of seed {other}"),
         }
@@ -84,6 +85,13 @@ fn a_plan_ends_however_wrong_the_deployment_is() {
     let seeds = std::env::var("FREEHOLD_SIM_SEEDS").map_or(300, |n| n.parse().unwrap());
     let failed: Vec<u64> = (0..seeds).filter(|s| std::panic::catch_unwind(|| fuzz::play_wild(*s)).is_err()).collect();
     assert!(failed.is_empty(), "wild seeds {failed:?}");
+}
+
+#[test]
+fn after_several_disturbed_runs_everything_can_be_put_in_order() {
+    let seeds = std::env::var("FREEHOLD_SIM_SEEDS").map_or(150, |n| n.parse().unwrap());
+    let failed: Vec<u64> = (0..seeds).filter(|s| std::panic::catch_unwind(|| fuzz::play_long(*s)).is_err()).collect();
+    assert!(failed.is_empty(), "long seeds {failed:?}");
 }
 
 #[test]

@@ -75,6 +75,30 @@ impl<K: Ord + Clone> DeletionOrder<K> {
         Some(entry.1)
     }
 
+    /// Takes an object out of its turn; false when it is taken already, or not there.
+    pub fn take(&mut self, key: &K) -> bool {
+        let Some(object) = self.objects.get_mut(key).filter(|o| !o.taken) else { return false };
+        object.taken = true;
+        self.in_flight += 1;
+        self.free_by_ended.remove(&(object.interval.ended, key.clone()));
+        true
+    }
+
+    /// When the last operation on an object ran.
+    pub fn interval(&self, key: &K) -> Option<Interval> {
+        self.objects.get(key).map(|o| o.interval)
+    }
+
+    /// Whether an object is still to be deleted.
+    pub fn contains(&self, key: &K) -> bool {
+        self.objects.contains_key(key)
+    }
+
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+
     /// Says that an object is gone, or will not be deleted after all: what waited for it may go.
     pub fn done(&mut self, key: &K) {
         let Some(object) = self.objects.remove(key) else { return };

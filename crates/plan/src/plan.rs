@@ -316,7 +316,10 @@ impl Plan {
 
     /// Whether applying it would change nothing: neither world nor record.
     pub fn is_noop(&self) -> bool {
-        self.moves.is_empty() && self.found.is_empty() && self.open.is_empty() && self.steps.iter().all(|s| s.action == Action::None)
+        self.moves.is_empty()
+            && self.found.is_empty()
+            && self.open.is_empty()
+            && self.steps.iter().all(|s| s.action == Action::None)
     }
 
     /// The step of `member`'s current object.

@@ -16,7 +16,7 @@ pub(super) struct Target {
 
 impl Target {
     /// The member's current object.
-    fn current(&self) -> Self {
+    pub(super) fn current(&self) -> Self {
         Self { member: self.member.clone(), deposed: None }
     }
 }
@@ -32,6 +32,9 @@ impl Executor {
             interval = Interval { began: after, ended: after };
         }
         self.deletions.insert(target.clone(), interval);
+        for used in &record.edges {
+            self.deletion_users.entry(used.clone()).or_default().insert(target.clone());
+        }
         self.deleting.insert(target, Box::new(record));
     }
 
@@ -74,10 +77,14 @@ impl Executor {
     pub(super) fn begin_deletions(&mut self) {
         while self.has_room() {
             let Some(target) = self.deletions.take_ready() else { return };
-            let op = self.new_op();
-            self.report(Report::Started { op, member: target.member.clone(), action: Action::Delete });
-            self.begin_op(op, What::Delete(target));
+            self.begin_deletion(target);
         }
+    }
+
+    pub(super) fn begin_deletion(&mut self, target: Target) {
+        let op = self.new_op();
+        self.report(Report::Started { op, member: target.member.clone(), action: Action::Delete });
+        self.begin_op(op, What::Delete(target));
     }
 
     /// A member that was not brought along may still depend on what it was made after.
@@ -107,6 +114,7 @@ impl Executor {
     pub(super) fn deletion_done(&mut self, target: &Target) {
         self.deletions.done(target);
         self.deleting.remove(target);
+        self.cleared(target);
         match &target.deposed {
             None => drop(self.records.remove(&target.member)),
             Some(key) => {
@@ -119,7 +127,7 @@ impl Executor {
         self.report(Report::Done { member: target.member.clone(), action: Action::Delete });
         if self.stopping {
             self.skip_all(&Skip::Interrupted);
-        } else {
+        } else if self.deleting_started {
             self.begin_deletions();
         }
     }
@@ -129,10 +137,12 @@ impl Executor {
         self.report(Report::Failed { member: member.clone(), action: Action::Delete, failure: failure.clone() });
         self.summary.failed.push((member.clone(), Action::Delete, failure));
         self.deleting.remove(target);
+        self.kept.insert(target.clone());
+        self.not_cleared(target, &Skip::StillUsed { member: member.clone() });
         for kept in self.deletions.failed(target) {
             self.deletion_skipped(&kept, Skip::StillUsed { member: member.clone() });
         }
-        if !self.stopping {
+        if !self.stopping && self.deleting_started {
             self.begin_deletions();
         }
     }
@@ -142,6 +152,8 @@ impl Executor {
             return;
         }
         self.deletions.done(target);
+        self.kept.insert(target.clone());
+        self.not_cleared(target, &why);
         let member = target.member.clone();
         self.report(Report::Skipped { member: member.clone(), action: Action::Delete, why: why.clone() });
         self.summary.skipped.push((member, Action::Delete, why));

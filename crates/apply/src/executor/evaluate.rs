@@ -43,7 +43,9 @@ impl Executor {
         for path in gone {
             let Some(record) = self.records.get(&path).cloned() else { continue };
             let target = Target { member: path.clone(), deposed: None };
-            if record.keep {
+            if record.keep && !record.deposed.is_empty() {
+                // Its old objects go first, in this run; the record goes with the next.
+            } else if record.keep {
                 self.write_forgotten(&path);
             } else if record.protect {
                 let failure = protected(&path, "deleted");

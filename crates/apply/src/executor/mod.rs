@@ -1,11 +1,13 @@
 //! The machine that follows a plan.
 //!
 //! Reading order: this file (the conversation and the scheduler), [`evaluate`] (members whose inputs become known on the way),
-//! [`operate`] (one operation from its intent to its recorded result), [`delete`] (what goes at the end, in reverse order).
+//! [`operate`] (one operation from its intent to its recorded result), [`delete`] (what goes at the end, in reverse order),
+//! [`clear`] (what goes early, because something else has to make way).
 //!
 //! Scheduling counts how many unfinished members each one waits for; no graph is walked. Intents are written a little ahead of the
 //! calls so that one fsync serves many; results are written while the next calls run.
 
+mod clear;
 mod delete;
 mod evaluate;
 mod operate;
@@ -41,6 +43,12 @@ pub struct Executor {
     deletions: DeletionOrder<delete::Target>,
     deleting: BTreeMap<delete::Target, Box<Record>>,
     deleting_started: bool,
+    /// What is to be deleted, by the members that it was seen to use.
+    deletion_users: BTreeMap<MemberPath, BTreeSet<delete::Target>>,
+    /// What was to be deleted and could not be.
+    kept: BTreeSet<delete::Target>,
+    /// Members that wait until others are gone, with what is left of those.
+    clearing: BTreeMap<MemberPath, DeletionOrder<delete::Target>>,
     /// Why members that cannot be evaluated wait.
     waits: BTreeMap<MemberPath, Skip>,
     /// Whether the state can be written no more.
@@ -114,6 +122,9 @@ impl Executor {
             deletions: DeletionOrder::default(),
             deleting: BTreeMap::new(),
             deleting_started: false,
+            deletion_users: BTreeMap::new(),
+            kept: BTreeSet::new(),
+            clearing: BTreeMap::new(),
             waits: BTreeMap::new(),
             state_broken: false,
             waiters: BTreeMap::new(),
@@ -314,6 +325,7 @@ impl Executor {
         }
         loop {
             self.begin_ready();
+            self.go_on_clearing();
             self.publish_outputs();
             self.call_ready();
             let idle = self.ops.is_empty() && self.ready.is_empty() && self.outstanding_proposals == 0;

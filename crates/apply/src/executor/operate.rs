@@ -65,6 +65,14 @@ impl Executor {
     pub(super) fn begin_member(&mut self, path: &MemberPath) {
         let Some(node) = self.nodes.get_mut(path) else { return };
         node.stage = super::Stage::Operating;
+        if !self.has_to_clear(path) {
+            self.begin_cleared(path);
+        }
+    }
+
+    /// Nothing is in the way of the member's action.
+    pub(super) fn begin_cleared(&mut self, path: &MemberPath) {
+        let Some(node) = self.nodes.get(path) else { return };
         let (action, create_first, has_prior) = (node.action, node.create_first, node.prior.is_some());
         let op = self.new_op();
         self.report(Report::Started { op, member: path.clone(), action });

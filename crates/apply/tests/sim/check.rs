@@ -7,7 +7,7 @@ use freehold_model::{MemberPath, Record};
 use freehold_plan::{Plan, Recovery};
 use freehold_state::{Action as Begun, State};
 
-use super::deployment::{Deployment, Expr, plain_text};
+use super::deployment::{Expr, plain_text};
 use super::driver::Sim;
 use super::world::{World, facts};
 
@@ -18,7 +18,8 @@ pub fn plan(plan: &Plan) {
 }
 
 /// What is deleted for good is used by no record; what is made or changed finds what it was declared to come after.
-pub fn order(member: &MemberPath, what: &str, call: &Call, view: &State, deployment: &Deployment, declared: bool) {
+pub fn order(member: &MemberPath, what: &str, call: &Call, sim: &Sim, declared: bool) {
+    let (view, deployment) = (&sim.journal.view, &sim.deployment);
     match call {
         // The first half of a replacement may come before its users follow.
         Call::Delete { .. } if what == "delete" && !declared => {
@@ -29,6 +30,20 @@ pub fn order(member: &MemberPath, what: &str, call: &Call, view: &State, deploym
             let users = view.records().filter(|(m, r)| *m != member && r.edges.contains(member) && !no_longer(m));
             let users: Vec<String> = users.map(|(m, _)| m.to_string()).collect();
             assert!(users.is_empty(), "{member} is deleted while {users:?} uses it");
+        }
+        // But what leaves and uses it goes before, unless what stays uses that.
+        Call::Delete { .. } if what == "delete" => {
+            let stays = |m: &MemberPath| {
+                let item = m.parent().and_then(|p| deployment.resource(&p)).is_some_and(|r| r.each.is_some());
+                item || deployment.resource(m).is_some()
+            };
+            let uses = |m: &MemberPath| view.records().any(|(s, r)| stays(s) && r.edges.contains(m));
+            let used = |m: &MemberPath| sim.used_at_first.contains(m) || uses(m);
+            let leaving = view.records().filter(|(m, r)| !stays(m) && r.edges.contains(member) && !used(m));
+            let leaving: Vec<String> = leaving.map(|(m, _)| m.to_string()).collect();
+            assert!(leaving.is_empty(), "{member} makes way while {leaving:?}, which leaves, uses it");
+            let old = view.record(member).map_or(0, |r| r.deposed.len());
+            assert_eq!(old, 0, "{member} makes way while its record lists old objects");
         }
         Call::Create { declaration } | Call::Update { declaration, .. } => {
             for used in &declaration.depends_on {

@@ -1,6 +1,6 @@
 //! Drives planner and executor over the small world; one seed decides what comes next.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use freehold_apply::{ApplyEffect, ApplyEvent, ApplySummary, Call, Executor, IntentAction, Outcome, Report};
 use freehold_model::{ErrorKind, MemberPath, Record};
@@ -31,6 +31,8 @@ pub struct Sim {
     pub reports: Vec<Report>,
     /// Whether the run is one on everything, so that nothing that is used may be deleted.
     pub strict_order: bool,
+    /// What the members that stay used when the run began.
+    pub used_at_first: BTreeSet<MemberPath>,
 }
 
 /// When a run is disturbed, by the number of things that have happened.
@@ -94,6 +96,7 @@ impl Sim {
             calls: Vec::new(),
             reports: Vec::new(),
             strict_order: true,
+            used_at_first: BTreeSet::new(),
         }
     }
 
@@ -155,6 +158,8 @@ impl Sim {
         self.journal.open_run();
         self.calls.clear();
         self.reports.clear();
+        let staying = self.journal.records().into_iter().filter(|(member, _)| self.declares(member));
+        self.used_at_first = staying.flat_map(|(_, record)| record.edges).collect();
         let first_op = self.journal.next_op();
         let mut run = Run { destroy: plan.is_destroy(), ..Run::default() };
         let mut executor = Executor::new(plan, self.journal.records(), parallelism, first_op);
@@ -280,7 +285,7 @@ impl Sim {
                 let behaviour = self.behaviour(&member, &what, &call);
                 if self.strict_order {
                     let declared = !run.destroy && self.declares(&member);
-                    check::order(&member, &what, &call, &self.journal.view, &self.deployment, declared);
+                    check::order(&member, &what, &call, self, declared);
                 }
                 self.calls.push(format!("{what} {member}"));
                 let outcome = self.world.call(*op, &call, behaviour);

@@ -31,27 +31,52 @@ pub fn play(story: &Story) {
     sim.deployment = story.before.clone();
     settle(&mut sim, "the first apply");
     sim.deployment = story.after.clone();
-    let options = options(&mut sim);
+    disturbed(&mut sim);
+    if sim.rng.one_in(3) {
+        // The person goes on before putting things in order.
+        sim.deployment = changed(&sim.deployment.clone(), "k", &mut sim.rng);
+    }
+    recover(&mut sim);
+}
+
+/// One operation to which anything may happen.
+fn disturbed(sim: &mut Sim) {
+    let options = options(sim);
     sim.strict_order = options.targets.is_empty() && options.excludes.is_empty();
     sim.chaos = [None, Some(2), Some(4), Some(8)][sim.rng.below(4)];
     let knobs = knobs(&mut sim.rng);
     let plan = sim.plan(options);
     if plan.problems.is_empty() {
         let closed = plan.open.is_empty();
-        let planned: Vec<(MemberPath, Action)> =
-            plan.steps.iter().filter(|s| !s.open && s.exact).map(|s| (s.member.clone(), s.action)).collect();
+        let planned: Vec<(MemberPath, Action)> = plan
+            .steps
+            .iter()
+            .filter(|s| !s.open && s.exact && s.deposed.is_none())
+            .map(|s| (s.member.clone(), s.action))
+            .collect();
         if let Ended::Finished(summary) = sim.apply(plan, knobs)
             && summary.is_ok()
             && closed
         {
-            as_planned(&sim, &planned);
+            as_planned(sim, &planned);
         }
     }
-    check::no_orphans(&sim);
-    check::every_prefix_replays(&sim);
-    if sim.rng.one_in(3) {
-        // The person goes on before putting things in order.
-        sim.deployment = changed(&sim.deployment.clone(), "k", &mut sim.rng);
+    check::no_orphans(sim);
+    check::every_prefix_replays(sim);
+}
+
+/// Several operations to which anything may happen, each on a changed deployment, before things are put in order.
+pub fn play_long(seed: u64) {
+    let mut rng = Rng::new(seed);
+    let mut sim = Sim::new("", seed ^ 0x10_4f);
+    sim.deployment = deployment(&mut rng);
+    settle(&mut sim, "the first apply");
+    for prefix in ["n", "k", "o"] {
+        sim.deployment = changed(&sim.deployment.clone(), prefix, &mut rng);
+        disturbed(&mut sim);
+        if rng.one_in(2) {
+            sim.answer_questions();
+        }
     }
     recover(&mut sim);
 }

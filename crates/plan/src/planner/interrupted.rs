@@ -67,7 +67,8 @@ impl Planner {
     /// Takes what a look showed.
     pub(super) fn take_look(&mut self, path: &MemberPath, intent: &OpenIntent, observed: &Observation) {
         *self.looked.entry(path.clone()).or_default() += 1;
-        let (Observation::Object { inputs, outputs, private }, Some(mut new)) = (observed, self.record_of(path, intent))
+        let (Observation::Object { inputs, outputs, private }, Some(mut new)) =
+            (observed, self.record_of(path, intent))
         else {
             return;
         };

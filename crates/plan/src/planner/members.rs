@@ -10,8 +10,8 @@ use super::{Member, PlanEffect, Planner};
 use crate::decide::has_drifted;
 use crate::plan::provider_text;
 use crate::{
-    Action, Considered, Decision, Drift, Observation, Problem, Proposal, Reason, Step, TypeFacts,
-    can_create_first, decide, diff_attrs, effective_inputs,
+    Action, Considered, Decision, Drift, Observation, Problem, Proposal, Reason, Step, TypeFacts, can_create_first,
+    decide, diff_attrs, effective_inputs,
 };
 
 impl Planner {

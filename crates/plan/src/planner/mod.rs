@@ -15,7 +15,8 @@ use std::sync::Arc;
 use freehold_model::{Attrs, Declaration, MemberPath, OutputRef, Record, Structure};
 
 use crate::{
-    Drift, Found, Mode, Move, Observation, OpenIntent, OpenStructure, Plan, PlanOptions, Problem, Proposal, Step, TypeFacts,
+    Drift, Found, Mode, Move, Observation, OpenIntent, OpenStructure, Plan, PlanOptions, Problem, Proposal, Step,
+    TypeFacts,
 };
 
 /// What the planner is told.

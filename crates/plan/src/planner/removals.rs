@@ -275,7 +275,9 @@ impl Planner {
         }
         self.records
             .iter()
-            .filter(|(path, _)| self.options.is_target(path) && !self.options.excludes(path))
+            // What a target needs may be replaced, and then its old objects have to be gone.
+            .filter(|(path, _)| self.options.is_target(path) || self.members.contains_key(*path))
+            .filter(|(path, _)| !self.options.excludes(path) && !self.is_forgotten(path))
             .flat_map(|(path, record)| record.deposed.iter().map(|d| (path.clone(), d.clone())))
             .collect()
     }
