@@ -1,10 +1,11 @@
-//! Figures: `bench` runs the workspace's own benchmarks, `bench peers` measures freehold side by side with OpenTofu and Terraform.
+//! Figures: `bench` measures freehold's own budgets, `bench peers` freehold side by side with OpenTofu and Terraform.
 //!
 //! Every table is Markdown on stdout, so that it can go into `docs/performance.md` as it is. A program that is not at hand gets a
 //! row that says so. It builds nothing but freehold: `scripts/interop-tools tofu terraform-provider-local` makes the peers.
 //!
-//! Where to go next: `peers.rs` (times), `kills.rs` (what is forgotten after a kill), `tool.rs` (how each program is called).
+//! Where to go next: `budgets.rs` (freehold alone), `peers.rs` (times), `kills.rs` (what is forgotten after a kill), `tool.rs` (how each program is called).
 
+mod budgets;
 mod kills;
 mod measure;
 mod peers;
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Outcome;
 
-const USAGE: &str = "usage: xtask bench [--bench NAME] | bench peers [--sizes 1000,5000] [--kills 4]";
+const USAGE: &str = "usage: xtask bench [--large | --bench NAME] | bench peers [--sizes 1000,5000] [--kills 4]";
 
 /// How much to measure.
 struct Options {
@@ -31,21 +32,39 @@ pub(crate) fn run(root: &Path, words: &[&str]) -> Outcome<()> {
             peers::run(&tools, &options.sizes)?;
             kills::run(&tools, options.kills)
         }
-        _ => own(root, words),
+        Some((&"--bench", [name])) => match BENCHES.iter().find(|bench| bench.1 == *name) {
+            Some(bench) => own(root, bench),
+            None => Err(format!("no benchmark is called `{name}`")),
+        },
+        None | Some((&"--large", [])) => {
+            budgets::run(&tool::own(root), !words.is_empty())?;
+            BENCHES.iter().try_for_each(|bench| own(root, bench))
+        }
+        Some(_) => Err(USAGE.to_owned()),
     }
 }
 
-/// The benchmarks of the workspace's crates, with `cargo bench`.
-fn own(root: &Path, words: &[&str]) -> Outcome<()> {
+/// The benchmarks of the workspace's crates: package, name, and what the budget is about.
+const BENCHES: &[(&str, &str, &str)] = &[
+    ("freehold-state", "state", "one state event at 100,000 resources: < 50 µs of CPU, one fsync shared by its group"),
+    (
+        "freehold-eval",
+        "evaluator",
+        "evaluation: at most 1.3 × plain Nix; at most 10 ms per 1,000 members and further tier",
+    ),
+    ("freehold-apply", "machines", "planner and executor alone: they grow linearly"),
+];
+
+/// One of them, with `cargo bench`.
+fn own(root: &Path, (package, name, budget): &(&str, &str, &str)) -> Outcome<()> {
+    println!("\n### {budget}\n\n`cargo bench -p {package} --bench {name}`\n");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let which: &[&str] = if words.is_empty() { &["--benches"] } else { words };
     let status = std::process::Command::new(cargo)
         .current_dir(root)
-        .args(["bench", "--quiet", "--workspace", "--exclude", "xtask"])
-        .args(which)
+        .args(["bench", "--quiet", "--package", package, "--bench", name])
         .status()
         .map_err(|error| format!("cannot run cargo: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("the benchmarks failed: {status}")) }
+    if status.success() { Ok(()) } else { Err(format!("the benchmark `{name}` failed: {status}")) }
 }
 
 fn parse(words: &[&str]) -> Outcome<Options> {

@@ -40,6 +40,14 @@ pub(super) struct Remembered {
     pub(super) open_intents: usize,
 }
 
+/// Freehold alone: `FREEHOLD_BIN`, or what is built now from this checkout.
+pub(super) fn own(root: &Path) -> Tool {
+    let program = freehold(root);
+    let version = program.as_deref().ok().and_then(version_of);
+    let name = version.map_or_else(|| "freehold".to_owned(), |version| format!("freehold {version}"));
+    Tool { name, kind: Kind::Freehold, program, plugins: PathBuf::new() }
+}
+
 /// Freehold first, then its peers.
 pub(super) fn all(root: &Path) -> Outcome<Vec<Tool>> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
@@ -54,11 +62,7 @@ pub(super) fn all(root: &Path) -> Outcome<Vec<Tool>> {
         let name = version.map_or_else(|| name.to_owned(), |version| format!("{name} {version}"));
         Tool { name, kind, program, plugins: plugins.clone() }
     };
-    Ok(vec![
-        tool("freehold", Kind::Freehold, freehold(root)),
-        tool("tofu", Kind::Terraform, tofu),
-        tool("terraform", Kind::Terraform, terraform),
-    ])
+    Ok(vec![own(root), tool("tofu", Kind::Terraform, tofu), tool("terraform", Kind::Terraform, terraform)])
 }
 
 impl Tool {
@@ -87,6 +91,11 @@ impl Tool {
             write(&directory.join("cli.tfrc"), &overrides)?;
         }
         Ok(())
+    }
+
+    /// Writes a deployment for Freehold that Nix generates: without the cost of reading thousands of lines.
+    pub(super) fn write_generated(&self, directory: &Path, shape: Shape, count: usize) -> Outcome<()> {
+        write(&directory.join("freehold.nix"), &nix_generated(shape, count))
     }
 
     /// Makes everything.
@@ -153,6 +162,9 @@ impl Tool {
 }
 
 fn freehold(root: &Path) -> Result<PathBuf, String> {
+    if let Some(binary) = std::env::var_os("FREEHOLD_BIN") {
+        return Ok(binary.into());
+    }
     let build = ["build", "--release", "--quiet", "--package", "freehold-cli", "--bin", "freehold"];
     stdout_of(root, "cargo", &build)?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
@@ -197,6 +209,24 @@ fn nix(shape: Shape, count: usize) -> String {
     )
 }
 
+fn nix_generated(shape: Shape, count: usize) -> String {
+    let member = match shape {
+        Shape::Flat => "{ type = providers.local.memo; inputs.initialize_with = toString n; }",
+        Shape::Pairs => {
+            "{ type = providers.local.memo; inputs.initialize_with =\n      \
+             if n - 2 * (n / 2) == 1 then members.\"r${toString (n - 1)}\".outputs.value else toString n; }"
+        }
+        Shape::Files => {
+            "{ type = providers.local.file; inputs = { path = \"out/${toString n}\"; contents = toString n; }; }"
+        }
+    };
+    format!(
+        "{{ freehold, ... }}:\nfreehold.lib.mkRoot {{ modules = [ ({{ providers, members, ... }}: {{\n  \
+         members = builtins.listToAttrs (builtins.genList (n: {{\n    name = \"r${{toString n}}\";\n    \
+         value = {member};\n  }}) {count});\n}}) ]; }}\n"
+    )
+}
+
 fn hcl(shape: Shape, count: usize) -> String {
     let mut text = String::new();
     for number in 0..count {
@@ -225,5 +255,6 @@ mod tests {
         assert!(hcl(Shape::Pairs, 2).contains("input = terraform_data.r0.output"));
         assert!(nix(Shape::Pairs, 2).contains("members.r0.outputs.value"));
         assert!(!nix(Shape::Flat, 2).contains("outputs"));
+        assert!(nix_generated(Shape::Pairs, 2).contains(r#"members."r${toString (n - 1)}".outputs.value"#));
     }
 }
