@@ -482,14 +482,19 @@ impl Keeper {
             self.condemn(id, Verdict::NotOurs);
             return;
         }
-        let Some(call) = running.calls.keys().next().copied().filter(|_| running.phase == Phase::Old) else {
+        // A provider that answers and ends at once may be seen to have ended before its answer is heard.
+        let old = running.phase == Phase::Old
+            || running.phase == Phase::Exited && self.groups[running.group].protocol == ProtocolChoice::V0;
+        let Some(call) = running.calls.keys().next().copied().filter(|_| old) else {
             self.condemn(id, Verdict::Rubbish("a response of protocol v0".into()));
             return;
         };
         running.calls.clear();
-        running.process.close();
-        running.phase = Phase::Closing;
-        running.since = Instant::now();
+        if running.phase == Phase::Old {
+            running.process.close();
+            running.phase = Phase::Closing;
+            running.since = Instant::now();
+        }
         let Some(pending) = self.calls.get(&call) else { return };
         let method = pending.request.call.method();
         let result = match response {
