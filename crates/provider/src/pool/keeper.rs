@@ -484,7 +484,7 @@ impl Keeper {
         }
         // A provider that answers and ends at once may be seen to have ended before its answer is heard.
         let old = running.phase == Phase::Old
-            || running.phase == Phase::Exited && self.groups[running.group].protocol == ProtocolChoice::V0;
+            || running.phase >= Phase::Closing && self.groups[running.group].protocol == ProtocolChoice::V0;
         let Some(call) = running.calls.keys().next().copied().filter(|_| old) else {
             self.condemn(id, Verdict::Rubbish("a response of protocol v0".into()));
             return;
