@@ -1,7 +1,14 @@
 //! Every message has a schema and an example, the example obeys the schema and survives our types, and the published
 //! schemas are those of the types.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr, reason = "a panic is the report of a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a panic is the report of a test"
+)]
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,13 @@
 //! Whatever a provider writes, reading it never panics, and what we write we can read.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr, reason = "a panic is the report of a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a panic is the report of a test"
+)]
 
 use freehold_model::{Attrs, Value};
 use freehold_protocol::v1::{Id, Message, parse_message};

@@ -1,6 +1,13 @@
 //! The conformance suite: good providers pass, and each defect is found by the check that is meant for it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr, reason = "a panic is the report of a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a panic is the report of a test"
+)]
 
 use std::path::Path;
 

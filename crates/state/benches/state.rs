@@ -2,7 +2,14 @@
 //!
 //! Budget: less than 50 µs of CPU per event at 100,000 records, one sync per group; a replay of 100,000 records in about
 //! a second.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr, reason = "a panic is the report of a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a panic is the report of a test"
+)]
 
 #[path = "../tests/common/mod.rs"]
 mod common;

@@ -1,6 +1,13 @@
 //! Crashes at every write and sync of a simulated disk, torn, reordered and lost writes included: what was acknowledged
 //! is there afterwards, what was not corrupts nothing, and no secret is on the disk in clear.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr, reason = "a panic is the report of a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a panic is the report of a test"
+)]
 
 mod common;
 

@@ -1,5 +1,12 @@
 //! State as a resource: a log that a provider keeps as one text.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr, reason = "a panic is the report of a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a panic is the report of a test"
+)]
 
 mod common;
 

@@ -1,5 +1,12 @@
 //! The S3 backend against an in-process server that honours or ignores conditions and loses replies.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr, reason = "a panic is the report of a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a panic is the report of a test"
+)]
 
 mod common;
 

@@ -1,6 +1,13 @@
 //! The built-in provider keeps the contract that it demands of others.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr, reason = "a panic is the report of a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a panic is the report of a test"
+)]
 
 use freehold_provider::Launch;
 use freehold_provider::conformance::{Outcome, run};

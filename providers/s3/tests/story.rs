@@ -1,5 +1,12 @@
 //! The provider as a process of its own, on the in-process store and, where it was built, on MinIO.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr, reason = "a panic is the report of a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a panic is the report of a test"
+)]
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! `freehold outputs`.
 
 use clap_complete::ArgValueCompleter;
-use freehold_model::{MemberPath, Value};
 use freehold_engine::Engine;
+use freehold_model::{MemberPath, Value};
 use freehold_state::{State, StateError, Store};
 use serde_json::{Map, Value as Json, json};
 
@@ -80,9 +80,8 @@ fn all(engine: &Engine, member: Option<&MemberPath>, args: &Args, session: &Sess
     let of = |s: &State| s.records_within(from).map(|(m, r)| (m.clone(), (m.clone(), r.outputs.clone()))).collect();
     let records = held::by_member(engine, of).into_iter().filter(|(_, outputs)| !outputs.is_empty());
     if session.ui.json {
-        let outputs: Map<String, Json> = records
-            .map(|(member, outputs)| (member.to_string(), json_of(&Value::Map(outputs), args.reveal)))
-            .collect();
+        let outputs: Map<String, Json> =
+            records.map(|(member, outputs)| (member.to_string(), json_of(&Value::Map(outputs), args.reveal))).collect();
         session.ui.json(&json!({ "format": "freehold.outputs/1", "outputs": outputs }));
         return Ok(Exit::Ok);
     }

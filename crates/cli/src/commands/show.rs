@@ -2,8 +2,8 @@
 
 use clap_complete::ArgValueCompleter;
 use freehold_model::{MemberPath, Record, Status, Value};
-use freehold_state::commands as state_commands;
 use freehold_state::State;
+use freehold_state::commands as state_commands;
 use serde_json::{Map, Value as Json, json};
 
 use super::held;

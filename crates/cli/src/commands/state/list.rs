@@ -24,8 +24,9 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     let engine = held::reader(session)?;
-    let records =
-        held::by_member(&engine, |s| commands::list(s, &args.member).into_iter().map(|l| (l.member.clone(), l)).collect());
+    let records = held::by_member(&engine, |s| {
+        commands::list(s, &args.member).into_iter().map(|l| (l.member.clone(), l)).collect()
+    });
     let intents = engine.stores().flat_map(|store| store.view().intents());
     let open: Vec<_> = intents.filter(|i| i.member.is_within(&args.member)).collect();
     if session.ui.json {

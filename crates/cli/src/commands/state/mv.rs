@@ -36,7 +36,9 @@ pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     let owner = owner(&engine);
     let from = args.from.unwrap_or_else(MemberPath::root);
     let moved = match (args.new, args.to) {
-        (Some(new), _) => locked(engine.store_of_mut(&from), &owner, |store| Ok(commands::move_records(store, &from, &new)?))?,
+        (Some(new), _) => {
+            locked(engine.store_of_mut(&from), &owner, |store| Ok(commands::move_records(store, &from, &new)?))?
+        }
         (None, Some(to)) => {
             let dir = engine.options().entry.dir.clone();
             let backend = session.backend_at(&to)?;
