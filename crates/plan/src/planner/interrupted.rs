@@ -151,7 +151,7 @@ impl Planner {
             inputs: intent.inputs.clone(),
             outputs: intent.partial.clone().unwrap_or_default(),
             private: None,
-            edges: member.map(|m: &Member| m.edges.clone()).unwrap_or_else(BTreeSet::new),
+            edges: member.map(|m: &Member| m.edges.clone()).unwrap_or_default(),
             interval: Interval { began: intent.began, ended: intent.began },
             status: Status::Ok,
             deposed: Vec::new(),
