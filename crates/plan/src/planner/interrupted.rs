@@ -2,7 +2,6 @@
 //! member is decided. An object that is found goes into the record (an older one becomes a deposed one), and that is the first
 //! thing which an apply writes: whatever happens to the member's step afterwards, the object is known.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use freehold_model::{Deposed, Interval, MemberPath, Record, Status};
