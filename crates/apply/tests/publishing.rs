@@ -1,6 +1,13 @@
 //! What the evaluation is told while a plan is followed, and how often.
 
-#![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a panic is the report of a test"
+)]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

@@ -2,7 +2,14 @@
 //!
 //! A script has comments (`#`), commands (`> plan`), lines that belong to a command (`| page: file …`); everything else is output.
 
-#![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a panic is the report of a test"
+)]
 
 mod sim;
 

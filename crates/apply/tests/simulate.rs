@@ -1,6 +1,13 @@
 //! Crashes at every step, and random stories. `FREEHOLD_SIM_SEEDS=100000` plays more of them.
 
-#![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a panic is the report of a test"
+)]
 
 mod sim;
 

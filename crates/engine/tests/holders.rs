@@ -1,5 +1,14 @@
 //! State that other members hold: NixOps4 deployments with their own providers and state file, S3 objects, state files.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a panic is the report of a test"
+)]
+
 mod common;
 
 use common::{Place, assert_has, assert_lacks, copy, fixture};

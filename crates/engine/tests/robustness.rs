@@ -1,5 +1,14 @@
 //! What must hold when things go wrong: conditions, locked secrets, secrets that leak, two at once, kills, full disks, odd sizes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a panic is the report of a test"
+)]
+
 mod common;
 
 use std::time::{Duration, Instant};
