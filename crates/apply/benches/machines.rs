@@ -1,13 +1,6 @@
 //! How long planner and executor take for many members, as milliseconds: `cargo bench -p freehold-apply`. Both must grow linearly.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a panic is the report of a test"
-)]
+#![allow(clippy::print_stdout, reason = "it is a program")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a broken benchmark stops")]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -2,14 +2,7 @@
 //!
 //! Every seed that fails is named with what did not hold; put it into `tests/failed-seeds.txt` when it is mended.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a panic is the report of a test"
-)]
+#![allow(clippy::print_stdout, reason = "it is a program")]
 
 #[path = "../tests/sim/mod.rs"]
 mod sim;
