@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use freehold_model::{Declaration, MemberPath, OutputRef, Pointer, Structure, Value};
+use freehold_model::{Declaration, MemberPath, OutputRef, Pointer, Structure, Value, limits};
 
 use crate::decode::{Extras, Flaws, Outcome};
 use crate::wire::{Kind, Part};
@@ -132,7 +132,10 @@ impl Query {
     /// default of it.
     pub(crate) fn keep(&mut self, outcome: Outcome) -> Verdict {
         let (answer, verdict) = match outcome {
-            Outcome::Composite { structure, extras } => (Some(Answer::Composite { structure, extras }), Verdict::Good),
+            Outcome::Composite { structure, extras } => {
+                let verdict = self.verdict_of_names(&structure.members);
+                (Some(Answer::Composite { structure, extras }), verdict)
+            }
             Outcome::Resource { mut declaration, extras, flaws } => {
                 self.blank_parts(&mut declaration, &flaws);
                 let verdict = Verdict::of_flaws(flaws);
@@ -148,6 +151,22 @@ impl Query {
         };
         self.answer = answer;
         verdict
+    }
+
+    /// A member that cannot be addressed could be made, but not be recorded.
+    fn verdict_of_names(&self, names: &[String]) -> Verdict {
+        let why = match names.iter().find(|name| !self.member.child(name).is_within_limits()) {
+            None => return Verdict::Good,
+            Some(name) if name.len() > limits::MEMBER_NAME_BYTES => {
+                let start: String = name.chars().take(32).collect();
+                format!("the member name `{start}…` is longer than {} bytes", limits::MEMBER_NAME_BYTES)
+            }
+            Some(_) => format!(
+                "members nest deeper than {}; a composite that holds itself, by `imports` or by a function, has no end",
+                limits::MEMBER_DEPTH
+            ),
+        };
+        Verdict::Bad { at: Some("members".to_owned()), why }
     }
 
     fn blank_parts(&self, declaration: &mut Declaration, flaws: &Flaws) {

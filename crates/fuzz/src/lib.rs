@@ -7,7 +7,7 @@
 
 use std::str::FromStr as _;
 
-use freehold_model::MemberPath;
+use freehold_model::{MemberPath, PathError};
 use freehold_protocol::{WireAttrs, WireValue, v0, v1};
 use freehold_state::nixops4::{import_nixops4, nixops4_event, nixops4_patch, parse_nixops4};
 
@@ -105,7 +105,9 @@ pub fn member_path(data: &[u8]) {
     }
     // Whatever the names are, there is a way to write them.
     let path = MemberPath::new(text.split('\n').filter(|name| !name.is_empty()));
-    assert_eq!(MemberPath::from_str(&path.to_string()).as_ref(), Ok(&path), "names change when they are written");
+    let again = MemberPath::from_str(&path.to_string());
+    let expected = if path.is_within_limits() { Ok(&path) } else { Err(&PathError::TooLong) };
+    assert_eq!(again.as_ref(), expected, "names change when they are written");
 }
 
 /// The same lines, each with the checksum that belongs to it.

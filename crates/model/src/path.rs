@@ -58,6 +58,11 @@ impl MemberPath {
         &self.0
     }
 
+    /// Whether this is short enough to be written down and read back: see [`PathError::TooLong`].
+    pub fn is_within_limits(&self) -> bool {
+        self.0.len() <= limits::MEMBER_DEPTH && self.0.iter().all(|name| name.len() <= limits::MEMBER_NAME_BYTES)
+    }
+
     /// Whether this is the root.
     pub fn is_root(&self) -> bool {
         self.0.is_empty()
