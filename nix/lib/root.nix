@@ -22,8 +22,20 @@
       lib ? moduleLib,
       # The holder of the state may be the input `state` (`legacy.nix`).
       legacy ? false,
-    }:
+    }@args:
     let
+      # Errors about modules that are written in place name the file that calls `mkRoot`.
+      position = builtins.unsafeGetAttrPos "modules" args;
+      located =
+        if position == null then
+          modules
+        else
+          [
+            {
+              _file = position.file;
+              imports = modules;
+            }
+          ];
       errors = import ./errors.nix;
       memberTypes = import ./member-types.nix { inherit lib errors; };
       hereLib = freeholdLib // {
@@ -95,7 +107,7 @@
               reveal = freehold.reveal or freeholdLib.reveal;
               freeholdLib = hereLib;
             };
-          } prefix modules;
+          } prefix located;
         in
         result;
 

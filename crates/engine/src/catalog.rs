@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use freehold_apply::Failure;
-use freehold_model::{Attrs, ErrorKind, ProviderRef, Value};
+use freehold_model::{Attrs, ErrorKind, ProviderRef, Value, did_you_mean};
 use freehold_plan::{Recovery, TypeFacts};
 use freehold_protocol::{ProviderSchema, TypeSchema};
-use freehold_provider::{CallError, Launch, credentials, did_you_mean};
+use freehold_provider::{CallError, Launch, credentials};
 
 /// How providers are started and what they said.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! The engine: one thread that carries out what the machines ask for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use freehold_apply::ApplySummary;
 use freehold_eval::{Evaluator, NixPrograms, Ticket};
-use freehold_model::ProviderRef;
+use freehold_model::{MemberPath, ProviderRef};
 use freehold_plan::{Plan, PlanOptions, SavedPlan};
 use freehold_protocol::ProviderSchema;
 use freehold_provider::{Call, CallEvent, Pool, PoolOptions, Reply};
@@ -43,10 +43,12 @@ pub struct Engine {
     /// What had been told when the evaluation was last quiet.
     pub(crate) quiet_at: Ticket,
     pub(crate) evaluated: usize,
+    /// Outputs that composites were made of.
+    pub(crate) structure_edges: BTreeMap<MemberPath, BTreeSet<freehold_model::OutputRef>>,
     /// Members with conditions that are looked at when their outputs are there.
-    pub(crate) to_check: std::collections::BTreeSet<freehold_model::MemberPath>,
+    pub(crate) to_check: BTreeSet<MemberPath>,
     /// Operations that this engine has begun itself.
-    pub(crate) own_ops: std::collections::BTreeSet<String>,
+    pub(crate) own_ops: BTreeSet<String>,
     keys_made: Option<MadeKeys>,
     interrupts: Arc<AtomicUsize>,
 }
@@ -111,8 +113,9 @@ impl Engine {
             held_quiet: None,
             quiet_at: 0,
             evaluated: 0,
-            to_check: std::collections::BTreeSet::new(),
-            own_ops: std::collections::BTreeSet::new(),
+            structure_edges: BTreeMap::new(),
+            to_check: BTreeSet::new(),
+            own_ops: BTreeSet::new(),
             keys_made: None,
             interrupts: Arc::new(AtomicUsize::new(0)),
         })

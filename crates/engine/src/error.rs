@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use freehold_eval::EvalError;
-use freehold_model::{ErrorKind, MemberPath};
+use freehold_model::{ErrorKind, MemberPath, did_you_mean};
 use freehold_plan::Stale;
 use freehold_state::StateError;
 
@@ -85,6 +85,12 @@ pub enum EngineError {
     /// The operator stopped it before anything was done.
     #[error("stopped before anything was changed")]
     Interrupted,
+}
+
+/// The member that was probably meant.
+pub(crate) fn nearest<'a>(member: &MemberPath, known: impl IntoIterator<Item = &'a MemberPath>) -> Option<String> {
+    let known: Vec<String> = known.into_iter().map(ToString::to_string).collect();
+    did_you_mean(&member.to_string(), known.iter().map(String::as_str)).map(str::to_owned)
 }
 
 impl EngineError {

@@ -42,8 +42,9 @@ impl Engine {
     /// What follows from an event of the evaluator.
     pub(crate) fn take_evaluation(&mut self, event: Event) -> Result<Vec<Front>, EngineError> {
         Ok(match event {
-            Event::Structure { member, structure, .. } => {
+            Event::Structure { member, structure, edges } => {
                 self.count_evaluated(structure.members.len());
+                self.structure_edges.insert(member.clone(), edges);
                 if !structure.checks.is_empty() {
                     self.to_check.insert(member.clone());
                 }
@@ -116,7 +117,7 @@ impl Engine {
     }
 
     fn unpark(&mut self, parked: Parked) -> Front {
-        let Parked { member, mut declaration, edges, waiting } = parked;
+        let Parked { member, mut declaration, mut edges, waiting } = parked;
         let key = Catalog::key(&declaration.provider);
         if let Some(Known::Failed(failure)) = self.catalog.get(&key) {
             return Front::Failed { member, failure: failure.clone() };
@@ -139,8 +140,15 @@ impl Engine {
         if waiting {
             Front::Waiting { member, partial: Some((declaration, facts)), needs: edges }
         } else {
+            edges.extend(self.what_decided(&member));
             Front::Declared { member, declaration, edges, facts }
         }
+    }
+
+    /// Outputs on which it depends that there is such a member: those that the composites around it were made of.
+    fn what_decided(&self, member: &MemberPath) -> impl Iterator<Item = OutputRef> {
+        let around = std::iter::successors(member.parent(), MemberPath::parent);
+        around.filter_map(|composite| self.structure_edges.get(&composite)).flatten().cloned()
     }
 
     fn count_evaluated(&mut self, members: usize) {
@@ -180,6 +188,7 @@ impl Engine {
     pub(crate) fn tell_phase(&mut self, outputs: BTreeMap<MemberPath, Attrs>) -> Result<(), EngineError> {
         self.held_quiet = None;
         self.parked.clear();
+        self.structure_edges.clear();
         self.last_ticket = self.evaluator()?.begin_phase(outputs);
         Ok(())
     }

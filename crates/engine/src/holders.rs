@@ -1,7 +1,8 @@
 //! Where records are kept: the deployment's own log, an S3 prefix, or another member (*state as a resource*).
 //!
 //! A member with `state = members.x` has its intents and its record in the log that `x` holds, and nowhere else. A holder that
-//! speaks protocol v0 keeps NixOps4's document: there the deployment's own log has everything and the document mirrors the records.
+//! speaks protocol v0 keeps NixOps4's document: there the deployment's own log has everything and the document mirrors the records
+//! ([`crate::documents`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,10 +12,9 @@ use freehold_model::{Declaration, ErrorKind, MemberPath, ProviderRef, Record};
 use freehold_plan::{Action, Move, Plan, PlanOptions, Problem};
 use freehold_provider::{Call, Object, Reply};
 use freehold_s3::Settings;
-use freehold_state::nixops4::{NixOps4Resource, nixops4_patch, nixops4_records};
+use freehold_state::nixops4::nixops4_records;
 use freehold_state::{
-    Backend, Event as StateEvent, HolderBackend, LockGuard, NewEvent, Outcome, Owner, S3Backend, StateError, Store,
-    SystemClock,
+    Backend, Event as StateEvent, HolderBackend, LockGuard, NewEvent, Owner, S3Backend, StateError, Store, SystemClock,
 };
 use serde_json::Value as Json;
 
@@ -22,7 +22,7 @@ use crate::catalog::{call_failure, chain};
 use crate::engine::Engine;
 use crate::front::Front;
 use crate::holder_io::ProviderIo;
-use crate::{EngineError, EngineOptions, Note};
+use crate::{EngineError, EngineOptions};
 
 /// Intervals of another log are not comparable with ours: what is held elsewhere counts as made after its holder.
 const HELD_OFFSET: u64 = 1 << 40;
@@ -30,19 +30,20 @@ const HELD_OFFSET: u64 = 1 << 40;
 /// The holders that were opened, and who is held by which.
 #[derive(Default)]
 pub(crate) struct Holders {
-    open: BTreeMap<MemberPath, Held>,
+    pub(crate) open: BTreeMap<MemberPath, Held>,
     /// Tried, and there is nothing to read yet.
     absent: BTreeSet<MemberPath>,
     /// Read before they were made by this apply: read again when they are, before anything is written.
     unmade: BTreeSet<MemberPath>,
     /// Recorded, and what they hold cannot be read.
     unreadable: BTreeMap<MemberPath, Failure>,
-    held_by: BTreeMap<MemberPath, MemberPath>,
+    pub(crate) held_by: BTreeMap<MemberPath, MemberPath>,
     declared: BTreeMap<MemberPath, Declaration>,
     parked: BTreeMap<MemberPath, Vec<Front>>,
 }
 
-enum Held {
+/// What a holder holds.
+pub(crate) enum Held {
     Log { store: Box<Store>, guard: Option<LockGuard> },
     Document { io: Box<ProviderIo>, document: Json },
 }
@@ -170,6 +171,23 @@ impl Engine {
         [&self.store].into_iter().chain(held)
     }
 
+    /// As [`Engine::stores`], to be changed by commands on the state.
+    pub fn stores_mut(&mut self) -> impl Iterator<Item = &mut Store> {
+        let held = self.holders.open.values_mut().filter_map(|held| match held {
+            Held::Log { store, .. } => Some(&mut **store),
+            Held::Document { .. } => None,
+        });
+        [&mut self.store].into_iter().chain(held)
+    }
+
+    /// The log that `holder` holds, if it is open.
+    pub fn store_held_by(&self, holder: &MemberPath) -> Option<&Store> {
+        match self.holders.open.get(holder)? {
+            Held::Log { store, .. } => Some(store),
+            Held::Document { .. } => None,
+        }
+    }
+
     /// Takes away the locks of logs that members hold, where somebody has them; gives back which those were.
     ///
     /// # Errors
@@ -221,24 +239,6 @@ impl Engine {
             })
             .collect();
         plan.problems.extend(problems);
-    }
-
-    /// Records of a NixOps4 document that the deployment's own log does not have yet.
-    pub(crate) fn adopt_documented(&mut self, plan: &Plan) -> Result<(), EngineError> {
-        let mut adopted = Vec::new();
-        for step in &plan.steps {
-            let held = self.holders.held_by.get(&step.member).and_then(|h| self.holders.open.get(h));
-            if let (Some(prior), Some(Held::Document { .. })) = (&step.prior, held)
-                && self.store.view().record(&step.member).is_none()
-            {
-                let record = Box::new(prior.clone());
-                adopted.push(StateEvent::Imported { member: step.member.clone(), record }.into());
-            }
-        }
-        if !adopted.is_empty() {
-            self.store.append_wait(adopted)?;
-        }
-        Ok(())
     }
 
     /// Opens the log that `holder` holds; whether there is one to read.
@@ -459,6 +459,9 @@ impl Engine {
             self.holders.open.insert(holder, Held::Log { store, guard });
         }
         moved?;
+        if let Some(left) = from.as_ref().filter(|left| Some(*left) != declared) {
+            self.document(left, member, None)?;
+        }
         match declared {
             Some(holder) => drop(self.holders.held_by.insert(member.clone(), holder.clone())),
             None => drop(self.holders.held_by.remove(member)),
@@ -513,47 +516,6 @@ impl Engine {
         }
         Ok(own)
     }
-
-    /// A NixOps4 document follows what is recorded.
-    fn mirror(&mut self, member: &MemberPath, events: &[NewEvent]) -> Result<(), StateError> {
-        let Some(holder) = self.holders.held_by.get(member).cloned() else { return Ok(()) };
-        let Some(Held::Document { io, document }) = self.holders.open.get_mut(&holder) else { return Ok(()) };
-        for event in events {
-            let resource = match &event.event {
-                freehold_state::Event::End { outcome: Outcome::Recorded(record), .. } => Some(NixOps4Resource {
-                    type_name: record.type_name.clone(),
-                    inputs: record.inputs.clone(),
-                    outputs: record.outputs.clone(),
-                }),
-                freehold_state::Event::End { outcome: Outcome::Deleted, .. }
-                | freehold_state::Event::Forgotten { .. } => None,
-                _ => continue,
-            };
-            let patch = match nixops4_patch(document, member, resource.as_ref()) {
-                Ok(patch) => patch,
-                Err(error) => {
-                    let text = format!("{}; it is recorded in the deployment's own state only", chain(&error));
-                    self.observer.note(Note::Warning { text });
-                    continue;
-                }
-            };
-            if patch.as_array().is_some_and(Vec::is_empty) {
-                continue;
-            }
-            let call = Call::StateEvent {
-                type_name: io.type_name.clone(),
-                object: io.object.clone(),
-                event: if resource.is_some() { "update".into() } else { "delete".into() },
-                patch: freehold_model::Sensitive::new(patch),
-            };
-            io.ask(call).map_err(|e| remote(&holder, call_failure(&e)))?;
-            let read = Call::StateRead { type_name: io.type_name.clone(), object: io.object.clone() };
-            if let Ok(Reply::StateDocument(now)) = io.ask(read) {
-                *document = now.into_exposed();
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Moves the record of one member alone, where there is one.
@@ -577,7 +539,7 @@ pub(crate) fn state_failure(error: &StateError) -> Failure {
     Failure { kind: error.kind(), message: chain(error), hint: error.hint() }
 }
 
-fn remote(holder: &MemberPath, failure: Failure) -> StateError {
+pub(crate) fn remote(holder: &MemberPath, failure: Failure) -> StateError {
     StateError::Remote {
         step: "use",
         place: format!("the state held by `{holder}`"),

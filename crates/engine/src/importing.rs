@@ -9,6 +9,7 @@ use freehold_state::{Event, NewEvent, Outcome, Owner, SystemClock};
 use crate::EngineError;
 use crate::catalog::{call_failure, internal};
 use crate::engine::Engine;
+use crate::error::nearest;
 use crate::operations::member_error;
 
 impl Engine {
@@ -32,6 +33,16 @@ impl Engine {
         let owner = Owner::current(self.options.command.clone(), &SystemClock);
         let guard = self.store.lock(&owner)?;
         self.lock_holders()?;
+        if let Some(holder) = record.holder.clone()
+            && self.store.view().record(&holder).is_none()
+        {
+            return Err(member_error(
+                member,
+                ErrorKind::User,
+                format!("its record is to be held by `{holder}`, which is not there yet"),
+                Some(format!("`freehold apply {holder}` makes it")),
+            ));
+        }
         self.settle_home(member, record.holder.as_ref())?;
         let open: Vec<String> = self
             .home(member)
@@ -58,10 +69,13 @@ impl Engine {
         if let Some(failure) = evaluated.failed.remove(member) {
             return Err(member_error(member, failure.kind, failure.message, failure.hint));
         }
-        evaluated.declarations.remove(member).ok_or_else(|| EngineError::NoMember {
-            member: member.clone(),
-            what: " in the deployment: declare it first, then import",
-            suggestion: None,
+        evaluated.declarations.remove(member).ok_or_else(|| {
+            let declared = evaluated.structures.iter().flat_map(|(path, s)| s.members.iter().map(|n| path.child(n)));
+            EngineError::NoMember {
+                member: member.clone(),
+                what: " in the deployment: declare it first, then import",
+                suggestion: nearest(member, &declared.collect::<Vec<_>>()),
+            }
         })
     }
 

@@ -7,6 +7,7 @@
 mod after;
 mod applying;
 mod catalog;
+mod documents;
 mod engine;
 mod entry;
 mod error;

@@ -12,6 +12,7 @@ use freehold_state::{Action, Begin, Event, NewEvent, Outcome, Owner, SystemClock
 use crate::EngineError;
 use crate::catalog::{call_failure, internal};
 use crate::engine::Engine;
+use crate::error::nearest;
 
 /// What is heard of a running operation.
 type Listener<'a> = &'a mut dyn FnMut(OutputStream, &str);
@@ -33,7 +34,7 @@ impl Engine {
             return Err(EngineError::NoMember {
                 member: member.clone(),
                 what: " in the state: an operation needs an object that was applied",
-                suggestion: None,
+                suggestion: nearest(member, self.records().keys()),
             });
         };
         let schema = self.schema_of(&record.provider.provider)?;

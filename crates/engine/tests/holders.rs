@@ -63,6 +63,31 @@ fn a_nixops4_deployment_is_applied_as_it_is_and_its_state_file_follows() {
 }
 
 #[test]
+fn a_record_that_leaves_a_nixops4_document_is_taken_out_of_it() {
+    let place = nixops4();
+    place.run(&["apply", "--yes"]);
+    let resources = || {
+        let text = place.read("nixops4-state.json");
+        let found = freehold_state::import_nixops4(text.as_bytes()).unwrap();
+        found.into_keys().map(|member| member.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(resources(), ["greeting"]);
+    let held = place.read("nixops4.nix");
+    let here = held.replace("state = [ \"state\" ];", "");
+    assert_ne!(held, here);
+    place.write("nixops4.nix", here);
+    place.run(&["apply", "--yes"]);
+    assert_eq!(resources(), [] as [&str; 0]);
+    assert_has(&place.run(&["state", "list", "greeting"]).stdout, "greeting");
+    place.assert_no_change();
+    // And back again, without a change of the object.
+    place.write("nixops4.nix", held);
+    place.run(&["apply", "--yes"]);
+    assert_eq!(resources(), ["greeting"]);
+    place.assert_no_change();
+}
+
+#[test]
 fn a_clone_of_a_nixops4_deployment_goes_on_from_its_state_file() {
     let place = nixops4();
     place.run(&["apply", "--yes"]);
@@ -188,6 +213,32 @@ fn a_record_is_held_by_an_object_in_a_bucket_and_nowhere_else() {
 }
 
 #[test]
+fn what_is_held_is_exported_looked_back_on_and_rekeyed_with_the_rest() {
+    let (_server, place) = bucket(KEY);
+    place.run(&["apply", "--yes"]);
+    let export = place.run(&["state", "export"]).stdout;
+    assert_has(&export, "\"key\"");
+    assert_has(&export, "\"page\"");
+    assert_lacks(&place.run(&["state", "history"]).stdout, "key create");
+    assert_has(&place.run(&["state", "history", "--held-by", "x"]).stdout, "key create");
+    assert_has(&place.run(&["state", "diff", "0", "--held-by", "x"]).stdout, "+ key");
+    let none = place.fails(1, &["state", "history", "--held-by", "page"]);
+    assert_has(&none.stderr, "`page` holds no log");
+
+    // A second operator is let in: what is held opens for both.
+    let identity = place.scratch.join("second-operator");
+    let recipient = freehold_state::Keys::make_identity(&identity).unwrap();
+    place.write("freehold.recipients", place.read("freehold.recipients") + &recipient + "\n");
+    place.run(&["state", "rekey"]);
+    let mut second = place.second_machine();
+    second.env("FREEHOLD_IDENTITY", identity.display().to_string());
+    second.run(&["apply", "--yes"]);
+    assert_eq!(second.read("page"), place.read("page"));
+    second.assert_no_change();
+    place.assert_no_change();
+}
+
+#[test]
 fn a_destroy_deletes_what_is_held_before_its_holder() {
     let (server, place) = bucket(KEY);
     place.run(&["apply", "--yes"]);
@@ -243,6 +294,43 @@ fn a_member_that_is_renamed_keeps_its_object_and_its_holder() {
     assert_has(&place.run(&["state", "list", "newer"]).stdout, "held by x");
     place.run(&["state", "rm", "--yes", "newer"]);
     assert_lacks(&place.run(&["state", "list"]).stdout, "newer");
+}
+
+#[test]
+fn what_is_asked_for_brings_its_holder_along_and_a_holder_is_not_lost_by_mistake() {
+    let members = |file: &str| {
+        format!(
+            r#"members.x = {{ type = providers.local.state_file; inputs.path = "{file}"; }};
+               members.other = {{ type = providers.local.memo; inputs.initialize_with = 1; }};
+               members."q\"d.o t" = {{ type = providers.local.file; state = members.x; inputs = {{ path = "f"; contents = "x"; }}; }};
+               members.imp = {{ type = providers.local.file; state = members.x; inputs = {{ path = "have"; contents = "mine"; }}; }};"#
+        )
+    };
+    let place = Place::with(&members("x.jsonl"));
+    place.write("have", "theirs");
+    let early = place.fails(1, &["import", "imp", "have"]);
+    assert_has(&early.stderr, "its record is to be held by `x`, which is not there yet");
+    let targeted = place.run(&["apply", "--yes", r#""q\"d.o t""#]);
+    assert_has(&targeted.stdout, "2 created");
+    // An object that exists is imported into the log that is to have it.
+    place.run(&["import", "imp", "have"]);
+    assert_has(&place.run(&["state", "list", "imp"]).stdout, "held by x");
+    assert_has(&place.run(&["apply", "--yes"]).stdout, "1 created, 1 updated");
+    place.assert_no_change();
+
+    place.deploy(&members("z.jsonl"));
+    let refused = place.fails(1, &["plan"]);
+    assert_has(&refused.stderr, "`x`: would be replaced and holds records");
+    place.deploy(&members("x.jsonl"));
+    std::fs::rename(place.dir.join("x.jsonl"), place.dir.join("away")).unwrap_or_default();
+    for command in [&["plan"][..], &["destroy", "--yes"]] {
+        let refused = place.fails(1, command);
+        assert_has(&refused.stderr, "`x`: the state that it holds cannot be read");
+        assert_has(&refused.stderr, "--forget x");
+    }
+    std::fs::rename(place.dir.join("away"), place.dir.join("x.jsonl")).unwrap_or_default();
+    place.run(&["destroy", "--yes"]);
+    assert!(!place.has("f") && !place.has("have") && !place.has("x.jsonl"));
 }
 
 #[test]

@@ -158,6 +158,38 @@ fn a_composite_that_shrinks_loses_what_was_made_by_the_same_apply_that_finds_out
 }
 
 #[test]
+fn members_go_before_what_decided_that_there_are_any() {
+    let members = |text: &str| {
+        format!(
+            r#"members.list = {{ type = providers.local.file; inputs = {{ path = "list"; contents = "{text}"; }}; }};
+               members.set.members = if members.list.outputs.path == "none" then {{ }} else {{
+                 one = {{ type = providers.local.memo; inputs.initialize_with = 1; }};
+               }};"#
+        )
+    };
+    let place = Place::with(&members("1"));
+    place.run(&["apply", "--yes"]);
+    // The list is newer than what was made of it: only the edge tells which has to go first.
+    place.deploy(&members("2"));
+    place.run(&["apply", "--yes"]);
+    assert_has(&place.run(&["show", "set.one"]).stdout, "needs list");
+    let destroyed = place.run(&["destroy", "--yes", "--parallelism", "1"]).stderr;
+    let at = |text: &str| destroyed.find(text).unwrap_or_else(|| panic!("{text}: {destroyed}"));
+    assert!(at("set.one: deleted") < at("list: deleting"), "{destroyed}");
+}
+
+#[test]
+fn what_a_target_is_to_come_after_comes_along() {
+    let place = Place::with(
+        r#"members.first = { type = providers.local.memo; inputs.initialize_with = 1; };
+           members.second = { type = providers.local.memo; inputs.initialize_with = 2; dependsOn = [ members.first ]; };
+           members.other = { type = providers.local.memo; inputs.initialize_with = 3; };"#,
+    );
+    assert_has(&place.run(&["apply", "--yes", "second"]).stdout, "2 created");
+    assert_lacks(&place.run(&["state", "list"]).stdout, "other");
+}
+
+#[test]
 fn a_file_that_is_made_before_the_old_one_goes_is_there_afterwards() {
     let members = |trigger: &str| {
         format!(

@@ -11,6 +11,7 @@ mod path;
 mod pointer;
 mod record;
 mod sensitive;
+mod suggest;
 mod value;
 
 pub use declaration::{Check, Declaration, Lifecycle, OutputRef, ProviderRef, ScriptOperation, Structure};
@@ -19,4 +20,5 @@ pub use path::{MemberPath, PathError};
 pub use pointer::Pointer;
 pub use record::{Deposed, Interval, ProviderIdentity, Record, Status};
 pub use sensitive::Sensitive;
+pub use suggest::did_you_mean;
 pub use value::{Attrs, MARK, MarkReader, Value, ValueError};

@@ -15,7 +15,6 @@ mod options;
 mod plan;
 mod planner;
 mod saved;
-mod suggest;
 
 pub use decide::{Considered, Decision, can_create_first, decide, effective_inputs};
 pub use deletion::DeletionOrder;

@@ -10,11 +10,9 @@ mod error;
 mod launch;
 mod pool;
 pub mod sdk;
-mod suggest;
 pub mod validate;
 
 pub use call::{Call, CallEvent, ImportedObject, Object, Private, Reply, Request};
 pub use error::{CallError, ProviderError, Scene};
 pub use launch::{EnvPolicy, Launch, PoolOptions, ProtocolChoice};
 pub use pool::{CallId, Callback, Pool};
-pub use suggest::did_you_mean;

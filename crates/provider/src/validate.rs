@@ -4,12 +4,10 @@
 //! schemars writes (type, properties, required, additionalProperties, items, enum, const, bounds, lengths, `$ref`, anyOf, oneOf,
 //! allOf) and passes over the rest. What is unknown is taken to be right.
 
-use freehold_model::{Attrs, Pointer, Value};
+use freehold_model::{Attrs, Pointer, Value, did_you_mean};
 use freehold_protocol::TypeSchema;
 use freehold_protocol::v1::Diagnostic;
 use serde_json::{Map, Value as Json};
-
-use crate::did_you_mean;
 
 /// What is wrong with `inputs`; empty when nothing is. Aliases must have been resolved.
 pub fn validate(schema: &TypeSchema, inputs: &Attrs) -> Vec<Diagnostic> {

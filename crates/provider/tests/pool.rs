@@ -388,7 +388,8 @@ fn a_provider_that_closes_its_pipes_and_stays_is_killed() {
 fn a_provider_that_does_not_read_a_large_request_does_not_break_the_pool() {
     let pool = Pool::new(quick());
     let large = "x".repeat(1 << 20);
-    let error = pool.call(&script("hello; exit 0"), create(json!({ "act": "", "value": large }))).unwrap_err();
+    let takes_a_byte = script("hello; head -c 1 >&2; exit 0");
+    let error = pool.call(&takes_a_byte, create(json!({ "act": "", "value": large }))).unwrap_err();
     assert!(matches!(error, CallError::DiedMidway { .. }), "{error}");
     assert_eq!(value(pool.call(&fixture(), create(json!({ "act": "", "value": large })))), json!(large));
 }

@@ -15,7 +15,7 @@ use freehold_s3::{Client, Condition, CredentialsSource, Fetched, Keys, Put, Retr
 use freehold_testkit::s3::{Fault, S3Server};
 use freehold_testkit::{Minio, Scratch};
 
-fn client(endpoint: &str, access_key: &str, secret: &str, bucket: &str) -> Client {
+fn client(endpoint: &str, access_key: &str, secret: &str, bucket: &str, retry: Retry) -> Client {
     let mut settings = Settings::new(bucket);
     settings.endpoint = Some(endpoint.to_owned());
     settings.region = Some("us-east-1".to_owned());
@@ -24,12 +24,13 @@ fn client(endpoint: &str, access_key: &str, secret: &str, bucket: &str) -> Clien
         secret_access_key: Sensitive::new(secret.to_owned()),
         session_token: None,
     });
-    settings.retry = Retry { backoff: Duration::from_millis(2), ..Retry::default() };
+    settings.retry = retry;
     Client::new(&settings).unwrap()
 }
 
 fn in_process(server: &S3Server, bucket: &str) -> Client {
-    client(&server.endpoint(), S3Server::ACCESS_KEY, S3Server::SECRET_KEY, bucket)
+    let quick = Retry { backoff: Duration::from_millis(2), ..Retry::default() };
+    client(&server.endpoint(), S3Server::ACCESS_KEY, S3Server::SECRET_KEY, bucket, quick)
 }
 
 /// Runs a story on the in-process server and on MinIO.
@@ -37,7 +38,8 @@ fn on_each_store(story: impl Fn(&Client)) {
     let server = S3Server::start();
     story(&in_process(&server, "story"));
     if let Some(minio) = Minio::start() {
-        story(&client(&minio.endpoint(), Minio::ACCESS_KEY, Minio::SECRET_KEY, "story"));
+        // It says that it is ready a moment before it is: patience as in use.
+        story(&client(&minio.endpoint(), Minio::ACCESS_KEY, Minio::SECRET_KEY, "story", Retry::default()));
     }
 }
 
@@ -192,7 +194,7 @@ fn a_write_whose_answer_is_lost_succeeds_once() {
 fn a_wrong_key_is_refused_without_trying_again() {
     let server = S3Server::start();
     server.create_bucket("story");
-    let stranger = client(&server.endpoint(), S3Server::ACCESS_KEY, "wrong", "story");
+    let stranger = client(&server.endpoint(), S3Server::ACCESS_KEY, "wrong", "story", Retry::default());
     let error = stranger.get("a").unwrap_err();
     assert!(matches!(error, S3Error::BadCredentials { .. }), "{error}");
     assert_eq!(server.count("GET"), 1);

@@ -85,6 +85,11 @@ pub trait Backend: Send + Sync {
         false
     }
 
+    /// Whether [`Self::write_snapshot`] keeps anything: without, a log is always read from its first line on.
+    fn keeps_snapshots(&self) -> bool {
+        true
+    }
+
     /// Keeps a snapshot of what was before `segment`.
     fn write_snapshot(&self, fence: u64, segment: u64, bytes: &[u8]) -> Result<(), StateError>;
 }

@@ -71,17 +71,20 @@ pub fn show(state: &State, member: &MemberPath) -> Result<Json, StateError> {
     Ok(record_json(record, &redact))
 }
 
-/// All records as JSON: `{format, lineage, seq, records: {path: record}}`. With `reveal`, secrets are in clear.
+/// All records as JSON: `{format, lineage, seq, records: {path: record}}`, those of logs that members hold (`held`) among them.
+/// With `reveal`, secrets are in clear.
 ///
 /// # Errors
 /// With `reveal`, when a secret cannot be read.
-pub fn export(state: &State, reveal: bool) -> Result<Json, StateError> {
-    if let (true, Some(member)) = (reveal, state.locked().first()) {
+pub fn export<'a>(state: &'a State, held: impl Iterator<Item = &'a State>, reveal: bool) -> Result<Json, StateError> {
+    let states: Vec<&State> = [state].into_iter().chain(held).collect();
+    if let (true, Some(member)) = (reveal, states.iter().find_map(|state| state.locked().first())) {
         return Err(StateError::Locked { member: member.to_string() });
     }
     let shown = if reveal { &Value::to_clear_json as &dyn Fn(&Value) -> Json } else { &redact };
-    let records: Map<String, Json> = state
-        .records()
+    let records: Map<String, Json> = states
+        .iter()
+        .flat_map(|state| state.records())
         .map(|(member, record)| {
             let mut json = record_json(record, shown);
             if let (true, Some(private)) = (reveal, &record.private) {
@@ -331,19 +334,36 @@ pub fn repair(
     Ok(repair)
 }
 
-/// Goes over to the recipients of `keys`: a new segment, and a snapshot of everything under a new data key. What was
-/// written before stays readable for the old recipients.
+/// Goes over to the recipients of `keys`: a new segment, and everything once more under a new data key (in a snapshot, or where
+/// none are kept in the log itself). What was written before stays readable for the old recipients.
 ///
 /// # Errors
-/// When the lock is not held, a secret cannot be read with the old keys, or writing fails.
+/// When the lock is not held, a secret cannot be read with the old keys, or writing fails; where no snapshots are kept, also when an
+/// operation was left open.
 pub fn rekey(store: &mut Store, keys: Keys) -> Result<(), StateError> {
     if let Some(member) = store.view().locked().first() {
         return Err(StateError::Locked { member: member.to_string() });
     }
+    let snapshots = store.backend().keeps_snapshots();
+    if !snapshots {
+        // Its inputs are in the line that began it and nowhere else.
+        refuse_open(store.view(), &MemberPath::root())?;
+    }
     let recipients = keys.recipients();
     store.keys = keys;
     store.append_wait(vec![Event::Rewrapped { recipients }.into()])?;
-    store.write_snapshot().map(drop)
+    if snapshots {
+        return store.write_snapshot().map(drop);
+    }
+    store.start_segment()?;
+    let again = |(member, record): (&MemberPath, &Record)| {
+        Event::Amended { member: member.clone(), record: Box::new(record.clone()) }.into()
+    };
+    let events: Vec<NewEvent> = store.view().records().map(again).collect();
+    if !events.is_empty() {
+        store.append_wait(events)?;
+    }
+    Ok(())
 }
 
 fn refuse_open(state: &State, root: &MemberPath) -> Result<(), StateError> {

@@ -168,6 +168,10 @@ impl Backend for HolderBackend {
         self.append_text(fence, lines)
     }
 
+    fn keeps_snapshots(&self) -> bool {
+        false
+    }
+
     /// Not kept: the text has everything.
     fn write_snapshot(&self, _fence: u64, _segment: u64, _bytes: &[u8]) -> Result<(), StateError> {
         Ok(())

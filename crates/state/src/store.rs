@@ -92,6 +92,11 @@ impl Store {
         &self.log.state
     }
 
+    /// Where the log is kept.
+    pub fn backend(&self) -> &dyn Backend {
+        self.backend.as_ref()
+    }
+
     /// What opens and seals secrets here.
     pub fn keys(&self) -> &Keys {
         &self.keys

@@ -104,13 +104,13 @@ fn listing_showing_and_exporting_tell_no_secret_unless_asked() {
     assert_eq!((listed.len(), listed[0].resource.as_str(), listed[0].locked), (1, "local.file", false));
     let shown = commands::show(store.view(), &member("db")).unwrap();
     assert_eq!(shown["outputs"], json!({ "user": "ada", "password": { "$freehold": "sensitive" } }));
-    assert!(!commands::export(store.view(), false).unwrap().to_string().contains("canary"));
-    let revealed = commands::export(store.view(), true).unwrap();
+    assert!(!commands::export(store.view(), [].into_iter(), false).unwrap().to_string().contains("canary"));
+    let revealed = commands::export(store.view(), [].into_iter(), true).unwrap();
     assert_eq!(revealed["records"]["db"]["outputs"]["password"], "canary");
     store.close_writer();
     let stranger = open(dir.path(), &Keys::none());
     assert!(commands::list(stranger.view(), &MemberPath::root())[0].locked);
-    assert!(matches!(commands::export(stranger.view(), true), Err(StateError::Locked { .. })));
+    assert!(matches!(commands::export(stranger.view(), [].into_iter(), true), Err(StateError::Locked { .. })));
     let shown = commands::show(stranger.view(), &member("db")).unwrap();
     assert_eq!(shown["outputs"]["password"], json!({ "$freehold": "sensitive" }));
 }

@@ -83,7 +83,6 @@ impl Executor {
 
     pub(super) fn begin_deletion(&mut self, target: Target) {
         let op = self.new_op();
-        self.report(Report::Started { op, member: target.member.clone(), action: Action::Delete });
         self.begin_op(op, What::Delete(target));
     }
 
@@ -123,7 +122,9 @@ impl Executor {
                 }
             }
         }
-        *self.summary.done.entry(Action::Delete).or_default() += 1;
+        if !self.exchanged.remove(target) {
+            *self.summary.done.entry(Action::Delete).or_default() += 1;
+        }
         self.report(Report::Done { member: target.member.clone(), action: Action::Delete });
         if self.stopping {
             self.skip_all(&Skip::Interrupted);

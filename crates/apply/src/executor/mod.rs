@@ -45,6 +45,8 @@ pub struct Executor {
     deleting_started: bool,
     /// What is to be deleted, by the members that it was seen to use.
     deletion_users: BTreeMap<MemberPath, BTreeSet<delete::Target>>,
+    /// Old objects whose deletion is the second half of a replacement by this run.
+    exchanged: BTreeSet<delete::Target>,
     /// What was to be deleted and could not be.
     kept: BTreeSet<delete::Target>,
     /// Members that wait until others are gone, with what is left of those.
@@ -123,6 +125,7 @@ impl Executor {
             deleting: BTreeMap::new(),
             deleting_started: false,
             deletion_users: BTreeMap::new(),
+            exchanged: BTreeSet::new(),
             kept: BTreeSet::new(),
             clearing: BTreeMap::new(),
             waits: BTreeMap::new(),

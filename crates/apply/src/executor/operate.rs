@@ -75,7 +75,6 @@ impl Executor {
         let Some(node) = self.nodes.get(path) else { return };
         let (action, create_first, has_prior) = (node.action, node.create_first, node.prior.is_some());
         let op = self.new_op();
-        self.report(Report::Started { op, member: path.clone(), action });
         match action {
             Action::Create => self.begin_op(op, What::Create(path.clone())),
             Action::Replace if create_first || !has_prior => self.begin_op(op, What::Create(path.clone())),
@@ -100,6 +99,8 @@ impl Executor {
     fn write(&mut self, op: u64, path: &MemberPath, change: RecordChange, ending: Ending) {
         let what = What::Write(path.clone());
         self.ops.insert(op, Op { what, phase: Phase::Recording, attempts: 0, ending: Some(ending) });
+        let action = self.nodes.get(path).map_or(Action::None, |n| n.action);
+        self.report(Report::Started { op, member: path.clone(), action });
         self.effects.push(ApplyEffect::WriteResult { op, member: path.clone(), change: Box::new(change) });
     }
 
@@ -169,13 +170,28 @@ impl Executor {
             let Some(op) = self.callable.pop_front() else { return };
             let Some(what) = self.ops.get(&op).map(|o| o.what.clone()) else { continue };
             let Some(call) = self.call(&what) else { continue };
-            if let Some(state) = self.ops.get_mut(&op) {
-                state.phase = Phase::Calling;
-                state.attempts += 1;
+            let Some(state) = self.ops.get_mut(&op) else { continue };
+            state.phase = Phase::Calling;
+            state.attempts += 1;
+            if state.attempts == 1 {
+                self.report_started(op, &what);
             }
             self.running += 1;
             self.effects.push(ApplyEffect::Call { op, call: Box::new(call) });
         }
+    }
+
+    /// Told when the provider is called: an intent may be durable long before its turn.
+    fn report_started(&mut self, op: u64, what: &What) {
+        let member = what.member();
+        let node = self.nodes.get(&member);
+        let second_half = |n: &super::Node| n.action == Action::Replace && !n.create_first && n.prior.is_some();
+        let action = match what {
+            What::Create(_) if node.is_some_and(second_half) => return,
+            What::Delete(_) => Action::Delete,
+            _ => node.map_or(Action::None, |n| n.action),
+        };
+        self.report(Report::Started { op, member, action });
     }
 
     fn call(&self, what: &What) -> Option<Call> {
@@ -361,6 +377,7 @@ impl Executor {
         for deposed in &record.deposed {
             let target = Target { member: path.clone(), deposed: Some(deposed.key.clone()) };
             if !self.deleting.contains_key(&target) {
+                self.exchanged.insert(target.clone());
                 self.add_deletion(target, (*deposed.record).clone());
             }
         }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use clap_complete::ArgValueCompleter;
 use freehold_engine::Engine;
 use freehold_model::MemberPath;
 use freehold_state::{State, Store};
 
+use crate::complete;
 use crate::failure::Failure;
 use crate::session::Session;
 
@@ -25,6 +27,26 @@ pub(crate) fn reader(session: &Session) -> Result<Engine, Failure> {
 pub(crate) fn state_with<'a>(engine: &'a Engine, member: &MemberPath) -> &'a State {
     let has = |state: &&State| state.records_within(member).next().is_some();
     engine.stores().map(Store::view).find(has).unwrap_or_else(|| engine.store().view())
+}
+
+/// Which log a command looks at that looks at one.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Which {
+    /// The log that this member holds, instead of the deployment's own
+    #[arg(long, value_name = "MEMBER", add = ArgValueCompleter::new(complete::members))]
+    held_by: Option<MemberPath>,
+}
+
+/// The log that was asked for.
+///
+/// # Errors
+/// When that member holds none.
+pub(crate) fn store<'a>(engine: &'a Engine, which: &Which) -> Result<&'a Store, Failure> {
+    let Some(holder) = &which.held_by else { return Ok(engine.store()) };
+    engine.store_held_by(holder).ok_or_else(|| {
+        let own = "without --held-by it is the deployment's own log that is looked at";
+        Failure::user(format!("`{holder}` holds no log")).hint(own)
+    })
 }
 
 /// What is made of each state, in the order of the members.

@@ -45,7 +45,7 @@ fn one(state: &State, member: &MemberPath, name: &str, args: &Args, session: &Se
     let record = state.record(member).ok_or_else(|| StateError::NoRecord { member: member.clone() })?;
     let Some(value) = record.outputs.get(name) else {
         let names: Vec<&str> = record.outputs.keys().map(String::as_str).collect();
-        let hint = match freehold_provider::did_you_mean(name, names.iter().copied()) {
+        let hint = match freehold_model::did_you_mean(name, names.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("it has {}", if names.is_empty() { "none".to_owned() } else { names.join(", ") }),
         };

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use clap::Subcommand;
 use clap_complete::ArgValueCompleter;
-use freehold_model::ErrorKind;
+use freehold_model::{ErrorKind, did_you_mean};
 use freehold_protocol::{ProviderSchema, TypeSchema};
 use freehold_provider::conformance::{self, Outcome};
-use freehold_provider::{Call, Launch, Pool, PoolOptions, Reply, did_you_mean};
+use freehold_provider::{Call, Launch, Pool, PoolOptions, Reply};
 use serde_json::{Value as Json, json};
 
 use crate::exit::Exit;
@@ -80,8 +80,14 @@ fn list(session: &Session) -> Result<Exit, Failure> {
     let mut text = String::new();
     for (name, description, schema) in &schemas {
         text += &format!("{}  {}\n", paint(style::STRONG, name), paint(style::FAINT, description));
-        let rows: Vec<Vec<String>> =
-            schema.types.iter().map(|(t, s)| vec![format!("  {name}.{t}"), first_sentence(&s.description)]).collect();
+        // `s3.s3.object` is `s3.object` under NixOps4's name.
+        let is_alias = |t: &str| t.split_once('.').is_some_and(|(p, t)| p == *name && schema.types.contains_key(t));
+        let rows: Vec<Vec<String>> = schema
+            .types
+            .iter()
+            .filter(|(t, _)| !is_alias(t))
+            .map(|(t, s)| vec![format!("  {name}.{t}"), first_sentence(&s.description)])
+            .collect();
         text += &table(&[], &rows);
     }
     session.ui.data(&text);

@@ -43,7 +43,7 @@ pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     let wanted = |m: &MemberPath| args.members.is_empty() || args.members.iter().any(|w| m.is_within(w));
     let mut records = Map::new();
     for store in engine.stores() {
-        let mut export = state_commands::export(store.view(), args.reveal)?;
+        let mut export = state_commands::export(store.view(), [].into_iter(), args.reveal)?;
         if let Json::Object(held) = export["records"].take() {
             records.extend(held);
         }

@@ -30,6 +30,8 @@ impl Planner {
             self.move_records(&old, path);
         }
         edges.extend(declaration.depends_on.iter().cloned());
+        // What comes first without giving an output comes along with a target, too.
+        self.need(declaration.depends_on.clone());
         self.known_types
             .entry((provider_text(&declaration.provider), declaration.type_name.clone()))
             .or_insert_with(|| Arc::clone(&facts));

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use freehold_model::{MemberPath, OutputRef};
+use freehold_model::{MemberPath, OutputRef, did_you_mean};
 
 use super::{Planner, Waiting};
-use crate::suggest::did_you_mean;
 
 impl Planner {
     /// Whether this member has to be evaluated: it is, holds, or is needed by a target.
@@ -38,6 +37,11 @@ impl Planner {
     fn widen_scope(&mut self) -> bool {
         let needs: BTreeSet<MemberPath> =
             self.waiting.values().flat_map(|w| w.needs.iter().map(|n| n.member.clone())).collect();
+        self.need(needs)
+    }
+
+    /// Plans these members, too; false when all of them are planned anyway.
+    pub(super) fn need(&mut self, needs: BTreeSet<MemberPath>) -> bool {
         let new: Vec<MemberPath> =
             needs.into_iter().filter(|n| !self.is_wanted(n) && !self.options.excludes(n)).collect();
         self.needed.extend(new.iter().cloned());
@@ -147,8 +151,8 @@ impl Planner {
                     continue;
                 }
                 let known = self.structures.iter().flat_map(|(p, names)| names.iter().map(|n| p.child(n).to_string()));
-                let known = known.chain(self.records.keys().map(ToString::to_string));
-                let hint = did_you_mean(&path.to_string(), known)
+                let known: Vec<String> = known.chain(self.records.keys().map(ToString::to_string)).collect();
+                let hint = did_you_mean(&path.to_string(), known.iter().map(String::as_str))
                     .map(|m| format!("did you mean `{m}`?"))
                     .unwrap_or_else(|| "`freehold members` lists them".to_owned());
                 self.problem(path, format!("there is no member `{path}` ({flag})"), Some(hint));

@@ -396,6 +396,15 @@ impl Keeper {
                 }
                 Err(error) => self.condemn(id, Verdict::Configure(Box::new(wire::error(error)))),
             },
+            // A provider that answers and ends at once may be seen to have ended before its answers are heard.
+            (INITIALIZE, Phase::Closing | Phase::Exited) if !running.was_ready => {
+                self.groups[running.group].protocol = ProtocolChoice::V1;
+            }
+            (CONFIGURE, Phase::Closing | Phase::Exited) if !running.was_ready => {
+                if let Err(error) = outcome {
+                    running.verdict.get_or_insert(Verdict::Configure(Box::new(wire::error(error))));
+                }
+            }
             _ if running.calls.contains_key(&CallId(answered)) => self.hear_reply(id, CallId(answered), outcome),
             _ => self.condemn(id, Verdict::Unasked(answered.to_string())),
         }

@@ -10,14 +10,13 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use freehold_model::{Value, limits};
+use freehold_model::{Value, did_you_mean, limits};
 use freehold_protocol::v1::{self, ErrorObject, Id, Message, names, parse_message};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use super::erased::AnyType;
 use super::{Context, Failure, Provider, stdio};
-use crate::did_you_mean;
 use crate::validate::validate_value;
 
 /// Serves requests on standard input and output until there are no more; gives the exit code of the program.

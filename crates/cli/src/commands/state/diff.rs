@@ -5,6 +5,7 @@ use freehold_plan::Change;
 use freehold_state::commands::{self, PlaceChange, RecordChange};
 use serde_json::{Value as Json, json};
 
+use crate::commands::held;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::render::diff;
@@ -23,18 +24,19 @@ pub(crate) struct Args {
     /// Number of the later event; without it, now
     #[arg(value_name = "TO")]
     to: Option<u64>,
+    #[command(flatten)]
+    which: held::Which,
 }
 
 pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
-    let engine = session.reader()?;
-    let dir = engine.options().entry.dir.clone();
-    let (backend, keys) = (session.backend(&dir)?, session.keys(&dir)?);
+    let engine = held::reader(session)?;
+    let store = held::store(&engine, &args.which)?;
     let at = |seq: u64| match seq {
         0 => Ok(freehold_state::State::default()),
-        seq => commands::state_at(backend.as_ref(), &keys, seq),
+        seq => commands::state_at(store.backend(), store.keys(), seq),
     };
     let before = at(args.from)?;
-    let after = args.to.map_or_else(|| Ok(engine.store().snapshot_view()), at)?;
+    let after = args.to.map_or_else(|| Ok(store.snapshot_view()), at)?;
     let changes = commands::diff(&before, &after);
     if session.ui.json {
         session.ui.json(

@@ -1,7 +1,8 @@
 //! `freehold state export`.
 
-use freehold_state::commands;
+use freehold_state::{Store, commands};
 
+use crate::commands::held;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -23,7 +24,8 @@ pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
             return Ok(Exit::Failed);
         }
     }
-    let engine = session.reader()?;
-    session.ui.json(&commands::export(engine.store().view(), args.reveal)?);
+    let engine = held::reader(session)?;
+    let held = engine.stores().skip(1).map(Store::view);
+    session.ui.json(&commands::export(engine.store().view(), held, args.reveal)?);
     Ok(Exit::Ok)
 }

@@ -5,6 +5,7 @@ use freehold_model::MemberPath;
 use freehold_state::commands;
 use serde_json::json;
 
+use crate::commands::held;
 use crate::complete;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -17,12 +18,14 @@ pub(crate) struct Args {
     /// Only what concerns this member and those below it
     #[arg(value_name = "MEMBER", add = ArgValueCompleter::new(complete::members))]
     member: Option<MemberPath>,
+    #[command(flatten)]
+    which: held::Which,
 }
 
 pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
-    let dir = session.entry_or_state()?.dir;
-    let backend = session.backend(&dir)?;
-    let entries = commands::history(backend.as_ref(), &session.keys(&dir)?, args.member.as_ref())?;
+    let engine = held::reader(session)?;
+    let store = held::store(&engine, &args.which)?;
+    let entries = commands::history(store.backend(), store.keys(), args.member.as_ref())?;
     if session.ui.json {
         session.ui.json(&json!({ "format": "freehold.history/1", "entries": entries }));
     } else {

@@ -4,6 +4,7 @@ use freehold_state::commands;
 use serde_json::json;
 
 use super::{locked, owner};
+use crate::commands::held;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::render::text::count;
@@ -17,14 +18,16 @@ use crate::session::Session;
 pub(crate) struct Args {}
 
 pub(crate) fn run(_: Args, session: &Session) -> Result<Exit, Failure> {
-    let mut engine = session.reader()?;
+    let mut engine = held::reader(session)?;
     let keys = session.keys(&engine.options().entry.dir.clone())?;
     let recipients = keys.recipients();
     if recipients.is_empty() {
         return Err(freehold_state::StateError::NoRecipients.into());
     }
     let owner = owner(&engine);
-    locked(engine.store_mut(), &owner, |store| Ok(commands::rekey(store, keys)?))?;
+    for store in engine.stores_mut() {
+        locked(store, &owner, |store| Ok(commands::rekey(store, keys.clone())?))?;
+    }
     if session.ui.json {
         session.ui.json(&json!({ "format": "freehold.state-rekey/1", "recipients": recipients }));
     } else {
