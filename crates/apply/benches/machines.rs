@@ -26,7 +26,7 @@ fn main() {
     }
 }
 
-fn plan_again(members: usize, records: BTreeMap<MemberPath, Record>) -> Plan {
+fn plan_again(members: usize, records: BTreeMap<MemberPath, Arc<Record>>) -> Plan {
     plan(members, records)
 }
 
@@ -46,7 +46,7 @@ fn declaration(n: usize) -> Box<Declaration> {
     })
 }
 
-fn plan(members: usize, records: BTreeMap<MemberPath, Record>) -> Plan {
+fn plan(members: usize, records: BTreeMap<MemberPath, Arc<Record>>) -> Plan {
     let facts = Arc::new(TypeFacts {
         can_update: true,
         can_delete: true,
@@ -83,7 +83,7 @@ fn plan(members: usize, records: BTreeMap<MemberPath, Record>) -> Plan {
     }
 }
 
-fn apply(plan: Plan) -> BTreeMap<MemberPath, Record> {
+fn apply(plan: Plan) -> BTreeMap<MemberPath, Arc<Record>> {
     let mut executor = Executor::new(plan, BTreeMap::new(), 10, 1);
     let mut effects: VecDeque<ApplyEffect> = executor.start().into();
     let mut records = BTreeMap::new();
@@ -96,7 +96,7 @@ fn apply(plan: Plan) -> BTreeMap<MemberPath, Record> {
             }
             ApplyEffect::WriteResult { op, member, change } => {
                 if let RecordChange::Recorded(record) = *change {
-                    records.insert(member, *record);
+                    records.insert(member, record);
                 }
                 ApplyEvent::ResultDurable { op }
             }

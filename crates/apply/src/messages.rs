@@ -113,9 +113,9 @@ pub enum ApplyEffect {
         /// Whose.
         member: MemberPath,
         /// What is declared.
-        declaration: Box<Declaration>,
+        declaration: Arc<Declaration>,
         /// What there is; `None` for a new object.
-        prior: Option<Box<Record>>,
+        prior: Option<Arc<Record>>,
     },
     /// Make durable that this is about to be done.
     WriteIntent {
@@ -192,19 +192,19 @@ pub enum Call {
     /// Make an object.
     Create {
         /// What is declared, with the inputs to send.
-        declaration: Box<Declaration>,
+        declaration: Arc<Declaration>,
     },
     /// Change an object.
     Update {
         /// What is declared, with the inputs to send.
-        declaration: Box<Declaration>,
+        declaration: Arc<Declaration>,
         /// What there is.
-        prior: Box<Record>,
+        prior: Arc<Record>,
     },
     /// Delete an object.
     Delete {
         /// What there is.
-        prior: Box<Record>,
+        prior: Arc<Record>,
     },
 }
 
@@ -249,7 +249,7 @@ pub struct Failure {
 #[derive(Debug, Clone, PartialEq)]
 pub enum RecordChange {
     /// The object is as in this record; ends the operation if one was begun.
-    Recorded(Box<Record>),
+    Recorded(Arc<Record>),
     /// The member's object is gone; ends the operation.
     Deleted,
     /// The deposed object with this key is gone; ends the operation.
@@ -259,14 +259,14 @@ pub enum RecordChange {
         /// Why.
         failure: Failure,
         /// A tainted record, where there is an object.
-        record: Option<Box<Record>>,
+        record: Option<Arc<Record>>,
     },
     /// It was not begun after all; ends the operation.
     NotBegun,
     /// The record is dropped (with any operation left open); the object stays.
     Forgotten,
     /// The record is brought up to what was seen.
-    Observed(Box<Record>),
+    Observed(Arc<Record>),
     /// Records change their paths.
     Moved(Vec<Move>),
 }

@@ -61,7 +61,7 @@ fn create(n: usize) -> Step {
         provider: "sim".into(),
         type_name: "file".into(),
         changes: Vec::new(),
-        declaration: Some(declaration()),
+        declaration: Some(declaration().into()),
         exact: true,
         open: false,
         outputs: Attrs::new(),

@@ -20,7 +20,7 @@ impl Engine {
             if let (Some(prior), Some(Held::Document { .. })) = (&step.prior, held)
                 && self.store.view().record(&step.member).is_none()
             {
-                let record = Box::new(prior.clone());
+                let record = Box::new(Record::clone(prior));
                 adopted.push(Event::Imported { member: step.member.clone(), record }.into());
             }
         }

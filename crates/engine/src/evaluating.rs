@@ -28,7 +28,7 @@ impl Engine {
     /// # Errors
     /// When nothing can be evaluated at all.
     pub fn evaluate(&mut self, members: &[MemberPath]) -> Result<Evaluated, EngineError> {
-        let recorded = self.records().into_iter().map(|(path, record)| (path, record.outputs)).collect();
+        let recorded = self.records().into_iter().map(|(path, record)| (path, record.outputs.clone())).collect();
         self.tell_phase(recorded)?;
         let wanted =
             |path: &MemberPath| members.is_empty() || members.iter().any(|m| path.is_within(m) || m.is_within(path));

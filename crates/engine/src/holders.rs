@@ -92,9 +92,8 @@ impl Engine {
     }
 
     /// All records, wherever they are held.
-    pub(crate) fn records(&self) -> BTreeMap<MemberPath, Record> {
-        let mut all: BTreeMap<MemberPath, Record> =
-            self.store.view().records().map(|(path, record)| (path.clone(), record.clone())).collect();
+    pub(crate) fn records(&self) -> BTreeMap<MemberPath, Arc<Record>> {
+        let mut all = self.store.view().shared_records().clone();
         for held in self.holders.open.values() {
             if let Held::Log { store, .. } = held {
                 all.extend(held_records(store));
@@ -289,7 +288,7 @@ impl Engine {
 
     /// Holds back what is declared until the log that has its record is open; gives back what can go on, and the records that
     /// became known.
-    pub(crate) fn through_holders(&mut self, fronts: Vec<Front>) -> (Vec<Front>, BTreeMap<MemberPath, Record>) {
+    pub(crate) fn through_holders(&mut self, fronts: Vec<Front>) -> (Vec<Front>, BTreeMap<MemberPath, Arc<Record>>) {
         let mut on = Vec::new();
         let mut found = BTreeMap::new();
         let mut fronts: std::collections::VecDeque<Front> = fronts.into();
@@ -344,11 +343,21 @@ impl Engine {
         member: &MemberPath,
         declaration: &Declaration,
         holder: &MemberPath,
-        found: &mut BTreeMap<MemberPath, Record>,
+        found: &mut BTreeMap<MemberPath, Arc<Record>>,
     ) {
         let fresh = !self.holders.open.contains_key(holder);
-        if fresh && !self.holders.absent.contains(holder) && !matches!(self.open_holder(holder), Ok(true)) {
-            self.holders.absent.insert(holder.clone());
+        if fresh && !self.holders.absent.contains(holder) {
+            match self.open_holder(holder) {
+                Ok(true) => {}
+                // It is to be made first.
+                Ok(false) => drop(self.holders.absent.insert(holder.clone())),
+                Err(failure) => {
+                    self.holders.absent.insert(holder.clone());
+                    if failure.kind != ErrorKind::User {
+                        self.holders.unreadable.insert(holder.clone(), failure);
+                    }
+                }
+            }
         }
         match self.holders.open.get(holder) {
             Some(Held::Log { store, .. }) if fresh => found.extend(held_records(store)),
@@ -358,7 +367,7 @@ impl Engine {
                 if let Some(resource) = records.remove(member) {
                     let mut record = resource.into_record(self.identify(&declaration.provider));
                     record.holder = Some(holder.clone());
-                    found.insert(member.clone(), record);
+                    found.insert(member.clone(), Arc::new(record));
                 }
             }
             _ => {}
@@ -526,12 +535,12 @@ fn move_record(from: &mut Store, to: &mut Store, member: &MemberPath) -> Result<
     freehold_state::commands::move_to(from, to, member).map(drop)
 }
 
-fn held_records(store: &Store) -> impl Iterator<Item = (MemberPath, Record)> + '_ {
+fn held_records(store: &Store) -> impl Iterator<Item = (MemberPath, Arc<Record>)> + '_ {
     store.view().records().map(|(path, record)| {
         let mut record = record.clone();
         record.interval.began += HELD_OFFSET;
         record.interval.ended += HELD_OFFSET;
-        (path.clone(), record)
+        (path.clone(), Arc::new(record))
     })
 }
 

@@ -1,6 +1,7 @@
 //! Driving the planner: evaluations, looks at the world and questions to providers.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use freehold_model::{Declaration, ErrorKind, MemberPath, Record, Sensitive};
 use freehold_plan::{
@@ -331,14 +332,14 @@ impl Engine {
 struct Questions {
     waiting: VecDeque<(MemberPath, Asked)>,
     running: usize,
-    describing: Vec<(MemberPath, Box<Record>)>,
+    describing: Vec<(MemberPath, Arc<Record>)>,
     reads: usize,
     total_reads: usize,
 }
 
 enum Asked {
-    Read(Box<Record>),
-    Propose(Box<Declaration>, Option<Box<Record>>),
+    Read(Arc<Record>),
+    Propose(Box<Declaration>, Option<Arc<Record>>),
 }
 
 fn plan_event(front: Front) -> PlanEvent {

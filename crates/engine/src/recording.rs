@@ -79,7 +79,8 @@ impl Engine {
             .collect()
     }
 
-    fn signed(&self, mut record: Box<Record>) -> Box<Record> {
+    fn signed(&self, record: Arc<Record>) -> Box<Record> {
+        let mut record = Box::new(Arc::unwrap_or_clone(record));
         record.provider = self.identify(&record.provider.provider);
         if let Some(schema) = self.catalog.type_schema(&record.provider.provider, &record.type_name) {
             schema.mark_sensitive_inputs(&mut record.inputs);

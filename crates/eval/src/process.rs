@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
+use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -344,16 +345,39 @@ fn on_path(name: &str) -> Option<PathBuf> {
 
 /// The ELF interpreter of a program, which the kernel executes with it; `None` for a static one.
 fn loader(program: &Path) -> Option<PathBuf> {
-    let bytes = fs_err::read(program).ok()?;
-    let number = |at: usize, size: usize| -> Option<usize> {
-        let field = bytes.get(at..at + size)?;
-        Some(field.iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte)))
-    };
-    let is_elf64_little = bytes.get(..6)? == b"\x7fELF\x02\x01";
-    let (headers, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
+    const MAX_FIELD: usize = 4096;
     const INTERPRETER: usize = 3;
+    // Only what is needed is read: the bridge alone has many megabytes, and this is done at every start.
+    let file = fs_err::File::open(program).ok()?;
+    let read = |at: usize, size: usize| -> Option<Vec<u8>> {
+        let mut bytes = vec![0; size.min(MAX_FIELD)];
+        file.file().read_exact_at(&mut bytes, at as u64).ok()?;
+        Some(bytes)
+    };
+    let number = |at: usize, size: usize| -> Option<usize> {
+        Some(read(at, size)?.iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte)))
+    };
+    if read(0, 6)? != b"\x7fELF\x02\x01" {
+        return None;
+    }
+    let (headers, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
     let header = (0..count).map(|i| headers + i * size).find(|at| number(*at, 4) == Some(INTERPRETER))?;
     let (offset, length) = (number(header + 8, 8)?, number(header + 32, 8)?);
-    let name = bytes.get(offset..offset + length)?.split(|b| *b == 0).next()?;
-    is_elf64_little.then(|| fs_err::canonicalize(OsStr::new(std::str::from_utf8(name).ok()?)).ok())?
+    let name = read(offset, length)?;
+    let name = name.split(|b| *b == 0).next()?;
+    fs_err::canonicalize(OsStr::new(std::str::from_utf8(name).ok()?)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
+
+    use super::*;
+
+    #[test]
+    fn the_loader_of_a_program_is_found_and_a_text_has_none() {
+        let found = loader(Path::new("/bin/sh")).unwrap();
+        assert!(found.file_name().unwrap().to_string_lossy().contains("ld-"), "{}", found.display());
+        assert_eq!(loader(Path::new("/etc/passwd")), None);
+    }
 }

@@ -1,6 +1,7 @@
 //! The plan: an immutable list of steps, each with its reason.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use freehold_model::{Attrs, Declaration, MemberPath, OutputRef, ProviderRef, Record};
 use serde::{Deserialize, Serialize};
@@ -185,7 +186,7 @@ pub struct Step {
     /// What differs from the record (or from the world).
     pub changes: Vec<Change>,
     /// What was declared, as far as it is known; `None` when nothing is declared.
-    pub declaration: Option<Declaration>,
+    pub declaration: Option<Arc<Declaration>>,
     /// Whether the declaration rests on nothing that this plan changes.
     pub exact: bool,
     /// Whether an input was unknown, so that the action is settled at apply: update may turn out none or replace.
@@ -195,7 +196,7 @@ pub struct Step {
     /// Members that are done first, as far as it was seen.
     pub edges: BTreeSet<MemberPath>,
     /// The record it started from, brought up to what was observed.
-    pub prior: Option<Record>,
+    pub prior: Option<Arc<Record>>,
     /// The unfinished operation that this step takes up.
     pub resumes: Option<u64>,
 }
@@ -217,7 +218,7 @@ pub struct Found {
     /// The operation that made it; its end is recorded before anything else is done.
     pub op: u64,
     /// What is recorded of it, with older objects of the member as deposed ones.
-    pub record: Record,
+    pub record: Arc<Record>,
 }
 
 /// A difference between record and world.

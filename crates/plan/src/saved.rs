@@ -6,7 +6,7 @@ use freehold_model::Record;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::{Action, Plan, PlanOptions};
+use crate::{Action, Plan, PlanOptions, Step};
 
 /// What is kept of a plan. Secrets are left out: `apply` evaluates again and compares.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,7 +53,7 @@ impl SavedPlan {
             let saved = SavedStep {
                 action: step.action,
                 inputs: inputs_of(step),
-                recorded: step.prior.as_ref().map(recorded_at),
+                recorded: step.prior.as_deref().map(recorded_at),
             };
             (key_of(step), saved)
         });
@@ -72,9 +72,10 @@ impl SavedPlan {
     /// Lists every saved step that would be another one now.
     pub fn restrict(&self, mut now: Plan) -> Result<Plan, Vec<Stale>> {
         let mut stale = Vec::new();
+        let steps: BTreeMap<String, &Step> = now.steps.iter().map(|s| (key_of(s), s)).collect();
         for (key, saved) in &self.steps {
             let member = key.clone();
-            match now.steps.iter().find(|s| &key_of(s) == key) {
+            match steps.get(key) {
                 None => stale.push(Stale { member, why: "is not part of the deployment any more".into() }),
                 Some(step) if step.action != saved.action => stale.push(Stale {
                     member,
@@ -83,7 +84,7 @@ impl SavedPlan {
                 Some(step) if inputs_of(step) != saved.inputs => {
                     stale.push(Stale { member, why: "has other inputs now".into() });
                 }
-                Some(step) if step.prior.as_ref().map(recorded_at) != saved.recorded => {
+                Some(step) if step.prior.as_deref().map(recorded_at) != saved.recorded => {
                     stale.push(Stale { member, why: "was changed by another run".into() });
                 }
                 Some(_) => {}
@@ -97,14 +98,14 @@ impl SavedPlan {
     }
 }
 
-fn key_of(step: &crate::Step) -> String {
+fn key_of(step: &Step) -> String {
     match &step.deposed {
         Some(key) => format!("{}#{key}", step.member),
         None => step.member.to_string(),
     }
 }
 
-fn inputs_of(step: &crate::Step) -> Json {
+fn inputs_of(step: &Step) -> Json {
     step.declaration
         .as_ref()
         .map(|d| freehold_model::Value::Map(d.inputs.clone()).to_redacted_json())

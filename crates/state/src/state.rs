@@ -128,9 +128,9 @@ impl State {
         self.records.get(member).map(AsRef::as_ref)
     }
 
-    /// The record of a member, shared.
-    pub fn shared_record(&self, member: &MemberPath) -> Option<Arc<Record>> {
-        self.records.get(member).cloned()
+    /// All records, shared.
+    pub fn shared_records(&self) -> &BTreeMap<MemberPath, Arc<Record>> {
+        &self.records
     }
 
     /// Records of a member and of all below it.

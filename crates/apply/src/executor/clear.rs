@@ -4,6 +4,7 @@
 //! These deletions come early; all others come at the end (see [`super::delete`]).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use freehold_model::MemberPath;
 use freehold_plan::{Action, DeletionOrder, Reason};
@@ -62,7 +63,7 @@ impl Executor {
         for old in self.records.get(path).map(|r| r.deposed.clone()).unwrap_or_default() {
             let target = Target { member: path.clone(), deposed: Some(old.key) };
             if !self.deleting.contains_key(&target) {
-                self.add_deletion(target.clone(), *old.record);
+                self.add_deletion(target.clone(), Arc::from(old.record));
             }
             targets.insert(target);
         }

@@ -1,5 +1,7 @@
 //! What goes at the end: removed members and deposed objects, in the reverse of how they came to be.
 
+use std::sync::Arc;
+
 use freehold_model::{Interval, MemberPath, Record};
 use freehold_plan::Action;
 
@@ -22,7 +24,7 @@ impl Target {
 }
 
 impl Executor {
-    pub(super) fn add_deletion(&mut self, target: Target, record: Record) {
+    pub(super) fn add_deletion(&mut self, target: Target, record: Arc<Record>) {
         let mut interval = record.interval;
         if target.deposed.is_some()
             && let Some(current) = self.records.get(&target.member)
@@ -35,7 +37,7 @@ impl Executor {
         for used in &record.edges {
             self.deletion_users.entry(used.clone()).or_default().insert(target.clone());
         }
-        self.deleting.insert(target, Box::new(record));
+        self.deleting.insert(target, record);
     }
 
     /// Begins the deletions that may begin; false when there is nothing left to do.
@@ -118,7 +120,7 @@ impl Executor {
             None => drop(self.records.remove(&target.member)),
             Some(key) => {
                 if let Some(record) = self.records.get_mut(&target.member) {
-                    record.deposed.retain(|d| &d.key != key);
+                    Arc::make_mut(record).deposed.retain(|d| &d.key != key);
                 }
             }
         }

@@ -121,7 +121,8 @@ impl Executor {
         // The plan may have said so because of what needs it.
         node.create_first = (node.create_first || declaration.lifecycle.create_before_destroy)
             && can_create_first(&declaration, node.prior.as_deref(), facts);
-        node.declaration = Some(declaration.clone());
+        let declaration: Arc<Declaration> = Arc::from(declaration);
+        node.declaration = Some(Arc::clone(&declaration));
         node.reasons = decision.reasons;
         if asks && facts.can_plan {
             node.action = action;
@@ -163,7 +164,7 @@ impl Executor {
 
     fn add_late_member(&mut self, path: &MemberPath) {
         self.unfinished += 1;
-        let prior = self.records.get(path).cloned().map(Box::new);
+        let prior = self.records.get(path).cloned();
         self.nodes.insert(
             path.clone(),
             Node {

@@ -13,6 +13,7 @@ mod evaluate;
 mod operate;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use freehold_model::{Attrs, Declaration, MemberPath, Record, limits};
 use freehold_plan::{Action, DeletionOrder, Plan, Reason, Step};
@@ -26,7 +27,7 @@ const OUTPUTS_AT_ONCE: usize = 1_000;
 /// Follows one plan.
 #[derive(Debug)]
 pub struct Executor {
-    records: BTreeMap<MemberPath, Record>,
+    records: BTreeMap<MemberPath, Arc<Record>>,
     nodes: BTreeMap<MemberPath, Node>,
     parallelism: usize,
     next_op: u64,
@@ -41,7 +42,7 @@ pub struct Executor {
     /// Composites that became known on the way.
     opened: BTreeSet<MemberPath>,
     deletions: DeletionOrder<delete::Target>,
-    deleting: BTreeMap<delete::Target, Box<Record>>,
+    deleting: BTreeMap<delete::Target, Arc<Record>>,
     deleting_started: bool,
     /// What is to be deleted, by the members that it was seen to use.
     deletion_users: BTreeMap<MemberPath, BTreeSet<delete::Target>>,
@@ -83,9 +84,9 @@ struct Node {
     /// Whether the plan left the action open (or knew nothing of the member).
     open: bool,
     reasons: Vec<Reason>,
-    declaration: Option<Box<Declaration>>,
+    declaration: Option<Arc<Declaration>>,
     edges: BTreeSet<MemberPath>,
-    prior: Option<Box<Record>>,
+    prior: Option<Arc<Record>>,
     resumes: Option<u64>,
     /// Unfinished members it waits for.
     blocked_by: usize,
@@ -109,7 +110,7 @@ enum Stage {
 impl Executor {
     /// Follows `plan`, which must be free of problems; `records` is the state as it was planned on, before the plan's moves.
     /// Operation ids start at `first_op`.
-    pub fn new(plan: Plan, records: BTreeMap<MemberPath, Record>, parallelism: usize, first_op: u64) -> Self {
+    pub fn new(plan: Plan, records: BTreeMap<MemberPath, Arc<Record>>, parallelism: usize, first_op: u64) -> Self {
         let mut this = Self {
             records,
             nodes: BTreeMap::new(),
@@ -206,7 +207,7 @@ impl Executor {
         for found in std::mem::take(&mut self.pending_found) {
             // The end of the operation that had made it.
             self.preparing.insert(found.op);
-            let change = Box::new(RecordChange::Recorded(Box::new(found.record)));
+            let change = Box::new(RecordChange::Recorded(found.record));
             self.effects.push(ApplyEffect::WriteResult { op: found.op, member: found.member, change });
         }
     }
@@ -231,9 +232,9 @@ impl Executor {
                 create_first: step.create_first,
                 open: step.open,
                 reasons: step.reasons,
-                declaration: step.declaration.map(Box::new),
+                declaration: step.declaration,
                 edges: step.edges,
-                prior: step.prior.map(Box::new),
+                prior: step.prior,
                 resumes: step.resumes,
                 blocked_by: 0,
                 stage: if inexact { Stage::Evaluating } else { Stage::Blocked },

@@ -1,5 +1,7 @@
 //! One operation: intent made durable, provider called, result made durable, dependents let go.
 
+use std::sync::Arc;
+
 use freehold_model::{
     Attrs, ErrorKind, Interval, MemberPath, ProviderIdentity, ProviderRef, Record, Sensitive, Status, limits,
 };
@@ -53,7 +55,7 @@ pub(super) enum Phase {
 
 #[derive(Debug)]
 enum Ending {
-    Recorded(Box<Record>),
+    Recorded(Arc<Record>),
     Deleted,
     Forgotten,
     Failed(Failure),
@@ -90,9 +92,9 @@ impl Executor {
         let Some(node) = self.nodes.get(path) else { return };
         let Some(mut record) = node.prior.clone() else { return };
         if let Some(d) = &node.declaration {
-            describe_life(&mut record, d);
+            describe_life(Arc::make_mut(&mut record), d);
         }
-        let change = RecordChange::Observed(record.clone());
+        let change = RecordChange::Observed(Arc::clone(&record));
         self.write(op, path, change, Ending::Recorded(record));
     }
 
@@ -253,9 +255,9 @@ impl Executor {
 
     fn record_made(&mut self, op: u64, what: &What, outputs: Attrs, private: Option<Sensitive<Json>>) {
         let path = what.member();
-        let Some(record) = self.made_record(op, what, &path, outputs, private) else { return };
-        let change = RecordChange::Recorded(Box::new(record.clone()));
-        self.record(op, &path, change, Ending::Recorded(Box::new(record)));
+        let Some(record) = self.made_record(op, what, &path, outputs, private).map(Arc::new) else { return };
+        let change = RecordChange::Recorded(Arc::clone(&record));
+        self.record(op, &path, change, Ending::Recorded(record));
     }
 
     fn made_record(
@@ -274,7 +276,7 @@ impl Executor {
             && node.create_first
             && let Some(prior) = &node.prior
         {
-            let mut old = prior.clone();
+            let mut old = Box::new(Record::clone(prior));
             old.deposed = Vec::new();
             deposed.push(freehold_model::Deposed { key: op.to_string(), record: old });
         }
@@ -317,13 +319,13 @@ impl Executor {
         let record = partial.and_then(|(outputs, private)| match what {
             What::Create(_) => self.made_record(op, what, &path, outputs, private).map(|mut r| {
                 r.status = Status::Tainted;
-                Box::new(r)
+                Arc::new(r)
             }),
             What::Update(_) => {
-                let mut record = self.nodes.get(&path)?.prior.clone()?;
+                let mut record = Record::clone(self.nodes.get(&path)?.prior.as_ref()?);
                 record.outputs = outputs;
                 record.private = private.or(record.private);
-                Some(record)
+                Some(Arc::new(record))
             }
             _ => None,
         });
@@ -360,7 +362,7 @@ impl Executor {
                 self.begin_op(next, What::Create(path));
             }
             (What::Create(path) | What::Update(path) | What::Write(path), Some(Ending::Recorded(record))) => {
-                self.member_done(&path, *record);
+                self.member_done(&path, record);
             }
             (What::Write(path), Some(Ending::Forgotten)) => {
                 self.records.remove(&path);
@@ -373,12 +375,12 @@ impl Executor {
         }
     }
 
-    fn member_done(&mut self, path: &MemberPath, record: Record) {
+    fn member_done(&mut self, path: &MemberPath, record: Arc<Record>) {
         for deposed in &record.deposed {
             let target = Target { member: path.clone(), deposed: Some(deposed.key.clone()) };
             if !self.deleting.contains_key(&target) {
                 self.exchanged.insert(target.clone());
-                self.add_deletion(target, (*deposed.record).clone());
+                self.add_deletion(target, Arc::new((*deposed.record).clone()));
             }
         }
         let outputs = record.outputs.clone();

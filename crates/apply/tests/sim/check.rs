@@ -1,6 +1,7 @@
 //! What must hold, whatever happens.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use freehold_apply::Call;
 use freehold_model::{MemberPath, Record};
@@ -107,10 +108,10 @@ pub fn asks(sim: &Sim) -> bool {
 }
 
 /// Objects by name, with who records them (deposed ones too).
-fn objects(records: &BTreeMap<MemberPath, Record>) -> BTreeMap<String, MemberPath> {
+fn objects(records: &BTreeMap<MemberPath, Arc<Record>>) -> BTreeMap<String, MemberPath> {
     let all = records.iter().flat_map(|(member, record)| {
         let deposed = record.deposed.iter().map(|d| d.record.as_ref());
-        std::iter::once(record).chain(deposed).map(move |r| (member.clone(), r))
+        std::iter::once(&**record).chain(deposed).map(move |r| (member.clone(), r))
     });
     all.filter_map(|(member, record)| Some((World::name_of(record)?, member))).collect()
 }

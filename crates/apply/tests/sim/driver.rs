@@ -159,7 +159,7 @@ impl Sim {
         self.calls.clear();
         self.reports.clear();
         let staying = self.journal.records().into_iter().filter(|(member, _)| self.declares(member));
-        self.used_at_first = staying.flat_map(|(_, record)| record.edges).collect();
+        self.used_at_first = staying.flat_map(|(_, record)| record.edges.clone()).collect();
         let first_op = self.journal.next_op();
         let mut run = Run { destroy: plan.is_destroy(), ..Run::default() };
         let mut executor = Executor::new(plan, self.journal.records(), parallelism, first_op);

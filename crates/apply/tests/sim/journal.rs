@@ -1,6 +1,7 @@
 //! The log: written into a buffer, durable later, lost when a crash comes first. Replayed by the real `freehold_state::State`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use freehold_apply::{Intent, IntentAction, RecordChange};
 use freehold_model::{MemberPath, ProviderIdentity, ProviderRef, Record};
@@ -25,8 +26,8 @@ pub enum Written {
 }
 
 impl Journal {
-    pub fn records(&self) -> BTreeMap<MemberPath, Record> {
-        self.view.records().map(|(p, r)| (p.clone(), r.clone())).collect()
+    pub fn records(&self) -> BTreeMap<MemberPath, Arc<Record>> {
+        self.view.shared_records().clone()
     }
 
     pub fn next_op(&self) -> u64 {
@@ -171,7 +172,8 @@ pub fn replay(events: &[(Stamp, Event)]) -> State {
     state
 }
 
-fn signed(mut record: Box<Record>) -> Box<Record> {
+fn signed(record: Arc<Record>) -> Box<Record> {
+    let mut record = Box::new(Arc::unwrap_or_clone(record));
     record.provider = identify(&record.provider.provider);
     record
 }

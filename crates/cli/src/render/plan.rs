@@ -244,7 +244,7 @@ mod tests {
             provider: "local".into(),
             type_name: "file".into(),
             changes: Vec::new(),
-            declaration: Some(declaration),
+            declaration: Some(declaration.into()),
             exact: true,
             open: false,
             outputs: Attrs::new(),
@@ -267,7 +267,7 @@ mod tests {
     fn every_kind_of_step_has_its_sign_and_its_reason() {
         let mut secret = a_step("id", Action::Create, vec![Reason::New], json!({ "bytes": 4, "pass word": null }));
         let declaration = secret.declaration.as_mut().unwrap();
-        declaration.inputs.insert("token".into(), Value::from("canary").into_sensitive());
+        std::sync::Arc::make_mut(declaration).inputs.insert("token".into(), Value::from("canary").into_sensitive());
         let needs = BTreeSet::from([OutputRef { member: path("id"), output: "hex".into() }]);
         let mut open = a_step("site.page", Action::Update, vec![Reason::MayChange(needs.clone())], json!({}));
         open.open = true;

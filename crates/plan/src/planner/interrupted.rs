@@ -53,7 +53,7 @@ impl Planner {
         if facts.can_read && (facts.recovery == Recovery::Read || intent.partial.is_some()) {
             self.looking.insert(path.clone(), intent);
             self.outstanding += 1;
-            self.effects.push(PlanEffect::Read { member: path.clone(), record: Box::new(object) });
+            self.effects.push(PlanEffect::Read { member: path.clone(), record: Arc::new(object) });
             return Looked::Asking;
         }
         if facts.recovery == Recovery::Again {
@@ -74,11 +74,12 @@ impl Planner {
         new.inputs = inputs.clone().unwrap_or(new.inputs);
         new.outputs.clone_from(outputs);
         new.private.clone_from(private);
-        if let Some(mut old) = self.records.remove(path) {
+        if let Some(old) = self.records.remove(path) {
+            let mut old = Arc::unwrap_or_clone(old);
             new.deposed = std::mem::take(&mut old.deposed);
             new.deposed.push(Deposed { key: intent.op.to_string(), record: Box::new(old) });
         }
-        self.records.insert(path.clone(), new);
+        self.records.insert(path.clone(), Arc::new(new));
         self.found.insert(path.clone(), intent.op);
     }
 
@@ -170,7 +171,7 @@ impl Planner {
         }
         self.outstanding += 1;
         self.describing.insert(path.clone(), key);
-        self.effects.push(PlanEffect::Describe { member: path.clone(), record: Box::new(record.clone()) });
+        self.effects.push(PlanEffect::Describe { member: path.clone(), record: Arc::new(record.clone()) });
         None
     }
 

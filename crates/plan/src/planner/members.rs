@@ -36,6 +36,7 @@ impl Planner {
             .entry((provider_text(&declaration.provider), declaration.type_name.clone()))
             .or_insert_with(|| Arc::clone(&facts));
         let exact = self.exact && !open;
+        let declaration = Arc::from(declaration);
         let member = Member { declaration, facts, edges, exact, open, observed: None, decision: None, step: None };
         self.members.insert(path.clone(), member);
         self.consider(path);
@@ -53,7 +54,7 @@ impl Planner {
         match self.records.get(path) {
             // What was just found was looked at.
             Some(record) if looks && !self.found.contains_key(path) => {
-                let record = Box::new(record.clone());
+                let record = Arc::clone(record);
                 self.outstanding += 1;
                 self.effects.push(PlanEffect::Read { member: path.clone(), record });
             }
@@ -106,7 +107,7 @@ impl Planner {
         let record = self.records.get(path);
         let decision = decide(Considered {
             declaration: &member.declaration,
-            record,
+            record: record.map(|r| &**r),
             observed: member.observed.as_ref(),
             facts: &member.facts,
             replace_asked: self.options.replaces(path) && record.is_some(),
@@ -115,13 +116,15 @@ impl Planner {
         let asks = decision.ask_provider && member.facts.can_plan;
         let prior = match decision.action {
             Action::Create => None,
-            _ => self.prior(path).map(Box::new),
+            _ => self.prior(path),
         };
-        let mut declaration = member.declaration.clone();
-        declaration.inputs = effective_inputs(&declaration, record);
+        let declaration = asks.then(|| {
+            let inputs = effective_inputs(&member.declaration, record.map(|r| &**r));
+            Box::new(Declaration { inputs, ..(*member.declaration).clone() })
+        });
         let Some(member) = self.members.get_mut(path) else { return };
         member.decision = Some(decision);
-        if asks {
+        if let Some(declaration) = declaration {
             self.outstanding += 1;
             self.effects.push(PlanEffect::Propose { member: path.clone(), declaration, prior });
         } else {
@@ -145,11 +148,18 @@ impl Planner {
     }
 
     /// The record, brought up to what was observed.
-    fn prior(&self, path: &MemberPath) -> Option<Record> {
-        let mut record = self.records.get(path)?.clone();
+    fn prior(&self, path: &MemberPath) -> Option<Arc<Record>> {
+        let mut shared = Arc::clone(self.records.get(path)?);
         if let Some(Observation::Object { inputs, outputs, private }) =
             self.members.get(path).and_then(|m| m.observed.as_ref())
         {
+            let same = inputs.as_ref().is_none_or(|i| *i == shared.inputs)
+                && *outputs == shared.outputs
+                && private.as_ref().is_none_or(|p| shared.private.as_ref() == Some(p));
+            if same {
+                return Some(shared);
+            }
+            let record = Arc::make_mut(&mut shared);
             if let Some(inputs) = inputs {
                 record.inputs.clone_from(inputs);
             }
@@ -158,7 +168,7 @@ impl Planner {
                 record.private.clone_from(private);
             }
         }
-        Some(record)
+        Some(shared)
     }
 
     /// Makes the step and tells the evaluation what is known of the outputs.
@@ -169,8 +179,8 @@ impl Planner {
         let declaration = &member.declaration;
         let intent = self.intents.get(path).and_then(|all| all.last());
         let decision = adopt_resumed(decision, intent.is_some());
-        let decision = note_life(decision, declaration, prior.as_ref());
-        let outputs = planned_outputs(&decision, declaration, prior.as_ref(), &member.facts, planned);
+        let decision = note_life(decision, declaration, prior.as_deref());
+        let outputs = planned_outputs(&decision, declaration, prior.as_deref(), &member.facts, planned);
         let mut reasons = decision.reasons;
         if member.open {
             let needs = self.open_needs.get(path).cloned().unwrap_or_default();
@@ -182,12 +192,12 @@ impl Planner {
             deposed: None,
             action: decision.action,
             create_first: declaration.lifecycle.create_before_destroy
-                && can_create_first(declaration, prior.as_ref(), &member.facts),
+                && can_create_first(declaration, prior.as_deref(), &member.facts),
             reasons,
             provider: provider_text(&declaration.provider),
             type_name: declaration.type_name.clone(),
             changes: decision.changes,
-            declaration: Some((**declaration).clone()),
+            declaration: Some(Arc::clone(declaration)),
             exact: member.exact,
             open: member.open,
             outputs: outputs.clone(),
@@ -218,7 +228,8 @@ impl Planner {
                 let within = self.members.range_mut(edge.clone()..).take_while(|(p, _)| p.is_within(&edge));
                 for (path, member) in within {
                     let Some(step) = &mut member.step else { continue };
-                    if !step.create_first && can_create_first(&member.declaration, step.prior.as_ref(), &member.facts) {
+                    if !step.create_first && can_create_first(&member.declaration, step.prior.as_deref(), &member.facts)
+                    {
                         step.create_first = true;
                         trail.push(path.clone());
                     }

@@ -93,7 +93,7 @@ pub enum PlanEffect {
         /// Whose.
         member: MemberPath,
         /// What is known of it.
-        record: Box<Record>,
+        record: Arc<Record>,
     },
     /// Ask the provider what a change means.
     Propose {
@@ -102,14 +102,14 @@ pub enum PlanEffect {
         /// What is declared; its inputs may be unknown in part.
         declaration: Box<Declaration>,
         /// What there is; `None` for a new object.
-        prior: Option<Box<Record>>,
+        prior: Option<Arc<Record>>,
     },
     /// Say what is known of a recorded type.
     Describe {
         /// A member of that type.
         member: MemberPath,
         /// Its record.
-        record: Box<Record>,
+        record: Arc<Record>,
     },
     /// Hand outputs to the evaluation; an unknown one will not be known in this plan.
     Publish {
@@ -131,7 +131,7 @@ pub enum PlanEffect {
 #[derive(Debug)]
 pub struct Planner {
     options: PlanOptions,
-    records: BTreeMap<MemberPath, Record>,
+    records: BTreeMap<MemberPath, Arc<Record>>,
     /// What was left open, oldest first.
     intents: BTreeMap<MemberPath, Vec<OpenIntent>>,
     /// Operations whose object is being looked for.
@@ -172,7 +172,7 @@ pub struct Planner {
 /// A declared member on its way to a step.
 #[derive(Debug)]
 struct Member {
-    declaration: Box<Declaration>,
+    declaration: Arc<Declaration>,
     facts: Arc<TypeFacts>,
     edges: BTreeSet<MemberPath>,
     exact: bool,
@@ -203,7 +203,7 @@ impl Planner {
     /// Starts from what is recorded and from the operations that were left unfinished, of which a member may have several.
     pub fn new(
         options: PlanOptions,
-        records: BTreeMap<MemberPath, Record>,
+        records: BTreeMap<MemberPath, Arc<Record>>,
         unfinished: impl IntoIterator<Item = (MemberPath, OpenIntent)>,
     ) -> Self {
         let mut intents: BTreeMap<MemberPath, Vec<OpenIntent>> = BTreeMap::new();
@@ -243,7 +243,7 @@ impl Planner {
     }
 
     /// Records that became known on the way (another member holds them); one that is known already stays.
-    pub fn add_records(&mut self, records: BTreeMap<MemberPath, Record>) {
+    pub fn add_records(&mut self, records: BTreeMap<MemberPath, Arc<Record>>) {
         for (member, record) in records {
             self.records.entry(member).or_insert(record);
         }

@@ -1,6 +1,7 @@
 //! What is recorded and no longer declared: deleted in reverse order, kept, forgotten, or recognised under its new name.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use freehold_model::{Attrs, MemberPath, Record};
 
@@ -81,7 +82,7 @@ impl Planner {
             // There is no object: what was left open is closed.
             let reason = if forgotten { Reason::Forgotten } else { Reason::Interrupted };
             let begun = self.intents.get(path).and_then(|all| all.last());
-            let begun = begun.and_then(|intent| self.record_of(path, intent));
+            let begun = begun.and_then(|intent| self.record_of(path, intent)).map(Arc::new);
             return self.remove_with(path, Action::Forget, reason, begun);
         };
         if self.refreshes_only() {
@@ -118,7 +119,7 @@ impl Planner {
         }
     }
 
-    fn refresh_record(&mut self, path: &MemberPath, record: Record) {
+    fn refresh_record(&mut self, path: &MemberPath, record: Arc<Record>) {
         if self.found.contains_key(path) {
             return self.remove_with(path, Action::Adopt, Reason::Interrupted, Some(record));
         }
@@ -127,7 +128,7 @@ impl Planner {
             Some(facts) if facts.can_read => {
                 self.outstanding += 1;
                 self.removals.insert(path.clone(), Removal::Asking);
-                self.effects.push(PlanEffect::Read { member: path.clone(), record: Box::new(record) });
+                self.effects.push(PlanEffect::Read { member: path.clone(), record });
             }
             Some(_) => self.remove_with(path, Action::None, Reason::Unchanged, Some(record)),
         }
@@ -141,9 +142,12 @@ impl Planner {
             let action = if record.deposed.is_empty() { Action::Forget } else { Action::None };
             return self.remove_with(path, action, Reason::Gone, Some(record));
         };
-        record.inputs = inputs.unwrap_or(record.inputs);
-        record.outputs = outputs;
-        record.private = private.or(record.private);
+        let now = Arc::make_mut(&mut record);
+        if let Some(inputs) = inputs {
+            now.inputs = inputs;
+        }
+        now.outputs = outputs;
+        now.private = private.or(now.private.take());
         let drifted = self.drift.iter().any(|d| &d.member == path);
         let (action, reason) =
             if drifted { (Action::Read, Reason::Observed) } else { (Action::None, Reason::Unchanged) };
@@ -155,7 +159,7 @@ impl Planner {
         self.removals.insert(path.clone(), Removal::Stuck);
     }
 
-    fn remove_with(&mut self, path: &MemberPath, action: Action, reason: Reason, prior: Option<Record>) {
+    fn remove_with(&mut self, path: &MemberPath, action: Action, reason: Reason, prior: Option<Arc<Record>>) {
         let step = Step {
             member: path.clone(),
             deposed: None,
@@ -298,7 +302,7 @@ fn deposed_step(member: MemberPath, deposed: freehold_model::Deposed) -> Step {
         open: false,
         outputs: Attrs::new(),
         edges: deposed.record.edges.clone(),
-        prior: Some(*deposed.record),
+        prior: Some(Arc::from(deposed.record)),
         resumes: None,
     }
 }
