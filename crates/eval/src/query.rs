@@ -92,6 +92,8 @@ impl Query {
     /// It goes into a batch.
     pub(crate) fn ask(&mut self, version: u64, detailed: bool) {
         self.detailed = detailed;
+        // Asked once, it says itself what it waits for.
+        self.held = false;
         self.state = State::Asked;
         self.version = version;
         self.needs.clear();

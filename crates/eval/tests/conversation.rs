@@ -409,6 +409,22 @@ fn many_members_that_share_a_default_of_a_missing_output_do_not_take_for_ever() 
 }
 
 #[test]
+fn what_was_held_back_by_a_hint_is_told_to_wait_whatever_else_is_published() {
+    on_each_nix(|nix| {
+        let mut bench =
+            Bench::new(nix, "root (o: comp { e = res { x = 1; }; i = res { x = 2; }; user = res { x = o.e.id; }; })");
+        bench.settle_root();
+        let hints = [(path("user"), [path("e")].into())].into();
+        bench.last = bench.evaluator().want(vec![path("e"), path("i"), path("user")], Some(hints));
+        bench.settle();
+        bench.publish("e", &[("id", Value::Unknown)]);
+        bench.settle();
+        bench.publish("i", &[("id", Value::Unknown)]);
+        assert_eq!(bench.settle().needs("user"), ["e.outputs.id"]);
+    });
+}
+
+#[test]
 fn an_output_that_nix_cannot_hold_is_an_error_of_those_who_use_it() {
     on_each_nix(|nix| {
         let mut bench =

@@ -52,6 +52,13 @@ impl PlanOptions {
         self.targets.is_empty() || self.targets.iter().any(|t| member.is_within(t))
     }
 
+    /// Whether `member` has to be evaluated: it is, holds, or is needed by a target. What is needed may be a composite as a whole.
+    pub fn wants(&self, member: &MemberPath, needed: &BTreeSet<MemberPath>) -> bool {
+        self.is_target(member)
+            || self.targets.iter().any(|t| t.is_within(member))
+            || needed.iter().any(|n| n.is_within(member) || member.is_within(n))
+    }
+
     /// Whether `member` is to be replaced by the operator's word.
     pub fn replaces(&self, member: &MemberPath) -> bool {
         self.replace.iter().any(|r| member.is_within(r))

@@ -290,6 +290,10 @@ pub struct Plan {
     pub drift: Vec<Drift>,
     /// What is decided at apply.
     pub open: Vec<OpenStructure>,
+    /// Members that are part of it only because a target needs them.
+    pub needed: BTreeSet<MemberPath>,
+    /// Members within what is decided at apply of which an operation was left open: the last one. It was looked into.
+    pub left_open: BTreeMap<MemberPath, u64>,
     /// Composites that were seen, with their members.
     pub structures: BTreeMap<MemberPath, Vec<String>>,
     /// Why it cannot be applied; empty when it can.

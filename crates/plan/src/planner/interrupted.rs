@@ -83,6 +83,30 @@ impl Planner {
         self.found.insert(path.clone(), intent.op);
     }
 
+    /// Members that are known only at apply are looked into all the same: whatever is begun on them then closes what is open.
+    pub(super) fn look_into_left_open(&mut self) {
+        if self.options.mode != Mode::Normal {
+            return;
+        }
+        let left: Vec<MemberPath> = self
+            .intents
+            .keys()
+            .filter(|path| self.open.keys().any(|open| path.is_within(open)) && !self.members.contains_key(*path))
+            .filter(|path| !self.options.excludes(path) && !self.removals.contains_key(*path))
+            .cloned()
+            .collect();
+        for path in left {
+            match self.look_into(&path) {
+                Looked::Done => {
+                    let last = self.intents.get(&path).and_then(|all| all.last()).map(|intent| intent.op);
+                    self.left_open.extend(last.filter(|op| self.found.get(&path) != Some(op)).map(|op| (path, op)));
+                }
+                Looked::Asking => drop(self.removals.insert(path, Removal::Asking)),
+                Looked::Stuck => drop(self.removals.insert(path, Removal::Stuck)),
+            }
+        }
+    }
+
     /// Goes on with a member after an answer about what was left open of it.
     pub(super) fn go_on_with(&mut self, path: &MemberPath) {
         if self.members.contains_key(path) {

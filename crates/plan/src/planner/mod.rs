@@ -155,6 +155,8 @@ pub struct Planner {
     forgotten: BTreeSet<MemberPath>,
     known_types: BTreeMap<(String, String), Arc<TypeFacts>>,
     removals: BTreeMap<MemberPath, Removal>,
+    /// Members of open composites whose open operations were looked into: the last one.
+    left_open: BTreeMap<MemberPath, u64>,
     /// Planned outputs that are held back until everything that needs none of them is evaluated.
     provisional: Vec<(MemberPath, Attrs)>,
     /// Whether evaluation still rests on nothing that this plan changes.
@@ -230,6 +232,7 @@ impl Planner {
             forgotten: BTreeSet::new(),
             known_types: BTreeMap::new(),
             removals: BTreeMap::new(),
+            left_open: BTreeMap::new(),
             provisional: Vec::new(),
             exact: true,
             outstanding: 0,
@@ -425,6 +428,8 @@ impl Planner {
             steps,
             drift: std::mem::take(&mut self.drift),
             open: open.into_iter().map(|(member, needs)| OpenStructure { member, needs }).collect(),
+            needed: std::mem::take(&mut self.needed),
+            left_open: std::mem::take(&mut self.left_open),
             structures: std::mem::take(&mut self.structures),
             problems: std::mem::take(&mut self.problems),
         })));

@@ -9,9 +9,7 @@ use super::{Planner, Waiting};
 impl Planner {
     /// Whether this member has to be evaluated: it is, holds, or is needed by a target.
     pub(super) fn is_wanted(&self, member: &MemberPath) -> bool {
-        self.options.is_target(member)
-            || self.options.targets.iter().any(|t| t.is_within(member))
-            || self.needed.iter().any(|n| n.is_within(member))
+        self.options.wants(member, &self.needed)
     }
 
     /// Does what can be done; false when every declared member is settled.

@@ -1,6 +1,6 @@
 //! What is recorded and no longer declared: deleted in reverse order, kept, forgotten, or recognised under its new name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use freehold_model::{Attrs, MemberPath, Record};
@@ -14,6 +14,8 @@ use crate::{Action, DeletionOrder, Mode, Observation, Reason, Step};
 impl Planner {
     /// Settles the removals one question at a time; finishes the plan when none is left.
     pub(super) fn settle_removals(&mut self) {
+        self.refuse_unheard_of();
+        self.look_into_left_open();
         let candidates = self.candidates();
         for path in &candidates {
             if !self.removals.contains_key(path) {
@@ -38,12 +40,60 @@ impl Planner {
     fn candidates(&self) -> Vec<MemberPath> {
         let paths = self.records.keys().chain(self.intents.keys().filter(|p| !self.records.contains_key(*p)));
         let normal = self.options.mode == Mode::Normal;
+        let used = self.used_by_excluded();
         paths
+            .filter(|path| !used.contains(*path) && !(normal && self.is_declared(path)))
             .filter(|path| !self.members.contains_key(*path) && !self.options.excludes(path))
             .filter(|path| !normal || !self.is_left_open(path))
             .filter(|path| self.options.is_target(path) || self.depends_on_target(path))
             .cloned()
             .collect()
+    }
+
+    /// Whether a composite that was evaluated has this member: then its record is none that nothing declares.
+    fn is_declared(&self, path: &MemberPath) -> bool {
+        let names = path.parent().and_then(|parent| self.structures.get(&parent));
+        names.is_some_and(|names| path.name().is_some_and(|name| names.iter().any(|n| n == name)))
+            && !self.structures.contains_key(path)
+    }
+
+    /// Every declared member that is part of this plan was heard of: a plan that knows nothing of one must not be followed.
+    fn refuse_unheard_of(&mut self) {
+        if self.options.mode != Mode::Normal {
+            return;
+        }
+        let declared = self.structures.iter().flat_map(|(path, names)| names.iter().map(|name| path.child(name)));
+        let heard_of = |path: &MemberPath| {
+            self.members.contains_key(path)
+                || self.structures.contains_key(path)
+                || self.open.contains_key(path)
+                || self.failed.contains(path)
+                || self.skipped.contains(path)
+        };
+        let lost: Vec<MemberPath> = declared
+            .filter(|path| self.is_wanted(path) && !self.options.excludes(path) && !heard_of(path))
+            .filter(|path| !self.problems.iter().any(|p| p.member == *path))
+            .collect();
+        for path in lost {
+            let hint = "this is a fault of freehold; please report it with the deployment".to_owned();
+            self.problem(&path, "was declared, and the evaluation said nothing of it", Some(hint));
+        }
+    }
+
+    /// What excluded members were seen to use, and what that uses: it stays with them.
+    fn used_by_excluded(&self) -> BTreeSet<MemberPath> {
+        let excluded = self.records.keys().filter(|path| self.options.excludes(path));
+        let mut trail: Vec<MemberPath> =
+            if self.options.excludes.is_empty() { Vec::new() } else { excluded.cloned().collect() };
+        let mut used = BTreeSet::new();
+        while let Some(user) = trail.pop() {
+            let edges = self.records.get(&user).into_iter().flat_map(|record| &record.edges);
+            for edge in edges {
+                let within = self.records.range(edge.clone()..).map(|(p, _)| p).take_while(|p| p.is_within(edge));
+                trail.extend(within.filter(|path| used.insert((*path).clone())).cloned());
+            }
+        }
+        used
     }
 
     fn is_left_open(&self, path: &MemberPath) -> bool {
@@ -56,7 +106,7 @@ impl Planner {
         if self.options.mode != Mode::Destroy {
             return false;
         }
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         let mut trail = vec![path.clone()];
         while let Some(here) = trail.pop() {
             if self.options.is_target(&here) {
