@@ -63,6 +63,15 @@ pub enum ApplyEvent {
         /// Which operation.
         op: u64,
     },
+    /// The provider has told of an object before its answer: should the call fail, this is what is known.
+    Partial {
+        /// Which operation.
+        op: u64,
+        /// Outputs so far.
+        outputs: Attrs,
+        /// The provider's notes.
+        private: Option<Sensitive<Json>>,
+    },
     /// The provider has answered, or never will.
     Called {
         /// Which operation.

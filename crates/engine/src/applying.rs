@@ -292,15 +292,10 @@ impl Engine {
                 self.observer.event(&Event::StepLog { member, level, message: data, fields: serde_json::Map::new() });
             }
             CallEvent::Partial { outputs, private } => {
-                let partial = Box::new(Partial { outputs, private, identity: None });
-                let event = NewEvent::of(op.to_string(), StateEvent::Partial { member, partial });
-                self.write(
-                    op,
-                    Written::Note,
-                    &run.members.get(&op).cloned().unwrap_or_else(MemberPath::root),
-                    vec![event],
-                    run,
-                );
+                let partial = Partial { outputs: outputs.clone(), private: private.clone(), identity: None };
+                let event = StateEvent::Partial { member: member.clone(), partial: Box::new(partial) };
+                self.write(op, Written::Note, &member, vec![NewEvent::of(op.to_string(), event)], run);
+                return vec![ApplyEvent::Partial { op, outputs, private }];
             }
             CallEvent::Done(result) => {
                 run.running.remove(&op);

@@ -118,6 +118,22 @@ pub fn effective_inputs(declaration: &Declaration, record: Option<&Record>) -> A
     inputs
 }
 
+/// Whether the deployment says something else of the resource's life than its record: that is written down even where nothing is to
+/// be done in the world.
+pub fn life_differs(declaration: &Declaration, record: &Record) -> bool {
+    let life = &declaration.lifecycle;
+    let trigger_differs = match (&life.replace_when, &record.replace_when) {
+        (Some(now), Some(was)) => now.is_known() && !now.same_content(was),
+        (Some(now), None) => now.is_known(),
+        (None, was) => was.is_some(),
+    };
+    life.protect != record.protect
+        || life.keep != record.keep
+        || life.create_before_destroy != record.create_before_destroy
+        || declaration.holder != record.holder
+        || trigger_differs
+}
+
 /// Whether a replacement can make the new object before the old one is deleted: not where the world would take both for one, for
 /// then the deletion would hit the new one.
 pub fn can_create_first(declaration: &Declaration, record: Option<&Record>, facts: &TypeFacts) -> bool {

@@ -1,8 +1,9 @@
 //! What the planner has to know of a resource type, and what comes back when the world or a provider is asked.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use freehold_model::{Attrs, Pointer, Sensitive};
+use freehold_model::{Attrs, Pointer, Record, Sensitive};
 use serde_json::Value as Json;
 
 /// What the planner knows of a resource type (from its provider's schema).
@@ -58,6 +59,28 @@ pub enum Observation {
         /// The provider's notes.
         private: Option<Sensitive<Json>>,
     },
+}
+
+impl Observation {
+    /// `record`, brought up to what was seen; the same one when nothing differs.
+    pub fn onto(&self, record: &Arc<Record>) -> Arc<Record> {
+        let mut shared = Arc::clone(record);
+        let Self::Object { inputs, outputs, private } = self else { return shared };
+        let same = inputs.as_ref().is_none_or(|i| *i == shared.inputs)
+            && *outputs == shared.outputs
+            && private.as_ref().is_none_or(|p| shared.private.as_ref() == Some(p));
+        if !same {
+            let record = Arc::make_mut(&mut shared);
+            if let Some(inputs) = inputs {
+                record.inputs.clone_from(inputs);
+            }
+            record.outputs.clone_from(outputs);
+            if private.is_some() {
+                record.private.clone_from(private);
+            }
+        }
+        shared
+    }
 }
 
 /// What a provider says a change means.

@@ -16,7 +16,7 @@ mod plan;
 mod planner;
 mod saved;
 
-pub use decide::{Considered, Decision, can_create_first, decide, effective_inputs};
+pub use decide::{Considered, Decision, can_create_first, decide, effective_inputs, life_differs};
 pub use deletion::DeletionOrder;
 pub use diff::{Change, diff_attrs};
 pub use facts::{Observation, OpenIntent, Proposal, ProposedAction, Recovery, TypeFacts};

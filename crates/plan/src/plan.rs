@@ -6,7 +6,7 @@ use std::sync::Arc;
 use freehold_model::{Attrs, Declaration, MemberPath, OutputRef, ProviderRef, Record};
 use serde::{Deserialize, Serialize};
 
-use crate::{Change, Mode, PlanOptions};
+use crate::{Change, Mode, Observation, PlanOptions};
 
 /// What a step does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -294,6 +294,8 @@ pub struct Plan {
     pub needed: BTreeSet<MemberPath>,
     /// Members within what is decided at apply of which an operation was left open: the last one. It was looked into.
     pub left_open: BTreeMap<MemberPath, u64>,
+    /// What was seen of records within what is decided at apply.
+    pub observed: BTreeMap<MemberPath, Observation>,
     /// Composites that were seen, with their members.
     pub structures: BTreeMap<MemberPath, Vec<String>>,
     /// Why it cannot be applied; empty when it can.

@@ -1,5 +1,6 @@
 //! What goes at the end: removed members and deposed objects, in the reverse of how they came to be.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use freehold_model::{Interval, MemberPath, Record};
@@ -88,27 +89,37 @@ impl Executor {
         self.begin_op(op, What::Delete(target));
     }
 
-    /// A member that was not brought along may still depend on what it was made after.
+    /// A member that was not brought along still uses what its record says, and may depend on what it was made after.
     fn spare_what_is_still_used(&mut self) {
-        let users: Vec<(MemberPath, u64)> = self
+        let left: Vec<(MemberPath, &Record)> = self
             .nodes
             .iter()
             .filter(|(_, n)| n.stage == Stage::Finished { ok: false })
-            .filter_map(|(path, _)| Some((path.clone(), self.records.get(path)?.interval.began)))
+            .filter_map(|(path, _)| Some((path.clone(), &**self.records.get(path)?)))
             .collect();
+        let used = left.iter().flat_map(|(user, record)| record.edges.iter().map(move |used| (used, user)));
+        let used: BTreeMap<MemberPath, MemberPath> = used.map(|(used, user)| (used.clone(), user.clone())).collect();
+        let users: Vec<(MemberPath, u64)> = left.iter().map(|(path, r)| (path.clone(), r.interval.began)).collect();
         let spared: Vec<(Target, MemberPath)> = self
             .deleting
             .iter()
             .filter_map(|(target, record)| {
-                let user = users.iter().find(|(_, began)| record.interval.ended < *began)?;
-                Some((target.clone(), user.0.clone()))
+                // What is used may be a composite as a whole.
+                let around = std::iter::successors(Some(target.member.clone()), MemberPath::parent);
+                let by_edge = around.filter_map(|path| used.get(&path)).find(|user| **user != target.member);
+                let by_time = || users.iter().find(|(_, began)| record.interval.ended < *began).map(|(user, _)| user);
+                Some((target.clone(), by_edge.or_else(by_time)?.clone()))
             })
             .collect();
         let with_old = |(t, m): &(Target, MemberPath)| t.deposed.is_some().then(|| (t.current(), m.clone()));
         let listed: Vec<(Target, MemberPath)> = spared.iter().filter_map(with_old).collect();
         for (target, member) in spared.into_iter().chain(listed) {
-            self.deletions.done(&target);
+            // What it uses in turn stays with it.
+            let kept = self.deletions.failed(&target);
             self.deletion_skipped(&target, Skip::StillUsed { member });
+            for kept in kept {
+                self.deletion_skipped(&kept, Skip::StillUsed { member: target.member.clone() });
+            }
         }
     }
 

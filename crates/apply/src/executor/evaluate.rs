@@ -3,61 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use freehold_model::{Declaration, ErrorKind, MemberPath, OutputRef, Structure, Value};
+use freehold_model::{Declaration, ErrorKind, MemberPath, OutputRef, Value};
 use freehold_plan::{
-    Action, Considered, Decision, Problem, Proposal, Reason, TypeFacts, can_create_first, decide, diff_attrs,
-    effective_inputs,
+    Action, Considered, Decision, Observation, Problem, Proposal, Reason, TypeFacts, can_create_first, decide,
+    diff_attrs, effective_inputs, life_differs,
 };
 
-use super::delete::Target;
 use super::{Executor, Node, Stage};
 use crate::{ApplyEffect, Failure, Report, Skip};
 
 impl Executor {
-    /// A composite whose members were left open is known now.
-    pub(super) fn take_structure(&mut self, member: &MemberPath, structure: &Structure) {
-        self.open.remove(member);
-        self.opened.insert(member.clone());
-        let children: Vec<MemberPath> = structure.members.iter().map(|name| member.child(name)).collect();
-        for child in &children {
-            self.open.insert(child.clone(), Vec::new());
-        }
-        self.remove_undeclared(member, &children);
-        self.release_open_waiters(member);
-        if !children.is_empty() {
-            self.quiet = false;
-            self.effects.push(ApplyEffect::Evaluate(children));
-        }
-    }
-
-    /// Records within `member` that stand under none of `children` have left the deployment.
-    fn remove_undeclared(&mut self, member: &MemberPath, children: &[MemberPath]) {
-        let gone: Vec<MemberPath> = self
-            .records
-            .range(member.clone()..)
-            .map(|(path, _)| path)
-            .take_while(|path| path.is_within(member))
-            .filter(|path| *path != member && !children.iter().any(|c| path.is_within(c)))
-            .cloned()
-            .collect();
-        for path in gone {
-            let Some(record) = self.records.get(&path).cloned() else { continue };
-            let target = Target { member: path.clone(), deposed: None };
-            if record.keep && !record.deposed.is_empty() {
-                // Its old objects go first, in this run; the record goes with the next.
-            } else if record.keep {
-                self.write_forgotten(&path);
-            } else if record.protect {
-                let failure = protected(&path, "deleted");
-                self.report(Report::Failed { member: path.clone(), action: Action::Delete, failure: failure.clone() });
-                self.summary.failed.push((path, Action::Delete, failure));
-            } else {
-                self.report(Report::Decided { member: path, action: Action::Delete });
-                self.add_deletion(target, record);
-            }
-        }
-    }
-
     pub(super) fn take_waiting(&mut self, member: &MemberPath, needs: &BTreeSet<OutputRef>) {
         let texts = needs.iter().map(ToString::to_string).collect();
         let culprit = needs.iter().find_map(|need| {
@@ -92,6 +47,9 @@ impl Executor {
         facts: &Arc<TypeFacts>,
     ) {
         if self.open.remove(path).is_some() && !self.nodes.contains_key(path) {
+            for old in std::mem::take(&mut declaration.lifecycle.moved) {
+                self.move_late(&old, path);
+            }
             self.add_late_member(path);
             self.remove_undeclared(path, &[]);
             self.release_open_waiters(path);
@@ -100,13 +58,16 @@ impl Executor {
         if node.stage != Stage::Evaluating {
             return;
         }
+        // What the plan saw of a member that it knew is in the record that it started from.
+        let observed = self.observed.get(path).filter(|o| **o != Observation::Gone);
         let decision = decide(Considered {
             declaration: &declaration,
-            record: node.prior.as_deref(),
-            observed: None,
+            record: observed.and_then(|_| self.records.get(path)).or(node.prior.as_ref()).map(|r| &**r),
+            observed,
             facts,
-            replace_asked: false,
-            interrupted: node.resumes.is_some(),
+            // What the plan knew was decided there.
+            replace_asked: node.declaration.is_none() && node.prior.is_some() && self.options.replaces(path),
+            interrupted: node.reasons.contains(&Reason::Interrupted),
         });
         let (action, asks) = match reconcile(node, &decision) {
             Ok(settled) => settled,
@@ -151,7 +112,14 @@ impl Executor {
                 if said.action == Action::Replace && protect {
                     return self.fail_member(path, protected(path, "replaced"));
                 }
-                self.settle(path, said.action);
+                let action = said.action;
+                if action == Action::Read
+                    && let (Some(declaration), Some(prior)) = (&node.declaration, &mut node.prior)
+                {
+                    // The difference means nothing: what is declared is recorded.
+                    Arc::make_mut(prior).inputs.clone_from(&declaration.inputs);
+                }
+                self.settle(path, action);
             }
             Err(problems) => {
                 let messages: Vec<String> = problems.iter().map(|p| p.message.clone()).collect();
@@ -162,29 +130,19 @@ impl Executor {
         }
     }
 
-    fn add_late_member(&mut self, path: &MemberPath) {
-        self.unfinished += 1;
-        let prior = self.records.get(path).cloned();
-        self.nodes.insert(
-            path.clone(),
-            Node {
-                action: Action::None,
-                create_first: false,
-                open: true,
-                reasons: Vec::new(),
-                declaration: None,
-                edges: BTreeSet::new(),
-                prior,
-                resumes: None,
-                blocked_by: 0,
-                stage: Stage::Evaluating,
-            },
-        );
-    }
-
     /// The action is final: nothing to do, or in line.
     fn settle(&mut self, path: &MemberPath, action: Action) {
         let Some(node) = self.nodes.get_mut(path) else { return };
+        let mut action = action;
+        if action == Action::None
+            && let (Some(declaration), Some(record)) = (&node.declaration, &node.prior)
+        {
+            if node.resumes.is_some() {
+                action = Action::Adopt;
+            } else if life_differs(declaration, record) {
+                action = Action::Read;
+            }
+        }
         node.action = action;
         let open = node.open;
         if open {
@@ -300,7 +258,7 @@ fn refused(path: &MemberPath, action: Action, declaration: &Declaration, facts: 
     })
 }
 
-fn protected(path: &MemberPath, what: &str) -> Failure {
+pub(super) fn protected(path: &MemberPath, what: &str) -> Failure {
     Failure {
         kind: ErrorKind::User,
         message: format!("is protected and would be {what}"),

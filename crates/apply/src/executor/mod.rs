@@ -1,6 +1,7 @@
 //! The machine that follows a plan.
 //!
 //! Reading order: this file (the conversation and the scheduler), [`evaluate`] (members whose inputs become known on the way),
+//! [`late`] (composites whose members do),
 //! [`operate`] (one operation from its intent to its recorded result), [`delete`] (what goes at the end, in reverse order),
 //! [`clear`] (what goes early, because something else has to make way).
 //!
@@ -10,13 +11,14 @@
 mod clear;
 mod delete;
 mod evaluate;
+mod late;
 mod operate;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use freehold_model::{Attrs, Declaration, MemberPath, Record, limits};
-use freehold_plan::{Action, DeletionOrder, Plan, Reason, Step};
+use freehold_plan::{Action, DeletionOrder, Observation, Plan, PlanOptions, Reason, Step};
 
 use crate::{ApplyEffect, ApplyEvent, ApplySummary, Failure, RecordChange, Report, Skip};
 use operate::Op;
@@ -39,8 +41,20 @@ pub struct Executor {
     running: usize,
     /// Composites whose members are not known yet.
     open: BTreeMap<MemberPath, Vec<String>>,
-    /// Composites that became known on the way.
-    opened: BTreeSet<MemberPath>,
+    /// What the operator asked for.
+    options: PlanOptions,
+    /// Members that are part of it only because a target needs them.
+    needed: BTreeSet<MemberPath>,
+    /// Composites with the names of their members.
+    structures: BTreeMap<MemberPath, Vec<String>>,
+    /// What composites that became known on the way let go of.
+    forgotten: BTreeSet<MemberPath>,
+    /// Members that no plan knew with an operation that was left open.
+    left_open: BTreeMap<MemberPath, u64>,
+    /// What was seen of members that no plan knew.
+    observed: BTreeMap<MemberPath, Observation>,
+    /// Moves that are being written.
+    moving: BTreeSet<u64>,
     deletions: DeletionOrder<delete::Target>,
     deleting: BTreeMap<delete::Target, Arc<Record>>,
     deleting_started: bool,
@@ -121,7 +135,13 @@ impl Executor {
             callable: VecDeque::new(),
             running: 0,
             open: BTreeMap::new(),
-            opened: BTreeSet::new(),
+            options: plan.options,
+            needed: plan.needed,
+            structures: plan.structures,
+            forgotten: BTreeSet::new(),
+            left_open: plan.left_open,
+            observed: plan.observed,
+            moving: BTreeSet::new(),
             deletions: DeletionOrder::default(),
             deleting: BTreeMap::new(),
             deleting_started: false,
@@ -186,6 +206,7 @@ impl Executor {
             ApplyEvent::Proposed { member, result } => self.take_proposal(&member, result),
             ApplyEvent::IntentDurable { op } => self.take_intent_durable(op),
             ApplyEvent::ResultDurable { op } => self.take_result_durable(op),
+            ApplyEvent::Partial { op, outputs, private } => self.take_partial(op, outputs, private),
             ApplyEvent::Called { op, outcome } => self.take_outcome(op, outcome),
             ApplyEvent::TimerFired { op } => self.take_timer(op),
             ApplyEvent::Interrupted { hard } => self.interrupt(hard),
@@ -324,7 +345,7 @@ impl Executor {
 
     /// Begins what may begin, calls what may be called, and ends when nothing is left.
     fn pump(&mut self) {
-        if self.finished || !self.preparing.is_empty() {
+        if self.finished || !self.preparing.is_empty() || !self.moving.is_empty() {
             return;
         }
         loop {
@@ -450,6 +471,7 @@ impl Executor {
         self.summary.failed.push((MemberPath::root(), Action::None, failure.clone()));
         self.report(Report::Failed { member: MemberPath::root(), action: Action::None, failure });
         self.preparing.clear();
+        self.moving.clear();
         self.stopping = true;
         self.abandon_writes();
     }

@@ -18,9 +18,14 @@ pub(super) struct Op {
     pub(super) what: What,
     pub(super) phase: Phase,
     attempts: u32,
+    /// What is known of its object while the provider is at it.
+    partial: Option<Known>,
     /// How it ended; told once that is durable.
     ending: Option<Ending>,
 }
+
+/// Outputs of an object, and its provider's notes.
+type Known = (Attrs, Option<Sensitive<Json>>);
 
 /// What an operation does.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,7 +105,7 @@ impl Executor {
 
     fn write(&mut self, op: u64, path: &MemberPath, change: RecordChange, ending: Ending) {
         let what = What::Write(path.clone());
-        self.ops.insert(op, Op { what, phase: Phase::Recording, attempts: 0, ending: Some(ending) });
+        self.ops.insert(op, Op { what, phase: Phase::Recording, attempts: 0, partial: None, ending: Some(ending) });
         let action = self.nodes.get(path).map_or(Action::None, |n| n.action);
         self.report(Report::Started { op, member: path.clone(), action });
         self.effects.push(ApplyEffect::WriteResult { op, member: path.clone(), change: Box::new(change) });
@@ -109,14 +114,15 @@ impl Executor {
     /// Drops a record that no node stands for.
     pub(super) fn write_forgotten(&mut self, path: &MemberPath) {
         let op = self.new_op();
-        self.ops.insert(op, Op { what: What::Aside, phase: Phase::Recording, attempts: 0, ending: None });
+        self.ops
+            .insert(op, Op { what: What::Aside, phase: Phase::Recording, attempts: 0, partial: None, ending: None });
         let change = Box::new(RecordChange::Forgotten);
         self.effects.push(ApplyEffect::WriteResult { op, member: path.clone(), change });
     }
 
     pub(super) fn begin_op(&mut self, op: u64, what: What) {
         let Some(intent) = self.intent(&what) else { return };
-        self.ops.insert(op, Op { what, phase: Phase::Intending, attempts: 0, ending: None });
+        self.ops.insert(op, Op { what, phase: Phase::Intending, attempts: 0, partial: None, ending: None });
         self.effects.push(ApplyEffect::WriteIntent { op, intent: Box::new(intent) });
     }
 
@@ -216,10 +222,11 @@ impl Executor {
         }
         self.running -= 1;
         let (what, attempts) = (state.what.clone(), state.attempts);
+        let known = self.ops.get_mut(&op).and_then(|state| state.partial.take());
         if self.state_broken {
             return self.lose(op, &what, state_failure());
         }
-        match outcome {
+        match with_known(outcome, known) {
             Outcome::Made { outputs, private } => self.record_made(op, &what, outputs, private),
             Outcome::Deleted => self.record_deleted(op, &what),
             Outcome::Failed { failure, partial: None }
@@ -234,6 +241,12 @@ impl Executor {
             }
             Outcome::Failed { failure, partial } => self.record_failed(op, &what, failure, partial),
             Outcome::Lost { failure } => self.lose(op, &what, failure),
+        }
+    }
+
+    pub(super) fn take_partial(&mut self, op: u64, outputs: Attrs, private: Option<Sensitive<Json>>) {
+        if let Some(state) = self.ops.get_mut(&op).filter(|state| state.phase == Phase::Calling) {
+            state.partial = Some((outputs, private));
         }
     }
 
@@ -308,13 +321,7 @@ impl Executor {
         self.record(op, &what.member(), change, Ending::Deleted);
     }
 
-    fn record_failed(
-        &mut self,
-        op: u64,
-        what: &What,
-        failure: Failure,
-        partial: Option<(Attrs, Option<Sensitive<Json>>)>,
-    ) {
+    fn record_failed(&mut self, op: u64, what: &What, failure: Failure, partial: Option<Known>) {
         let path = what.member();
         let record = partial.and_then(|(outputs, private)| match what {
             What::Create(_) => self.made_record(op, what, &path, outputs, private).map(|mut r| {
@@ -351,6 +358,9 @@ impl Executor {
             if self.preparing.is_empty() {
                 self.begin();
             }
+            return;
+        }
+        if self.moving.remove(&op) {
             return;
         }
         let Some(state) = self.ops.remove(&op) else { return };
@@ -456,6 +466,14 @@ impl What {
             Self::Delete(target) => target.member.clone(),
             Self::Aside => MemberPath::root(),
         }
+    }
+}
+
+/// A call that told of an object and then failed without a word about it has left that object.
+fn with_known(outcome: Outcome, known: Option<Known>) -> Outcome {
+    match outcome {
+        Outcome::Failed { failure, partial: None } => Outcome::Failed { failure, partial: known },
+        other => other,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use freehold_apply::Call;
+use freehold_apply::{Call, Report};
 use freehold_model::{MemberPath, Record};
 use freehold_plan::{Plan, Recovery};
 use freehold_state::{Action as Begun, State};
@@ -25,8 +25,15 @@ pub fn order(member: &MemberPath, what: &str, call: &Call, sim: &Sim, declared: 
         // The first half of a replacement may come before its users follow.
         Call::Delete { .. } if what == "delete" && !declared => {
             // What a member that stays no longer uses may still stand in its record.
+            let left_behind = |m: &MemberPath| {
+                sim.reports.iter().any(|report| match report {
+                    Report::Failed { member, .. } | Report::Skipped { member, .. } => member == m,
+                    _ => false,
+                })
+            };
             let no_longer = |m: &MemberPath| {
-                deployment.resource(m).is_some_and(|r| !r.refs().contains(member) && !r.comes_after(member))
+                !left_behind(m)
+                    && deployment.resource(m).is_some_and(|r| !r.refs().contains(member) && !r.comes_after(member))
             };
             let users = view.records().filter(|(m, r)| *m != member && r.edges.contains(member) && !no_longer(m));
             let users: Vec<String> = users.map(|(m, _)| m.to_string()).collect();

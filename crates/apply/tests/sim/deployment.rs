@@ -8,11 +8,12 @@
 //! moved old -> new
 //! removed gone
 //! ```
-//! Flags: `@protect @keep @cbd @ignore=INPUT @when=VALUE @moved=PATH @after=PATH @check=VALUE`.
+//! Flags: `@protect @keep @cbd @ignore=INPUT @when=VALUE @moved=PATH @after=PATH @check=VALUE`; of an `each` also
+//! `@from=OLD>NEW @gone=OLD`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use freehold_model::{MemberPath, OutputRef, Value};
+use freehold_model::{MemberPath, OutputRef, Structure, Value};
 
 /// A deployment before it is evaluated.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -186,6 +187,23 @@ impl Resource {
             }
         }
         this
+    }
+
+    /// What an `each` says of records: `@from=OLD>NEW` moves them, `@gone=OLD` lets go of them.
+    pub fn structure(&self) -> Structure {
+        let mut structure = Structure::default();
+        for (flag, value) in &self.flags {
+            let text = value.to_string();
+            match flag.as_str() {
+                "from" => {
+                    let (from, to) = text.split_once('>').expect("@from=OLD>NEW");
+                    structure.moved.push((from.parse().unwrap(), to.parse().unwrap()));
+                }
+                "gone" => structure.removed.push(text.parse().unwrap()),
+                _ => {}
+            }
+        }
+        structure
     }
 
     /// Whether it says `@after=path`.

@@ -288,9 +288,16 @@ impl Sim {
                     check::order(&member, &what, &call, self, declared);
                 }
                 self.calls.push(format!("{what} {member}"));
-                let outcome = self.world.call(*op, &call, behaviour);
+                let mut outcome = self.world.call(*op, &call, behaviour);
+                let mut told = Vec::new();
+                if let (Behaviour::TellsThenFails | Behaviour::TellsThenBusy, Outcome::Failed { partial, .. }) =
+                    (behaviour, &mut outcome)
+                    && let Some((outputs, private)) = partial.take()
+                {
+                    told.push(ApplyEvent::Partial { op: *op, outputs, private });
+                }
                 run.answers.insert(*op, outcome);
-                Vec::new()
+                told
             }
             Todo::Answer(op) => {
                 let outcome = run.answers.remove(op).unwrap();
@@ -321,7 +328,11 @@ impl Sim {
                 let bad = *self.rng.pick(&Behaviour::BAD);
                 // A provider that made an object without a name and denies it lies; nothing helps against that.
                 let deletes = matches!(call, Call::Delete { .. });
-                if deletes && bad == Behaviour::FailsAfter { Behaviour::FailsBefore } else { bad }
+                if deletes && !matches!(bad, Behaviour::DiesBefore | Behaviour::DiesAfter | Behaviour::Busy) {
+                    Behaviour::FailsBefore
+                } else {
+                    bad
+                }
             }
             _ => Behaviour::Well,
         }

@@ -115,7 +115,10 @@ impl Evaluator {
             let Some(each) = &resource.each else { return self.declare(member, resource, None) };
             return match self.items(each) {
                 Err(needs) => Front::Waiting { member, partial: None, needs },
-                Ok(members) => Front::Structure { member, structure: Structure { members, ..Structure::default() } },
+                Ok(members) => {
+                    let structure = Structure { members, ..resource.structure() };
+                    Front::Structure { member, structure }
+                }
             };
         }
         let template = member.parent().and_then(|p| self.deployment.resource(&p)).filter(|r| r.each.is_some());
@@ -186,6 +189,7 @@ impl Evaluator {
                     let assertion = if value.is_known() { Value::Bool(text == "true") } else { Value::Unknown };
                     preconditions.push(Check { assertion, message: format!("`{member}` wants true, not `{text}`") });
                 }
+                "from" | "gone" => {}
                 other => panic!("no flag @{other}"),
             }
         }

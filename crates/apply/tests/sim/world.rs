@@ -40,6 +40,10 @@ pub enum Behaviour {
     FailsBefore,
     /// Has done it, says that it failed, and tells of the object.
     FailsAfter,
+    /// Has done it, told of the object on the way, and then says only that it failed.
+    TellsThenFails,
+    /// As that, and that another try may help.
+    TellsThenBusy,
     /// Is busy; worth another try.
     Busy,
     /// Dies without having done anything.
@@ -49,12 +53,22 @@ pub enum Behaviour {
 }
 
 impl Behaviour {
-    pub const BAD: [Self; 5] = [Self::FailsBefore, Self::FailsAfter, Self::Busy, Self::DiesBefore, Self::DiesAfter];
+    pub const BAD: [Self; 7] = [
+        Self::FailsBefore,
+        Self::FailsAfter,
+        Self::TellsThenFails,
+        Self::TellsThenBusy,
+        Self::Busy,
+        Self::DiesBefore,
+        Self::DiesAfter,
+    ];
 
     pub fn parse(word: &str) -> Self {
         match word {
             "fails-before" => Self::FailsBefore,
             "fails-after" => Self::FailsAfter,
+            "tells-then-fails" => Self::TellsThenFails,
+            "tells-then-busy" => Self::TellsThenBusy,
             "busy" => Self::Busy,
             "dies-before" => Self::DiesBefore,
             "dies-after" => Self::DiesAfter,
@@ -139,13 +153,16 @@ impl World {
                 self.carry_out(op, call);
                 lost()
             }
-            Behaviour::FailsAfter => match self.carry_out(op, call) {
-                Outcome::Made { outputs, private } => Outcome::Failed {
-                    failure: failure(ErrorKind::User, "half done"),
-                    partial: Some((outputs, private)),
-                },
-                _ => failed(ErrorKind::User, "half done"),
-            },
+            Behaviour::FailsAfter | Behaviour::TellsThenFails | Behaviour::TellsThenBusy => {
+                match self.carry_out(op, call) {
+                    Outcome::Made { outputs, private } => {
+                        let kind =
+                            if behaviour == Behaviour::TellsThenBusy { ErrorKind::Transient } else { ErrorKind::User };
+                        Outcome::Failed { failure: failure(kind, "half done"), partial: Some((outputs, private)) }
+                    }
+                    _ => failed(ErrorKind::User, "half done"),
+                }
+            }
         }
     }
 

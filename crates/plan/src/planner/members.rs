@@ -11,7 +11,7 @@ use crate::decide::has_drifted;
 use crate::plan::provider_text;
 use crate::{
     Action, Considered, Decision, Drift, Observation, Problem, Proposal, Reason, Step, TypeFacts, can_create_first,
-    decide, diff_attrs, effective_inputs,
+    decide, diff_attrs, effective_inputs, life_differs,
 };
 
 impl Planner {
@@ -76,6 +76,10 @@ impl Planner {
             return self.go_on_with(path);
         }
         self.note_drift(path, &observed);
+        if let Some(seen) = self.seen_late.get_mut(path) {
+            *seen = Some(observed);
+            return;
+        }
         let Some(member) = self.members.get_mut(path) else { return self.take_refreshed(path, observed) };
         member.observed = Some(observed);
         self.decide_member(path);
@@ -149,35 +153,23 @@ impl Planner {
 
     /// The record, brought up to what was observed.
     fn prior(&self, path: &MemberPath) -> Option<Arc<Record>> {
-        let mut shared = Arc::clone(self.records.get(path)?);
-        if let Some(Observation::Object { inputs, outputs, private }) =
-            self.members.get(path).and_then(|m| m.observed.as_ref())
-        {
-            let same = inputs.as_ref().is_none_or(|i| *i == shared.inputs)
-                && *outputs == shared.outputs
-                && private.as_ref().is_none_or(|p| shared.private.as_ref() == Some(p));
-            if same {
-                return Some(shared);
-            }
-            let record = Arc::make_mut(&mut shared);
-            if let Some(inputs) = inputs {
-                record.inputs.clone_from(inputs);
-            }
-            record.outputs.clone_from(outputs);
-            if private.is_some() {
-                record.private.clone_from(private);
-            }
-        }
-        Some(shared)
+        let record = Arc::clone(self.records.get(path)?);
+        let observed = self.members.get(path).and_then(|m| m.observed.as_ref());
+        Some(observed.map_or_else(|| Arc::clone(&record), |observed| observed.onto(&record)))
     }
 
     /// Makes the step and tells the evaluation what is known of the outputs.
     fn settle(&mut self, path: &MemberPath, planned: Attrs) {
-        let prior = self.prior(path);
+        let mut prior = self.prior(path);
         let Some(member) = self.members.get_mut(path) else { return };
         let Some(decision) = member.decision.take() else { return };
         let declaration = &member.declaration;
         let intent = self.intents.get(path).and_then(|all| all.last());
+        let recorded = self.records.get(path).zip(prior.as_mut());
+        let decision = match recorded {
+            Some((record, prior)) => note_nothing_to_do(decision, member.observed.as_ref(), declaration, record, prior),
+            None => decision,
+        };
         let decision = adopt_resumed(decision, intent.is_some());
         let decision = note_life(decision, declaration, prior.as_deref());
         let outputs = planned_outputs(&decision, declaration, prior.as_deref(), &member.facts, planned);
@@ -267,6 +259,30 @@ impl Planner {
     }
 }
 
+/// Where the provider says that a difference means nothing, what is declared is recorded (or what the world has, where it tells its
+/// inputs), so that the next plan sees none.
+fn note_nothing_to_do(
+    mut decision: Decision,
+    observed: Option<&Observation>,
+    declaration: &Declaration,
+    record: &Record,
+    prior: &mut Arc<Record>,
+) -> Decision {
+    if decision.action != Action::Read {
+        return decision;
+    }
+    let told = matches!(observed, Some(Observation::Object { inputs: Some(_), .. }));
+    let inputs = effective_inputs(declaration, Some(record));
+    if !told && inputs.values().all(Value::is_known) {
+        Arc::make_mut(prior).inputs = inputs;
+    }
+    if **prior == *record {
+        decision.action = Action::None;
+        decision.reasons[0] = Reason::Unchanged;
+    }
+    decision
+}
+
 /// An object that an interrupted create had made and that is as declared is taken into the record.
 fn adopt_resumed(mut decision: Decision, resumed: bool) -> Decision {
     if resumed && decision.action == Action::None {
@@ -278,19 +294,7 @@ fn adopt_resumed(mut decision: Decision, resumed: bool) -> Decision {
 
 /// A change that touches the record alone is written there.
 fn note_life(mut decision: Decision, declaration: &Declaration, prior: Option<&Record>) -> Decision {
-    let Some(record) = prior else { return decision };
-    let life = &declaration.lifecycle;
-    let trigger_differs = match (&life.replace_when, &record.replace_when) {
-        (Some(now), Some(was)) => now.is_known() && !now.same_content(was),
-        (Some(now), None) => now.is_known(),
-        (None, was) => was.is_some(),
-    };
-    let differs = life.protect != record.protect
-        || life.keep != record.keep
-        || life.create_before_destroy != record.create_before_destroy
-        || declaration.holder != record.holder
-        || trigger_differs;
-    if decision.action == Action::None && differs {
+    if decision.action == Action::None && prior.is_some_and(|record| life_differs(declaration, record)) {
         decision.action = Action::Read;
         decision.reasons = vec![Reason::Life];
     }

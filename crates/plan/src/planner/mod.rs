@@ -157,6 +157,8 @@ pub struct Planner {
     removals: BTreeMap<MemberPath, Removal>,
     /// Members of open composites whose open operations were looked into: the last one.
     left_open: BTreeMap<MemberPath, u64>,
+    /// What was seen of records within open composites; `None` while it is being looked at.
+    seen_late: BTreeMap<MemberPath, Option<Observation>>,
     /// Planned outputs that are held back until everything that needs none of them is evaluated.
     provisional: Vec<(MemberPath, Attrs)>,
     /// Whether evaluation still rests on nothing that this plan changes.
@@ -233,6 +235,7 @@ impl Planner {
             known_types: BTreeMap::new(),
             removals: BTreeMap::new(),
             left_open: BTreeMap::new(),
+            seen_late: BTreeMap::new(),
             provisional: Vec::new(),
             exact: true,
             outstanding: 0,
@@ -430,6 +433,10 @@ impl Planner {
             open: open.into_iter().map(|(member, needs)| OpenStructure { member, needs }).collect(),
             needed: std::mem::take(&mut self.needed),
             left_open: std::mem::take(&mut self.left_open),
+            observed: std::mem::take(&mut self.seen_late)
+                .into_iter()
+                .filter_map(|(member, observed)| Some((member, observed?)))
+                .collect(),
             structures: std::mem::take(&mut self.structures),
             problems: std::mem::take(&mut self.problems),
         })));

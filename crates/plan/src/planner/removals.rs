@@ -16,6 +16,7 @@ impl Planner {
     pub(super) fn settle_removals(&mut self) {
         self.refuse_unheard_of();
         self.look_into_left_open();
+        self.look_at_left_open();
         let candidates = self.candidates();
         for path in &candidates {
             if !self.removals.contains_key(path) {
@@ -77,6 +78,27 @@ impl Planner {
         for path in lost {
             let hint = "this is a fault of freehold; please report it with the deployment".to_owned();
             self.problem(&path, "was declared, and the evaluation said nothing of it", Some(hint));
+        }
+    }
+
+    /// Records within what is decided at apply are looked at with the rest: what is declared there then mends their drift.
+    fn look_at_left_open(&mut self) {
+        if self.options.mode != Mode::Normal || !self.options.refresh {
+            return;
+        }
+        let within_open = |path: &MemberPath| self.open.keys().any(|open| path.is_within(open));
+        let records = self.records.keys().filter(|path| within_open(path) && !self.members.contains_key(*path));
+        let records = records.filter(|path| !self.removals.contains_key(*path) && !self.seen_late.contains_key(*path));
+        let left: Vec<MemberPath> =
+            records.filter(|path| self.is_wanted(path) && !self.options.excludes(path)).cloned().collect();
+        for path in left {
+            let Some(record) = self.records.get(&path).cloned() else { continue };
+            let Some(facts) = self.facts_of(&path, &record) else { continue };
+            if facts.can_read {
+                self.outstanding += 1;
+                self.seen_late.insert(path.clone(), None);
+                self.effects.push(PlanEffect::Read { member: path, record });
+            }
         }
     }
 
