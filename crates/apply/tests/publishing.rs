@@ -63,6 +63,7 @@ fn create(n: usize) -> Step {
         changes: Vec::new(),
         declaration: Some(declaration().into()),
         exact: true,
+        identity: Vec::new(),
         open: false,
         outputs: Attrs::new(),
         edges: BTreeSet::new(),

@@ -2,25 +2,19 @@
 
 use freehold_model::{Attrs, ProviderRef};
 
-use crate::TypeFacts;
 use crate::plan::provider_text;
 
 /// The name of an object in the world: provider, type and identifying inputs. Equal keys mean one object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct ObjectKey(String);
+pub struct ObjectKey(String);
 
-/// The key of an object, where its type names one and every identifying input is known.
-pub(crate) fn object_key(
-    provider: &ProviderRef,
-    type_name: &str,
-    inputs: &Attrs,
-    facts: &TypeFacts,
-) -> Option<ObjectKey> {
-    if facts.identity.is_empty() {
+/// The key of an object, where its type names one (`identity`: the names of the inputs) and every identifying input is known.
+pub fn object_key(provider: &ProviderRef, type_name: &str, inputs: &Attrs, identity: &[String]) -> Option<ObjectKey> {
+    if identity.is_empty() {
         return None;
     }
     let mut key = format!("{}\n{type_name}", provider_text(provider));
-    for name in &facts.identity {
+    for name in identity {
         let value = inputs.get(name).unwrap_or(&freehold_model::Value::Null);
         if !value.is_known() || value.has_sensitive() {
             return None;

@@ -20,6 +20,7 @@ pub use decide::{Considered, Decision, can_create_first, decide, effective_input
 pub use deletion::DeletionOrder;
 pub use diff::{Change, diff_attrs};
 pub use facts::{Observation, OpenIntent, Proposal, ProposedAction, Recovery, TypeFacts};
+pub use identity::{ObjectKey, object_key};
 pub use options::{Mode, PlanOptions};
 pub use plan::{Action, Drift, Found, Move, OpenStructure, Plan, Problem, Reason, Step, Summary};
 pub use planner::{PlanEffect, PlanEvent, Planner};

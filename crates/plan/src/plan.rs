@@ -93,6 +93,8 @@ pub enum Reason {
     Kept,
     /// The operator said `--forget`, or the deployment lists it under `removed`.
     Forgotten,
+    /// This member has recorded the same object.
+    TakenOver(MemberPath),
     /// An old object that was replaced and not deleted yet.
     Deposed,
     /// Neither targeted nor needed by a target, or excluded.
@@ -124,6 +126,7 @@ impl Reason {
             Self::Destroyed => "destroyed",
             Self::Kept => "kept",
             Self::Forgotten => "forgotten",
+            Self::TakenOver(_) => "taken-over",
             Self::Deposed => "deposed",
             Self::OutOfScope => "out-of-scope",
             Self::Observed => "observed",
@@ -158,6 +161,7 @@ impl std::fmt::Display for Reason {
             Self::Destroyed => f.write_str("destroy"),
             Self::Kept => f.write_str("no longer declared; lifecycle.keep leaves its object"),
             Self::Forgotten => f.write_str("dropped from the record, its object is left alone"),
+            Self::TakenOver(owner) => write!(f, "its object is that of `{owner}` now"),
             Self::Deposed => f.write_str("replaced earlier, its old object is still to be deleted"),
             Self::OutOfScope => f.write_str("not part of this run"),
             Self::Observed => f.write_str("the record is brought up to date"),
@@ -191,6 +195,8 @@ pub struct Step {
     pub exact: bool,
     /// Whether an input was unknown, so that the action is settled at apply: update may turn out none or replace.
     pub open: bool,
+    /// Inputs that together name the object in the world; empty when the world does not name it.
+    pub identity: Vec<String>,
     /// Outputs as far as they are known before.
     pub outputs: Attrs,
     /// Members that are done first, as far as it was seen.

@@ -53,10 +53,10 @@ impl Executor {
     }
 
     fn in_the_way(&mut self, path: &MemberPath) -> BTreeSet<Target> {
+        let mut targets = self.deletions_of_its_object(path);
         let replaces = self.makes_way(path);
-        let Some(node) = self.nodes.get(path) else { return BTreeSet::new() };
+        let Some(node) = self.nodes.get(path) else { return targets };
         let drops = node.action == Action::Forget && !node.reasons.contains(&Reason::Forgotten);
-        let mut targets = BTreeSet::new();
         if !replaces && !drops {
             return targets;
         }

@@ -39,6 +39,7 @@ impl Executor {
             self.deletion_users.entry(used.clone()).or_default().insert(target.clone());
         }
         self.deleting.insert(target, record);
+        self.deleting_objects.clear();
     }
 
     /// Begins the deletions that may begin; false when there is nothing left to do.

@@ -54,10 +54,13 @@ impl Executor {
             self.remove_undeclared(path, &[]);
             self.release_open_waiters(path);
         }
-        let Some(node) = self.nodes.get(path) else { return };
+        let Some(node) = self.nodes.get_mut(path) else { return };
         if node.stage != Stage::Evaluating {
             return;
         }
+        node.identity.clone_from(&facts.identity);
+        self.recognise_late(path, &declaration);
+        let Some(node) = self.nodes.get(path) else { return };
         // What the plan saw of a member that it knew is in the record that it started from.
         let observed = self.observed.get(path).filter(|o| **o != Observation::Gone);
         let decision = decide(Considered {

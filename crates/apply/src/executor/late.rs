@@ -53,6 +53,7 @@ impl Executor {
                 open: true,
                 reasons: resumes.map(|_| Reason::Interrupted).into_iter().collect(),
                 declaration: None,
+                identity: Vec::new(),
                 edges: BTreeSet::new(),
                 prior,
                 resumes,
@@ -96,9 +97,17 @@ impl Executor {
     pub(super) fn move_late(&mut self, from: &MemberPath, to: &MemberPath) {
         let recorded = self.records.range(from.clone()..).map(|(path, _)| path);
         let old: Vec<MemberPath> = recorded.take_while(|path| path.is_within(from)).cloned().collect();
+        self.move_all(old.into_iter().filter_map(|path| Some((path.clone(), path.rebase(from, to)?))).collect());
+    }
+
+    /// The record at `from` alone is that of `to`.
+    pub(super) fn move_one(&mut self, from: &MemberPath, to: &MemberPath) {
+        self.move_all(vec![(from.clone(), to.clone())]);
+    }
+
+    fn move_all(&mut self, asked: Vec<(MemberPath, MemberPath)>) {
         let mut moves = Vec::new();
-        for path in old {
-            let Some(target) = path.rebase(from, to) else { continue };
+        for (path, target) in asked {
             if self.records.contains_key(&target) || !self.is_free(&path) {
                 continue;
             }

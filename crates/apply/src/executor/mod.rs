@@ -12,6 +12,7 @@ mod clear;
 mod delete;
 mod evaluate;
 mod late;
+mod objects;
 mod operate;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -57,6 +58,8 @@ pub struct Executor {
     moving: BTreeSet<u64>,
     deletions: DeletionOrder<delete::Target>,
     deleting: BTreeMap<delete::Target, Arc<Record>>,
+    /// Of those, by the objects that they are about; made when it is asked for.
+    deleting_objects: objects::Index,
     deleting_started: bool,
     /// What is to be deleted, by the members that it was seen to use.
     deletion_users: BTreeMap<MemberPath, BTreeSet<delete::Target>>,
@@ -99,6 +102,8 @@ struct Node {
     open: bool,
     reasons: Vec<Reason>,
     declaration: Option<Arc<Declaration>>,
+    /// Inputs that name its object in the world.
+    identity: Vec<String>,
     edges: BTreeSet<MemberPath>,
     prior: Option<Arc<Record>>,
     resumes: Option<u64>,
@@ -144,6 +149,7 @@ impl Executor {
             moving: BTreeSet::new(),
             deletions: DeletionOrder::default(),
             deleting: BTreeMap::new(),
+            deleting_objects: objects::Index::default(),
             deleting_started: false,
             deletion_users: BTreeMap::new(),
             exchanged: BTreeSet::new(),
@@ -254,6 +260,7 @@ impl Executor {
                 open: step.open,
                 reasons: step.reasons,
                 declaration: step.declaration,
+                identity: step.identity,
                 edges: step.edges,
                 prior: step.prior,
                 resumes: step.resumes,

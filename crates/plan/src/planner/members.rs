@@ -192,6 +192,7 @@ impl Planner {
             declaration: Some(Arc::clone(declaration)),
             exact: member.exact,
             open: member.open,
+            identity: member.facts.identity.clone(),
             outputs: outputs.clone(),
             edges: member.edges.clone(),
             prior: if gone { None } else { prior },

@@ -29,6 +29,7 @@ impl Planner {
         if self.recognise_renamed() {
             return;
         }
+        self.let_go_of_what_others_have();
         self.refuse_shared_objects();
         if self.options.mode == Mode::Normal || self.options.mode == Mode::RefreshOnly {
             self.check_named_members();
@@ -244,6 +245,7 @@ impl Planner {
             declaration: None,
             exact: true,
             open: false,
+            identity: Vec::new(),
             outputs: Attrs::new(),
             edges: prior.as_ref().map(|r| r.edges.clone()).unwrap_or_default(),
             prior,
@@ -254,29 +256,24 @@ impl Planner {
 
     /// A removed record and a new member that name the same object are one member under a new name.
     fn recognise_renamed(&mut self) -> bool {
-        let mut leaving: BTreeMap<ObjectKey, MemberPath> = BTreeMap::new();
-        for (path, removal) in &self.removals {
-            let Removal::Step(step) = removal else { continue };
-            if let (Action::Delete, Some(record)) = (step.action, &step.prior) {
-                let key = (provider_text(&record.provider.provider), record.type_name.clone());
-                let Some(facts) = self.known_types.get(&key) else { continue };
-                if let Some(key) = object_key(&record.provider.provider, &record.type_name, &record.inputs, facts) {
-                    leaving.insert(key, path.clone());
-                }
-            }
-        }
+        let mut leaving = self.leaving_objects();
         let renamed: Vec<(MemberPath, MemberPath)> = self
             .members
             .iter()
-            .filter(|(_, m)| m.step.as_ref().is_some_and(|s| s.action == Action::Create && !s.open))
+            .filter(|(path, m)| {
+                let made = m.step.as_ref().is_some_and(|s| s.action == Action::Create);
+                made && !self.records.contains_key(*path)
+            })
             .filter_map(|(to, m)| {
                 let d = &m.declaration;
-                let key = object_key(&d.provider, &d.type_name, &d.inputs, &m.facts)?;
+                let key = object_key(&d.provider, &d.type_name, &d.inputs, &m.facts.identity)?;
                 Some((leaving.remove(&key)?, to.clone()))
             })
             .collect();
         for (from, to) in &renamed {
             self.removals.remove(from);
+            // It leaves nothing: what kept its old name from going is no problem.
+            self.problems.retain(|p| p.member != *from);
             self.move_records(from, to);
             if let Some(member) = self.members.get_mut(to) {
                 member.step = None;
@@ -286,13 +283,62 @@ impl Planner {
         !renamed.is_empty()
     }
 
+    /// Objects of records that nothing declares, whether or not they are part of this plan.
+    fn leaving_objects(&self) -> BTreeMap<ObjectKey, MemberPath> {
+        if self.options.mode != Mode::Normal {
+            return BTreeMap::new();
+        }
+        let stays = |path: &MemberPath| {
+            self.members.contains_key(path)
+                || self.is_declared(path)
+                || self.is_left_open(path)
+                || self.options.excludes(path)
+                || self.is_forgotten(path)
+        };
+        let leaving = self.records.iter().filter(|(path, _)| !stays(path));
+        leaving.filter_map(|(path, record)| Some((self.object_of(record)?, path.clone()))).collect()
+    }
+
+    fn object_of(&self, record: &Record) -> Option<ObjectKey> {
+        let key = (provider_text(&record.provider.provider), record.type_name.clone());
+        object_key(&record.provider.provider, &record.type_name, &record.inputs, &self.known_types.get(&key)?.identity)
+    }
+
+    /// An object that a member which stays has recorded, too, is not deleted with the other record of it.
+    fn let_go_of_what_others_have(&mut self) {
+        let deletes = |removal: &Removal| matches!(removal, Removal::Step(step) if step.action == Action::Delete);
+        if !self.removals.values().any(deletes) {
+            return;
+        }
+        let mut owners: BTreeMap<ObjectKey, MemberPath> = BTreeMap::new();
+        for (path, member) in &self.members {
+            let stays = member.step.as_ref().is_some_and(|s| s.action != Action::Replace);
+            let Some(record) = self.records.get(path).filter(|_| stays) else { continue };
+            owners.extend(self.object_of(record).map(|key| (key, path.clone())));
+        }
+        let mut kept = Vec::new();
+        for (path, removal) in &self.removals {
+            let Removal::Step(step) = removal else { continue };
+            let record = step.prior.as_ref().filter(|_| step.action == Action::Delete);
+            if let Some(owner) = record.and_then(|record| owners.get(&self.object_of(record)?)) {
+                kept.push((path.clone(), owner.clone()));
+            }
+        }
+        for (path, owner) in kept {
+            if let Some(Removal::Step(step)) = self.removals.get_mut(&path) {
+                step.action = Action::Forget;
+                step.reasons = vec![Reason::TakenOver(owner)];
+            }
+        }
+    }
+
     /// Two members that manage one object would undo each other's work.
     fn refuse_shared_objects(&mut self) {
         let mut owners: BTreeMap<ObjectKey, MemberPath> = BTreeMap::new();
         let mut clashes = Vec::new();
         for (path, member) in &self.members {
             let d = &member.declaration;
-            let Some(key) = object_key(&d.provider, &d.type_name, &d.inputs, &member.facts) else { continue };
+            let Some(key) = object_key(&d.provider, &d.type_name, &d.inputs, &member.facts.identity) else { continue };
             match owners.get(&key) {
                 Some(first) => clashes.push((path.clone(), first.clone(), member.facts.identity.join(", "))),
                 None => drop(owners.insert(key, path.clone())),
@@ -372,6 +418,7 @@ fn deposed_step(member: MemberPath, deposed: freehold_model::Deposed) -> Step {
         declaration: None,
         exact: true,
         open: false,
+        identity: Vec::new(),
         outputs: Attrs::new(),
         edges: deposed.record.edges.clone(),
         prior: Some(Arc::from(deposed.record)),
