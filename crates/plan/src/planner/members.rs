@@ -119,7 +119,8 @@ impl Planner {
         });
         let asks = decision.ask_provider && member.facts.can_plan;
         let prior = match decision.action {
-            Action::Create => None,
+            // The provider is asked for a new object: of the old one nothing stays.
+            Action::Create | Action::Replace => None,
             _ => self.prior(path),
         };
         let declaration = asks.then(|| {

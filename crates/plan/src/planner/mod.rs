@@ -2,10 +2,12 @@
 //!
 //! It asks through [`PlanEffect`]s and is answered with [`PlanEvent`]s in any order; it ends with [`PlanEffect::Finished`].
 //! Reading order: this file (the conversation), [`members`] (one member from its declaration to its step),
-//! [`interrupted`] (what an interrupted run left open), [`quiet`] (what is done when the evaluation can go no further), [`removals`] (what is recorded and no longer declared).
+//! [`interrupted`] (what an interrupted run left open), [`quiet`] (what is done when the evaluation can go no further), [`order`]
+//! (what cannot come after what), [`removals`] (what is recorded and no longer declared).
 
 mod interrupted;
 mod members;
+mod order;
 mod quiet;
 mod removals;
 
@@ -269,6 +271,20 @@ impl Planner {
     /// Takes an answer and asks what follows from it.
     pub fn step(&mut self, event: PlanEvent) -> Vec<PlanEffect> {
         match event {
+            PlanEvent::Structure { member, structure } if self.options.excludes(&member) => {
+                self.take_excluded(&member, &structure);
+            }
+            PlanEvent::Declared { member, declaration, .. }
+            | PlanEvent::Waiting { member, partial: Some((declaration, _)), .. }
+                if self.options.excludes(&member) =>
+            {
+                for old in &declaration.lifecycle.moved {
+                    self.move_records(old, &member);
+                }
+            }
+            // Whatever is wrong with it is none of this plan's business.
+            PlanEvent::Waiting { member, .. } | PlanEvent::EvalFailed { member, .. }
+                if self.options.excludes(&member) => {}
             PlanEvent::Structure { member, structure } => self.take_structure(&member, structure),
             PlanEvent::Declared { member, declaration, edges, facts } => {
                 self.waiting.remove(&member);
@@ -321,8 +337,19 @@ impl Planner {
                 self.publish_recorded_within(child);
             }
         }
-        let wanted = children.into_iter().filter(|c| self.is_wanted(c) && !self.options.excludes(c)).collect();
+        // What is excluded may say that it has the records of others.
+        let wanted = children.into_iter().filter(|c| self.is_wanted(c)).collect();
         self.evaluate(wanted);
+    }
+
+    /// Nothing is done about an excluded composite, but records follow it.
+    fn take_excluded(&mut self, member: &MemberPath, structure: &Structure) {
+        for (from, to) in &structure.moved {
+            self.move_records(from, to);
+        }
+        let children: Vec<MemberPath> = structure.members.iter().map(|name| member.child(name)).collect();
+        self.structures.insert(member.clone(), structure.members.clone());
+        self.evaluate(children);
     }
 
     /// What can be done when an answer has come and, possibly, nothing is outstanding.

@@ -148,8 +148,7 @@ impl Planner {
                 if self.exists(path) {
                     continue;
                 }
-                let known = self.structures.iter().flat_map(|(p, names)| names.iter().map(|n| p.child(n).to_string()));
-                let known: Vec<String> = known.chain(self.records.keys().map(ToString::to_string)).collect();
+                let known: Vec<String> = self.known_paths().collect();
                 let hint = did_you_mean(&path.to_string(), known.iter().map(String::as_str))
                     .map(|m| format!("did you mean `{m}`?"))
                     .unwrap_or_else(|| "`freehold members` lists them".to_owned());
@@ -158,7 +157,14 @@ impl Planner {
         }
     }
 
-    fn exists(&self, path: &MemberPath) -> bool {
+    /// Members that are declared or recorded.
+    pub(super) fn known_paths(&self) -> impl Iterator<Item = String> {
+        let declared = self.structures.iter().flat_map(|(p, names)| names.iter().map(|n| p.child(n).to_string()));
+        declared.chain(self.records.keys().map(ToString::to_string))
+    }
+
+    /// Whether this is declared, may be, or is recorded.
+    pub(super) fn exists(&self, path: &MemberPath) -> bool {
         let declared = path.is_root()
             || path
                 .parent()

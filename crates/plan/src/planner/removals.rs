@@ -31,6 +31,7 @@ impl Planner {
         }
         self.let_go_of_what_others_have();
         self.refuse_shared_objects();
+        self.refuse_impossible_order();
         if self.options.mode == Mode::Normal || self.options.mode == Mode::RefreshOnly {
             self.check_named_members();
         }
