@@ -17,7 +17,8 @@ fn main() -> std::process::ExitCode {
     let mut failed = 0;
     for seed in first..first + seeds {
         if std::panic::catch_unwind(|| sim::fuzz::play(&sim::fuzz::story(seed))).is_err() {
-            println!("seed {seed} fails");
+            let story = sim::fuzz::story(seed);
+            println!("seed {seed} fails\nbefore:\n{}after:\n{}", story.before, story.after);
             failed += 1;
         }
     }

@@ -1,12 +1,12 @@
 //! A plan that is kept in a file: bound to the records it touches, not to the whole state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use freehold_model::Record;
+use freehold_model::{MemberPath, Record};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::{Action, Plan, PlanOptions, Step};
+use crate::{Action, Move, Plan, PlanOptions, Step};
 
 /// What is kept of a plan. Secrets are left out: `apply` evaluates again and compares.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,6 +19,12 @@ pub struct SavedPlan {
     pub options: PlanOptions,
     /// What was planned, by member (deposed objects as `member#key`).
     pub steps: BTreeMap<String, SavedStep>,
+    /// Records that were to move.
+    pub moves: Vec<Move>,
+    /// What was left to be decided at apply.
+    pub open: BTreeSet<MemberPath>,
+    /// Operations of interrupted runs whose objects were found.
+    pub found: BTreeSet<u64>,
     /// The whole plan as `plan --json` shows it.
     pub plan: Json,
 }
@@ -62,6 +68,9 @@ impl SavedPlan {
             lineage,
             options: plan.options.clone(),
             steps: steps.collect(),
+            moves: plan.moves.clone(),
+            open: plan.open.iter().map(|o| o.member.clone()).collect(),
+            found: plan.found.iter().map(|f| f.op).collect(),
             plan: plan.to_json(),
         }
     }
@@ -89,6 +98,16 @@ impl SavedPlan {
                 }
                 Some(_) => {}
             }
+        }
+        for step in now.moves.iter().filter(|step| !self.moves.contains(step)) {
+            stale.push(Stale { member: step.from.to_string(), why: format!("would be moved to `{}` now", step.to) });
+        }
+        for open in now.open.iter().filter(|open| !self.open.contains(&open.member)) {
+            stale.push(Stale { member: open.member.to_string(), why: "would be decided at apply now".into() });
+        }
+        for found in now.found.iter().filter(|found| !self.found.contains(&found.op)) {
+            let why = "was left open by a run that was interrupted".to_owned();
+            stale.push(Stale { member: found.member.to_string(), why });
         }
         if !stale.is_empty() {
             return Err(stale);

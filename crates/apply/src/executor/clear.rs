@@ -80,7 +80,16 @@ impl Executor {
             self.deleting.contains_key(&current) || self.kept.contains(&current)
         };
         let staying = self.records.iter().filter(|(m, _)| !leaves(m));
-        let still_used: BTreeSet<&MemberPath> = staying.flat_map(|(_, record)| &record.edges).collect();
+        // What leaves and is still used goes at the end, if at all; until then it uses what it did.
+        let mut still_used: BTreeSet<&MemberPath> = BTreeSet::new();
+        let mut used: Vec<&MemberPath> = staying.flat_map(|(_, record)| &record.edges).collect();
+        while let Some(member) = used.pop() {
+            if still_used.insert(member)
+                && let Some(record) = self.records.get(member).filter(|_| leaves(member))
+            {
+                used.extend(&record.edges);
+            }
+        }
         let mut trail = vec![path.clone()];
         while let Some(used) = trail.pop() {
             for user in self.deletion_users.get(&used).into_iter().flatten() {

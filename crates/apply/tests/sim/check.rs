@@ -1,6 +1,6 @@
 //! What must hold, whatever happens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use freehold_apply::{Call, Report};
@@ -45,8 +45,17 @@ pub fn order(member: &MemberPath, what: &str, call: &Call, sim: &Sim, declared: 
                 let item = m.parent().and_then(|p| deployment.resource(&p)).is_some_and(|r| r.each.is_some());
                 item || deployment.resource(m).is_some()
             };
-            let uses = |m: &MemberPath| view.records().any(|(s, r)| stays(s) && r.edges.contains(m));
-            let used = |m: &MemberPath| sim.used_at_first.contains(m) || uses(m);
+            // In turn, what leaves and is still used uses what it did.
+            let now = view.records().filter(|(m, _)| stays(m)).flat_map(|(_, r)| r.edges.iter().cloned());
+            let mut trail: Vec<MemberPath> = sim.used_at_first.iter().cloned().chain(now).collect();
+            let mut still = BTreeSet::new();
+            while let Some(m) = trail.pop() {
+                let record = view.record(&m).filter(|_| !stays(&m));
+                if still.insert(m) {
+                    trail.extend(record.into_iter().flat_map(|r| r.edges.iter().cloned()));
+                }
+            }
+            let used = |m: &MemberPath| still.contains(m);
             let leaving = view.records().filter(|(m, r)| !stays(m) && r.edges.contains(member) && !used(m));
             let leaving: Vec<String> = leaving.map(|(m, _)| m.to_string()).collect();
             assert!(leaving.is_empty(), "{member} makes way while {leaving:?}, which leaves, uses it");

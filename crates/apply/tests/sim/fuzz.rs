@@ -307,13 +307,16 @@ fn changed(before: &Deployment, prefix: &str, rng: &mut Rng) -> Deployment {
         d.members.insert(path.clone(), r);
     }
     // Order by name is not order of use: references to what was dropped later are dropped too.
+    let orphaned = |r: &Resource| r.each.as_ref().is_some_and(|e| e.refs().any(|o| gone.contains(&o.member)));
+    let orphans: Vec<MemberPath> =
+        d.members.iter().filter(|(_, r)| orphaned(r)).map(|(path, _)| path.clone()).collect();
+    d.members.retain(|path, _| !orphans.contains(path));
+    gone.extend(orphans);
     for r in d.members.values_mut() {
         r.inputs.values_mut().for_each(|e| without(e, &gone));
         r.flags.iter_mut().for_each(|(_, e)| without(e, &gone));
         r.flags.retain(|(flag, e)| flag != "after" || !gone.iter().any(|g| *e == Expr::parse(&g.to_string())));
     }
-    let orphaned = |r: &Resource| r.each.as_ref().is_some_and(|e| e.refs().any(|o| gone.contains(&o.member)));
-    d.members.retain(|_, r| !orphaned(r));
     for n in 0..rng.below(3) {
         add(&mut d, &format!("{prefix}{n}"), rng);
     }

@@ -115,7 +115,12 @@ impl Planner {
             observed: member.observed.as_ref(),
             facts: &member.facts,
             replace_asked: self.options.replaces(path) && record.is_some(),
-            interrupted: self.interrupted_by(path).any(|i| i.action != Action::Create || record.is_none()),
+            interrupted: self.interrupted_by(path).any(|i| match (i.action, &member.observed) {
+                (Action::Create, _) => record.is_none(),
+                // It was looked at, and what was seen is all that there is to know.
+                (Action::Delete, Some(_)) | (_, Some(Observation::Object { inputs: Some(_), .. })) => false,
+                _ => true,
+            }),
         });
         let asks = decision.ask_provider && member.facts.can_plan;
         let prior = match decision.action {
@@ -290,6 +295,9 @@ fn adopt_resumed(mut decision: Decision, resumed: bool) -> Decision {
     if resumed && decision.action == Action::None {
         decision.action = Action::Adopt;
         decision.reasons = vec![Reason::Interrupted];
+    } else if resumed && decision.reasons == [Reason::Drifted] {
+        // That is where the difference may come from.
+        decision.reasons.push(Reason::Interrupted);
     }
     decision
 }
@@ -319,7 +327,8 @@ fn planned_outputs(
     facts: &TypeFacts,
     planned: Attrs,
 ) -> Attrs {
-    let keeps_outputs = matches!(decision.action, Action::None | Action::Read | Action::Adopt);
+    let keeps_outputs = matches!(decision.action, Action::None | Action::Read | Action::Adopt)
+        && !may_become_replacement(decision, declaration, facts);
     if let (true, Some(prior)) = (keeps_outputs, prior) {
         return prior.outputs.clone();
     }
