@@ -395,6 +395,28 @@ fn a_provider_that_does_not_read_a_large_request_does_not_break_the_pool() {
 }
 
 #[test]
+fn a_secret_that_a_provider_was_given_is_taken_out_of_what_it_says() {
+    let secret = Value::from("canary-4711").into_sensitive();
+    let create = || {
+        let inputs = [("password".to_owned(), secret.clone())].into();
+        Call::Create { type_name: "db".into(), inputs, stateful: false }
+    };
+    let said = [
+        r#"echo '{"jsonrpc":"2.0","id":'$id',"error":{"code":1,"message":"no canary-4711","data":{"kind":"user","hint":"not canary-4711"}}}'"#,
+        "echo canary-4711; sleep 600",
+        "echo 'bad canary-4711' >&2; exit 3",
+    ];
+    for saying in said {
+        let provider = script(&format!(
+            r#"hello; read -r line; id=$(printf '%s' "$line" | sed 's/.*"id":\([0-9]*\).*/\1/'); {saying}; cat > /dev/null"#
+        ));
+        let error = Pool::new(quick()).call(&provider, create()).unwrap_err();
+        let shown = format!("{error} {error:?} {:?}", error.hint());
+        assert!(!shown.contains("canary") && shown.contains("(secret)"), "{shown}");
+    }
+}
+
+#[test]
 fn a_refused_configuration_fails_every_call() {
     let refuse = r#"read -r line
         echo '{"jsonrpc":"2.0","id":18446744073709551615,"result":{"protocolVersion":1,"provider":{"name":"s"}}}'

@@ -20,6 +20,7 @@ use serde_json::{Map, Value as Json};
 use super::process::{Heard, Outgoing, Process, ProcessId};
 use super::{CallId, Callback, v0 as old, v1 as wire};
 use crate::error::excerpt;
+use crate::redact::Redactor;
 use crate::{Call, CallError, CallEvent, Launch, PoolOptions, ProtocolChoice, ProviderError, Reply, Request, Scene};
 
 /// How long the pipes of a process that has ended may still bring something (a grandchild may hold them open for ever).
@@ -47,6 +48,7 @@ pub(crate) struct Keeper {
     calls: HashMap<CallId, Pending>,
     next_process: u64,
     closing: Option<Instant>,
+    redactor: Redactor,
 }
 
 /// All that shares one launch.
@@ -130,6 +132,7 @@ impl Keeper {
             calls: HashMap::new(),
             next_process: 0,
             closing: None,
+            redactor: Redactor::default(),
         }
     }
 
@@ -173,6 +176,8 @@ impl Keeper {
             on_event(CallEvent::Done(Err(CallError::PoolClosed)));
             return;
         }
+        self.redactor.learn(&launch.config);
+        self.redactor.learn_call(&request.call);
         let group = self.group_of(launch);
         if let (Call::Schema, Some(schema)) = (&request.call, &self.groups[group].schema) {
             on_event(CallEvent::Done(Ok(Reply::Schema(Arc::clone(schema)))));

@@ -64,13 +64,13 @@ impl Keeper {
 
     pub(super) fn finish(&mut self, call: CallId, result: Result<Reply, CallError>) {
         if let Some(pending) = self.calls.remove(&call) {
-            (pending.on_event)(CallEvent::Done(result));
+            (pending.on_event)(self.redactor.event(CallEvent::Done(result)));
         }
     }
 
-    pub(super) fn tell(&self, call: CallId, event: CallEvent) {
+    pub(super) fn tell(&mut self, call: CallId, event: CallEvent) {
         if let Some(pending) = self.calls.get(&call) {
-            (pending.on_event)(event);
+            (pending.on_event)(self.redactor.event(event));
         }
     }
 
