@@ -153,9 +153,17 @@ impl Disk for RealDisk {
 }
 
 /// The kernel frees the lock when the descriptor is closed, be it by a kill.
-struct FileLock(#[expect(dead_code, reason = "held for its descriptor")] File);
+struct FileLock(File);
 
 impl DiskLock for FileLock {}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child that was forked and has not yet executed its program has the descriptor too.
+        // If this fails, closing frees it as soon as that is over.
+        let _ = rustix::fs::flock(self.0.file(), FlockOperation::Unlock);
+    }
+}
 
 fn optional<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {

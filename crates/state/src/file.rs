@@ -6,7 +6,7 @@
 //! lock                   last fencing token, holder and lease; replaced atomically
 //! lock.held              locked by the kernel for as long as the holder lives: a kill frees it at once
 //! lock.mutex             locked while `lock` is read and acted upon
-//! *.torn-N, *.damaged-N  what a crash or a repair left over from byte N on
+//! *.torn-N, *.damaged-N  what a crash or a repair left over from byte N on; the second of a name ends with `-2`
 //! ```
 //!
 //! All of it goes through [`Disk`], so that the simulator's crashes drive this very code.
@@ -34,7 +34,8 @@ const MUTEX_PAUSE: Duration = Duration::from_millis(2);
 /// A log in a directory.
 pub struct FileBackend<D = RealDisk> {
     disk: D,
-    held: Mutex<Option<Box<dyn DiskLock>>>,
+    /// The kernel's lock, with the token it belongs to.
+    held: Mutex<Option<(u64, Box<dyn DiskLock>)>>,
 }
 
 impl FileBackend<RealDisk> {
@@ -120,6 +121,37 @@ impl<D: Disk> FileBackend<D> {
         work()
     }
 
+    /// The kernel's lock on `lock.held`, if it can be had. The mutex is held.
+    fn lock_held(&self, owned: bool) -> Result<Option<Box<dyn DiskLock>>, StateError> {
+        let take = || self.disk.lock(HELD).map_err(self.failed("lock", HELD));
+        if let Some(lock) = take()? {
+            return Ok(Some(lock));
+        }
+        if owned {
+            return Ok(None);
+        }
+        // Nobody owns the state, so whoever has this file was dispossessed and is only late to notice. A lock without the
+        // kernel's would seem to be that of a dead process: the next holder gets a new file.
+        self.disk.remove(HELD).map_err(self.failed("remove", HELD))?;
+        match take()? {
+            Some(lock) => Ok(Some(lock)),
+            None => Err(self.failed("lock", HELD)(io::ErrorKind::WouldBlock.into())),
+        }
+    }
+
+    /// Gives up the kernel's lock, if it is the one of that token.
+    fn drop_held(&self, fence: u64) {
+        drop(self.held.lock().unwrap_or_else(PoisonError::into_inner).take_if(|(held, _)| *held == fence));
+    }
+
+    /// A name for what is moved aside that nothing has yet.
+    fn aside(&self, name: &str, why: &str, offset: usize) -> Result<String, StateError> {
+        let names = self.disk.list().map_err(self.failed("list", ""))?;
+        let plain = format!("{name}.{why}-{offset}");
+        let numbered = (2..).map(|n: u64| format!("{plain}-{n}"));
+        Ok(std::iter::once(plain.clone()).chain(numbered).find(|free| !names.contains(free)).unwrap_or(plain))
+    }
+
     /// Numbers of the files called `prefix-NNNNNN.suffix`, in order.
     fn numbers(&self, prefix: &str, suffix: &str) -> Result<Vec<u64>, StateError> {
         let names = self.disk.list().map_err(self.failed("list", ""))?;
@@ -184,7 +216,7 @@ impl<D: Disk> Backend for FileBackend<D> {
     fn acquire(&self, request: &LockRequest) -> Result<u64, StateError> {
         let _mutex = self.mutex()?;
         let lock = self.read_lock()?;
-        let alive = self.disk.lock(HELD).map_err(self.failed("lock", HELD))?;
+        let alive = self.lock_held(lock.owner.is_some())?;
         // The kernel's lock tells at once that a holder on this host is dead. On a shared file system it may not reach
         // across hosts, so the holder of another host keeps it until its lease has run out.
         let busy = match (&alive, &lock.owner) {
@@ -198,7 +230,7 @@ impl<D: Disk> Backend for FileBackend<D> {
         let fence = lock.fence.max(request.above) + 1;
         let owner = Some(request.owner.clone());
         self.write_lock(&LockFile { fence, owner, expires: lease_end(request.now) })?;
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = alive;
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = alive.map(|lock| (fence, lock));
         Ok(fence)
     }
 
@@ -210,8 +242,14 @@ impl<D: Disk> Backend for FileBackend<D> {
     }
 
     fn release(&self, fence: u64) -> Result<(), StateError> {
-        let released = self.fenced(fence, || self.write_lock(&LockFile { fence, owner: None, expires: 0 }));
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let released = self.fenced(fence, || {
+            let written = self.write_lock(&LockFile { fence, owner: None, expires: 0 });
+            // Before the mutex is: the next to take the lock finds both free, or neither.
+            self.drop_held(fence);
+            written
+        });
+        // What was lost to another, or could not be looked at, is not ours to keep either.
+        self.drop_held(fence);
         match released {
             Err(StateError::Fenced { .. }) => Ok(()),
             other => other,
@@ -254,16 +292,16 @@ impl<D: Disk> Backend for FileBackend<D> {
     fn cut(&self, fence: u64, cut: &Cut) -> Result<(), StateError> {
         self.fenced(fence, || {
             for name in &cut.later {
-                let aside = format!("{name}.{}-0", cut.why);
+                let aside = self.aside(name, cut.why, 0)?;
                 self.disk.rename(name, &aside).map_err(self.failed("move aside", name))?;
             }
             let Some(piece) = self.read_piece(&cut.piece)? else { return Ok(()) };
             if cut.offset == 0 {
-                let aside = format!("{}.{}-0", cut.piece, cut.why);
+                let aside = self.aside(&cut.piece, cut.why, 0)?;
                 self.disk.rename(&cut.piece, &aside).map_err(self.failed("move aside", &cut.piece))?;
             } else {
                 let rest = piece.bytes.get(cut.offset..).unwrap_or_default();
-                self.replace(&format!("{}.{}-{}", cut.piece, cut.why, cut.offset), rest)?;
+                self.replace(&self.aside(&cut.piece, cut.why, cut.offset)?, rest)?;
                 let length = u64::try_from(cut.offset).unwrap_or(u64::MAX);
                 let truncated = self.disk.truncate(&cut.piece, length).and_then(|()| self.disk.sync(&cut.piece));
                 truncated.map_err(self.failed("cut", &cut.piece))?;

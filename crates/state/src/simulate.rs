@@ -3,7 +3,7 @@
 //! It drives the same code as the real disk. What was synced survives; of the rest, a seed decides. Changes of names
 //! survive in order (as in a journal), and only up to some point, unless the directory was synced.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,9 +23,9 @@ struct Inner {
     durable_names: BTreeMap<String, usize>,
     /// Changes of names since the directory was synced.
     journal: Vec<NameChange>,
-    locks: BTreeSet<String>,
-    /// Counts restarts, so that a lock of a dead process frees nothing.
-    epoch: u64,
+    /// Who has the lock on a file.
+    locks: BTreeMap<String, u64>,
+    last_lock: u64,
     operations: u64,
     crash_at: Option<u64>,
     crashed: bool,
@@ -78,7 +78,6 @@ impl SimDisk {
     /// The process was killed and starts again: what was written is there, locks are free.
     pub fn restart_after_kill(&self) {
         let mut inner = self.inner();
-        inner.epoch += 1;
         inner.locks.clear();
         inner.crashed = false;
         inner.crash_at = None;
@@ -280,15 +279,21 @@ impl Disk for SimDisk {
         if inner.names.contains_key(name) {
             inner.change(NameChange::Unlink(name.to_owned()));
         }
+        // A lock is on the file that was there, not on the next one of its name.
+        inner.locks.remove(name);
         Ok(())
     }
 
     fn lock(&self, name: &str) -> io::Result<Option<Box<dyn DiskLock>>> {
         let mut inner = self.inner();
         inner.alive()?;
-        let epoch = inner.epoch;
-        let free = inner.locks.insert(name.to_owned());
-        Ok(free.then(|| Box::new(SimLock { disk: self.clone(), name: name.to_owned(), epoch }) as Box<dyn DiskLock>))
+        if inner.locks.contains_key(name) {
+            return Ok(None);
+        }
+        inner.last_lock += 1;
+        let id = inner.last_lock;
+        inner.locks.insert(name.to_owned(), id);
+        Ok(Some(Box::new(SimLock { disk: self.clone(), name: name.to_owned(), id })))
     }
 
     fn shown(&self, name: &str) -> String {
@@ -299,7 +304,7 @@ impl Disk for SimDisk {
 struct SimLock {
     disk: SimDisk,
     name: String,
-    epoch: u64,
+    id: u64,
 }
 
 impl DiskLock for SimLock {}
@@ -307,7 +312,8 @@ impl DiskLock for SimLock {}
 impl Drop for SimLock {
     fn drop(&mut self) {
         let mut inner = self.disk.inner();
-        if inner.epoch == self.epoch {
+        // Neither a lock of the process after it, nor one on another file of that name.
+        if inner.locks.get(&self.name) == Some(&self.id) {
             inner.locks.remove(&self.name);
         }
     }

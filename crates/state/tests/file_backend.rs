@@ -11,11 +11,15 @@
 mod common;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use common::{FakeClock, attrs, begin, created, deleted, member, owner, record, recorded};
 use freehold_model::{Interval, Value};
-use freehold_state::{Action, Event, FileBackend, Keys, NewEvent, Outcome, StateError, Store};
+use freehold_state::backend::Cut;
+use freehold_state::disk::{Disk as _, RealDisk};
+use freehold_state::lock::LockRequest;
+use freehold_state::{Action, Backend as _, Event, FileBackend, Keys, NewEvent, Outcome, StateError, Store};
 
 fn open(dir: &Path, keys: &Keys) -> Store {
     Store::open(Arc::new(FileBackend::new(dir)), keys.clone(), FakeClock::at(1_000)).unwrap()
@@ -314,4 +318,85 @@ fn a_full_file_system_is_named_and_the_log_stays_valid() {
     assert!(store.view().record(&member("a")).is_some());
     let _guard = store.lock(&owner("ada")).unwrap();
     store.append_wait(created("2", "b")).unwrap();
+}
+
+fn acquire(backend: &FileBackend, user: &str) -> Result<u64, StateError> {
+    backend.acquire(&LockRequest { owner: owner(user), now: 1_000, above: 0 })
+}
+
+#[test]
+fn a_lock_taken_while_another_is_late_to_let_go_is_not_taken_for_that_of_a_dead_process() {
+    let dir = tempfile::tempdir().unwrap();
+    // Gave the lock back (or lost it), and the kernel's is not free yet.
+    let late = RealDisk::new(dir.path()).lock("lock.held").unwrap().unwrap();
+    let (first, second) = (FileBackend::new(dir.path()), FileBackend::new(dir.path()));
+    let fence = acquire(&first, "ada").unwrap();
+    drop(late);
+    assert!(matches!(acquire(&second, "bob"), Err(StateError::Held { .. })), "ada is alive");
+    first.renew(fence, 2_000).unwrap();
+    first.release(fence).unwrap();
+    assert_eq!(acquire(&second, "bob").unwrap(), fence + 1);
+}
+
+#[test]
+fn giving_back_a_lock_that_was_broken_does_not_free_the_next_one_of_the_same_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let (backend, other) = (FileBackend::new(dir.path()), FileBackend::new(dir.path()));
+    let broken = acquire(&backend, "ada").unwrap();
+    backend.break_lock().unwrap();
+    let fence = acquire(&backend, "ada").unwrap();
+    backend.release(broken).unwrap();
+    assert!(matches!(acquire(&other, "bob"), Err(StateError::Held { .. })), "ada holds {fence}");
+}
+
+#[test]
+fn of_many_that_take_and_release_the_lock_there_is_one_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let (inside, taken) = (AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                let backend = FileBackend::new(dir.path());
+                while taken.load(Ordering::SeqCst) < 400 {
+                    let fence = match acquire(&backend, "ada") {
+                        Ok(fence) => fence,
+                        Err(StateError::Held { .. }) => {
+                            std::thread::yield_now();
+                            continue;
+                        }
+                        Err(other) => panic!("{other}"),
+                    };
+                    assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two hold the lock");
+                    backend.renew(fence, 2_000).unwrap();
+                    inside.fetch_sub(1, Ordering::SeqCst);
+                    taken.fetch_add(1, Ordering::SeqCst);
+                    backend.release(fence).unwrap();
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn what_a_second_repair_moves_aside_does_not_replace_what_the_first_did() {
+    let dir = tempfile::tempdir().unwrap();
+    let backend = FileBackend::new(dir.path());
+    let fence = acquire(&backend, "ada").unwrap();
+    for (offset, text) in [(0, "one"), (0, "two"), (3, "hi three"), (3, "hi four")] {
+        backend.append(fence, 1, text.as_bytes()).unwrap();
+        let cut = Cut { piece: "log-000001.jsonl".into(), offset, later: vec![], why: "damaged" };
+        backend.cut(fence, &cut).unwrap();
+        if offset > 0 {
+            let cut = Cut { offset: 0, ..cut };
+            backend.cut(fence, &Cut { why: "torn", ..cut }).unwrap();
+        }
+    }
+    let mut kept: Vec<(String, String)> = names(dir.path())
+        .into_iter()
+        .filter(|name| name.contains(".damaged-"))
+        .map(|name| (name.clone(), fs_err::read_to_string(dir.path().join(name)).unwrap()))
+        .collect();
+    kept.sort();
+    let expected = [("damaged-0", "one"), ("damaged-0-2", "two"), ("damaged-3", "three"), ("damaged-3-2", "four")];
+    assert_eq!(kept, expected.map(|(end, text)| (format!("log-000001.jsonl.{end}"), text.to_owned())));
 }
