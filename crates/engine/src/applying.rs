@@ -26,7 +26,7 @@ impl Engine {
         let command = self.options.command.clone();
         self.note_event(StateEvent::ApplyStarted { command })?;
         self.adopt_documented(plan)?;
-        let first_op = self.last_seq() + 1;
+        let first_op = self.next_op();
         let mut run = Run::default();
         for step in &plan.steps {
             let holder =

@@ -111,13 +111,11 @@ impl Engine {
         self.store.view().intents().into_iter().chain(held.flatten()).collect()
     }
 
-    /// The highest sequence number of all logs.
-    pub(crate) fn last_seq(&self) -> u64 {
-        let held = self.holders.open.values().map(|held| match held {
-            Held::Log { store, .. } => store.view().seq(),
-            Held::Document { .. } => 0,
-        });
-        held.chain([self.store.view().seq()]).max().unwrap_or_default()
+    /// An id for an operation, and from it on for more: above every event and every open operation of all logs. What a run that
+    /// was killed left open in one log has ids that were counted from the events of another.
+    pub(crate) fn next_op(&self) -> u64 {
+        let open = self.intents().into_iter().filter_map(|intent| intent.op.parse().ok());
+        self.stores().map(|store| store.view().seq()).chain(open).max().unwrap_or_default() + 1
     }
 
     /// Opens the logs of recorded members that hold state.

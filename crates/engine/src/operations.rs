@@ -56,7 +56,7 @@ impl Engine {
         let owner = Owner::current(self.options.command.clone(), &SystemClock);
         let guard = self.store.lock(&owner)?;
         self.lock_holders()?;
-        let op = format!("{}", self.last_seq() + 1);
+        let op = self.next_op().to_string();
         self.begin_run(&op, member, &record, operation)?;
         let mut tail = String::new();
         let mut listen = |stream: OutputStream, data: &str| {

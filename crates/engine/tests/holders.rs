@@ -360,6 +360,43 @@ fn an_apply_that_is_killed_between_holder_and_held_is_taken_up_again() {
     assert_eq!(place.run(&["outputs", "id", "hex", "--raw"]).stdout, hex, "the id is the one that was made");
 }
 
+#[test]
+fn what_a_killed_run_left_open_in_a_held_log_stays_open_until_its_member_is_planned() {
+    let slow = |run: &str| {
+        format!(
+            r#"members.y = {{ type = providers.local.state_file; inputs.path = "y.jsonl"; }};
+               members.many.members = builtins.listToAttrs (map (n: {{ name = "m${{toString n}}"; value = {{
+                 type = providers.local.memo; inputs.initialize_with = n; }}; }}) (builtins.genList (n: n) 20));
+               members.slow.members = builtins.listToAttrs (map (n: {{ name = "s${{toString n}}"; value = {{
+                 type = providers.local.exec; state = members.y; inputs = {{ executable = "/bin/sh"; args = [ "-c" "{run}" ]; }}; }}; }})
+                 (builtins.genList (n: n) 4));
+               members.other = {{ type = providers.local.memo; inputs.initialize_with = 1; state = members.y; }};"#
+        )
+    };
+    let place = Place::with(&slow("touch begun$$; sleep 600"));
+    place.run(&["apply", "--yes", "many"]);
+    let mut apply = place.call(&["apply", "--yes", "slow"]).spawn();
+    let begun = || std::fs::read_dir(&place.dir).unwrap().flatten().map(|e| e.file_name()).collect::<Vec<_>>();
+    wait_until("all run", || {
+        begun().iter().filter(|n| n.to_string_lossy().starts_with("begun")).count() == 4
+    });
+    apply.signal_group("KILL");
+    let _ = apply.wait_at_most(std::time::Duration::from_secs(30));
+    drop(apply);
+    place.run(&["state", "unlock", "--yes"]);
+    let open = || {
+        let said = place.run(&["state", "list"]).stderr;
+        (0..4).filter(|n| said.contains(&format!("create of `slow.s{n}` was begun"))).count()
+    };
+    assert_eq!(open(), 4);
+    place.run(&["apply", "--yes", "other"]);
+    assert_eq!(open(), 4, "none was overwritten by the operation on `other`");
+    place.deploy(&slow("true"));
+    place.run(&["apply", "--yes"]);
+    place.assert_no_change();
+    assert_eq!(open(), 0);
+}
+
 #[track_caller]
 fn wait_until(what: &str, done: impl Fn() -> bool) {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);

@@ -141,6 +141,16 @@ pub enum StateError {
         /// Which.
         member: MemberPath,
     },
+    /// An operation was to begin under the id of one that did not end.
+    #[error("the id `{op}` of the operation on `{member}` is that of an operation on `{open}` that did not end")]
+    OpTaken {
+        /// The id.
+        op: String,
+        /// Whose operation was to begin.
+        member: MemberPath,
+        /// Whose is open.
+        open: MemberPath,
+    },
     /// The object store does not refuse a second writer.
     #[error("{store} ignores the conditions of conditional writes, so it cannot refuse a second writer")]
     Unconditional {
@@ -203,7 +213,7 @@ impl StateError {
             | Self::NixOps4 { .. }
             | Self::NotInNixOps4 { .. }
             | Self::NoSuchEvent { .. } => ErrorKind::User,
-            Self::MovedOn { .. } => ErrorKind::Transient,
+            Self::MovedOn { .. } | Self::OpTaken { .. } => ErrorKind::Transient,
             Self::Newer { .. }
             | Self::Locked { .. }
             | Self::Identity { .. }
@@ -252,7 +262,7 @@ impl StateError {
             Self::Unconditional { .. } => {
                 "use a store that honours If-None-Match (AWS S3, MinIO, Ceph), or say `singleWriter = true` if only one operator ever writes"
             }
-            Self::MovedOn { .. } => "run the command again",
+            Self::MovedOn { .. } | Self::OpTaken { .. } => "run the command again",
             Self::NotInNixOps4 { .. } => {
                 "keep its record in a holder that speaks protocol v1, or in the deployment's own state"
             }

@@ -12,7 +12,7 @@ use crate::backend::Backend;
 use crate::clock::{Clock, rfc3339};
 use crate::commit::{Committer, Done, Job, Writer};
 use crate::error::StateError;
-use crate::event::{NewEvent, Seq};
+use crate::event::{Event, NewEvent, Seq};
 use crate::keys::Keys;
 use crate::line::{self, Header, LOG_FORMAT};
 use crate::lock::{Held, LockGuard, LockInfo, LockRequest, Owner};
@@ -286,6 +286,7 @@ impl Store {
     /// Encodes events and takes them into the view.
     fn prepare(&mut self, events: Vec<NewEvent>) -> Result<(Vec<Vec<u8>>, Seq), StateError> {
         self.check_writable()?;
+        self.refuse_taken_ops(&events)?;
         if self.segment_is_over() {
             self.start_segment()?;
         }
@@ -306,6 +307,25 @@ impl Store {
         }
         self.log.events_in_segment += u64::try_from(begun.len()).unwrap_or(u64::MAX);
         Ok((begun, seq))
+    }
+
+    /// What is open on a member is known by its id alone: another's must not come in its place.
+    fn refuse_taken_ops(&self, events: &[NewEvent]) -> Result<(), StateError> {
+        let mut ended: Vec<&str> = Vec::new();
+        for NewEvent { op, event } in events {
+            match event {
+                Event::End { .. } => ended.push(op),
+                Event::Begin(begin) if !ended.contains(&op.as_str()) => match self.log.state.intent(op) {
+                    Some(open) if open.member != begin.member => {
+                        let (member, open) = (begin.member.clone(), open.member.clone());
+                        return Err(StateError::OpTaken { op: op.clone(), member, open });
+                    }
+                    _ => {}
+                },
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     fn check_writable(&self) -> Result<(), StateError> {

@@ -25,6 +25,8 @@ struct Inner {
     text: String,
     locked: Option<String>,
     fence: u64,
+    /// Of the last write: all that this holder compares with.
+    written_under: u64,
 }
 
 impl HolderIo for Text {
@@ -39,9 +41,10 @@ impl HolderIo for Text {
 
     fn append(&self, expected: &str, lines: &[String], fence: u64) -> Result<Appended, StateError> {
         let mut inner = self.0.lock().unwrap();
-        if expected != inner.text.len().to_string() || fence < inner.fence {
+        if expected != inner.text.len().to_string() || fence < inner.written_under {
             return Ok(Appended::MovedOn);
         }
+        inner.written_under = fence;
         inner.text.push_str(&lines.concat());
         Ok(Appended::Done(inner.text.len().to_string()))
     }
@@ -111,4 +114,19 @@ fn what_another_appended_in_between_stops_a_writer() {
         error.to_string(),
         "the state held by `store` has been written to by another since it was read; nothing of ours was written"
     );
+}
+
+#[test]
+fn a_writer_whose_lock_was_broken_is_refused_before_the_next_one_has_written_anything() {
+    let (text, keys) = (Text::default(), Keys::none());
+    let mut first = open(&text, &keys);
+    let _first_guard = first.lock(&owner("ada")).unwrap();
+    first.append_wait(created("1", "a")).unwrap();
+    text.unlock(None).unwrap();
+    let mut second = open(&text, &keys);
+    let _second_guard = second.lock(&owner("bob")).unwrap();
+    assert!(first.append_wait(created("2", "b")).is_err(), "bob has the lock");
+    second.append_wait(created("2", "c")).unwrap();
+    let store = open(&text, &keys);
+    assert_eq!(store.view().records().map(|(m, _)| m.to_string()).collect::<Vec<_>>(), ["a", "c"]);
 }

@@ -414,6 +414,9 @@ fn a_state_file_appends_only_what_follows_what_was_read() {
     assert_eq!(unlock(Some(&token)).unwrap(), Reply::Unlocked);
     let Ok(Reply::Locked { fence: later, .. }) = lock(None) else { panic!() };
     assert!(later > fence);
+    assert_eq!(unlock(None).unwrap(), Reply::Unlocked);
+    assert!(append(&read().1, "{\"g\":1}", later).is_err(), "its lock was broken");
+    let Ok(Reply::Locked { fence: later, .. }) = lock(None) else { panic!() };
 
     // What was put in its place is noticed although it is as long.
     let before = read();

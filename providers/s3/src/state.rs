@@ -1,7 +1,8 @@
 //! An object as a holder of state: its text is read whole and written whole, each time on the condition that nobody wrote between.
 //!
 //! Beside it lies a lock object with owner, lease and fencing token. A lock that was given back or has run out stays there with
-//! its fence, so that fences only grow. Every write of the state carries the fence it was made under; an older one is refused.
+//! its fence, so that fences only grow. Every write of the state carries the fence it was made under; an older one is refused, and
+//! so is one of a holder whose lock somebody else has broken or taken since.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -82,7 +83,8 @@ impl Holder {
         if version != expected {
             return Err(self.moved_on());
         }
-        if fence != 0 && fence < last_fence {
+        let locked_under = self.read_lock()?.0.map_or(0, |lock| lock.fence);
+        if fence != 0 && fence < last_fence.max(locked_under) {
             return Err(Failure::config("the lock of the state was taken over by somebody else")
                 .hint("nothing was written; look at `freehold state unlock` and apply again"));
         }
@@ -127,7 +129,9 @@ impl Holder {
             if token.is_some_and(|token| token != lock.token) {
                 return Err(Failure::config("somebody else holds the lock of the state"));
             }
-            if self.write_lock(&Lock { token: String::new(), expires: 0, ..lock }, condition)? {
+            // Who loses it to somebody else cannot write from now on.
+            let fence = lock.fence + u64::from(token.is_none());
+            if self.write_lock(&Lock { token: String::new(), expires: 0, fence, ..lock }, condition)? {
                 return Ok(());
             }
         }

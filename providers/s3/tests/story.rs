@@ -306,6 +306,22 @@ fn the_lock_of_a_state_has_one_holder_a_lease_and_growing_fences() {
 }
 
 #[test]
+fn a_writer_whose_lock_was_broken_is_refused_although_nobody_has_written_since() {
+    on_each_store(|story| {
+        let holder = story.create("object", json!({ "bucket": "pail", "key": "broken" })).unwrap();
+        let (_, fence) = story.lock(&holder, 60, None).unwrap();
+        let version = story.append(&holder, &story.state(&holder).1, "one", fence).unwrap();
+        story.unlock(&holder, None).unwrap();
+        let error = story.append(&holder, &version, "paused", fence).unwrap_err();
+        assert!(error.to_string().contains("taken over by somebody else"), "{error}");
+        let (_, next) = story.lock(&holder, 60, None).unwrap();
+        assert!(story.append(&holder, &version, "paused", fence).is_err());
+        story.append(&holder, &version, "two", next).unwrap();
+        assert_eq!(story.state(&holder).0, "one\ntwo\n");
+    });
+}
+
+#[test]
 fn a_store_that_ignores_conditions_holds_state_only_for_a_single_writer() {
     let server = S3Server::start();
     server.create_bucket("pail");

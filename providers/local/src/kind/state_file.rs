@@ -192,7 +192,8 @@ impl ResourceType for StateFile {
         if token.is_some() && lock.token.as_deref() != token {
             return Err(Failure::config("the lock is held by somebody else"));
         }
-        // The fence stays, so that whoever held it cannot write any more.
+        // The fence stays, so that the next one is greater; who loses the lock to somebody else cannot write from now on.
+        lock.fence += u64::from(token.is_none());
         lock.token = None;
         write_lock(&path, &lock)
     }
