@@ -26,6 +26,7 @@ impl Engine {
         let command = self.options.command.clone();
         self.note_event(StateEvent::ApplyStarted { command })?;
         self.adopt_documented(plan)?;
+        self.follow_all();
         let first_op = self.next_op();
         let mut run = Run::default();
         for step in &plan.steps {
@@ -92,8 +93,7 @@ impl Engine {
                 self.own_ops.insert(op.to_string());
                 let member = intent.member.clone();
                 run.members.insert(op, member.clone());
-                let events = self.intent_events(op, *intent);
-                self.write(op, Written::Intent, &member, events, run);
+                self.write(op, Written::Intent, &member, run, |engine| engine.intent_events(op, *intent));
             }
             ApplyEffect::WriteResult { op, member, change } => {
                 let change = match *change {
@@ -107,8 +107,7 @@ impl Engine {
                 if matches!(*change, RecordChange::Recorded(_)) {
                     run.outputs_shown.insert(member.clone());
                 }
-                let events = self.result_events(op, &member, *change);
-                self.write(op, Written::Result, &member, events, run);
+                self.write(op, Written::Result, &member, run, |engine| engine.result_events(op, &member, *change));
             }
             ApplyEffect::Call { op, call } => return Ok(self.call(op, *call, run)),
             ApplyEffect::Timer { op, after } => {
@@ -123,7 +122,14 @@ impl Engine {
         Ok(Vec::new())
     }
 
-    fn write(&mut self, op: u64, what: Written, member: &MemberPath, events: Vec<NewEvent>, run: &Run) {
+    fn write(
+        &mut self,
+        op: u64,
+        what: Written,
+        member: &MemberPath,
+        run: &Run,
+        events: impl FnOnce(&Self) -> Vec<NewEvent>,
+    ) {
         let sender = self.sender.clone();
         // Nobody listens any more when the engine is gone.
         let done = Box::new(move |result| drop(sender.send(Mail::Durable { op, what, result })));
@@ -294,7 +300,7 @@ impl Engine {
             CallEvent::Partial { outputs, private } => {
                 let partial = Partial { outputs: outputs.clone(), private: private.clone(), identity: None };
                 let event = StateEvent::Partial { member: member.clone(), partial: Box::new(partial) };
-                self.write(op, Written::Note, &member, vec![NewEvent::of(op.to_string(), event)], run);
+                self.write(op, Written::Note, &member, run, |_| vec![NewEvent::of(op.to_string(), event)]);
                 return vec![ApplyEvent::Partial { op, outputs, private }];
             }
             CallEvent::Done(result) => {

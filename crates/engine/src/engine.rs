@@ -32,6 +32,8 @@ pub struct Engine {
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) store: Store,
     pub(crate) pool: Arc<Pool>,
+    /// For what holds state: its locks are renewed while others work for long, and it goes on when those are killed.
+    pub(crate) holder_pool: Arc<Pool>,
     pub(crate) holders: Holders,
     pub(crate) catalog: Catalog,
     pub(crate) sender: Sender<Mail>,
@@ -103,6 +105,7 @@ impl Engine {
             observer,
             store,
             pool: Arc::new(Pool::new(PoolOptions::default())),
+            holder_pool: Arc::new(Pool::new(PoolOptions::default())),
             holders: Holders::default(),
             catalog,
             sender,
@@ -185,7 +188,8 @@ impl Engine {
             plan = saved.restrict(plan).map_err(EngineError::StalePlan)?;
         }
         if plan.problems.is_empty() && plan.is_noop() {
-            // Nothing is to be done; whether all is well is told all the same.
+            // Nothing is to be done; whether all is well is told all the same, and what failed to be mirrored is tried again.
+            self.follow_all();
             let mut summary = ApplySummary::default();
             self.check_afterwards(&mut summary)?;
             return Ok(Applied { plan, summary: (!summary.is_ok()).then_some(summary) });
@@ -348,5 +352,8 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.evaluator = None;
         self.pool.shutdown();
+        // Giving a lock back asks its provider.
+        self.release_holders();
+        self.holder_pool.shutdown();
     }
 }

@@ -12,6 +12,7 @@ use freehold_model::{Declaration, ErrorKind, MemberPath, ProviderRef, Record};
 use freehold_plan::{Action, Move, Plan, PlanOptions, Problem};
 use freehold_provider::{Call, Object, Reply};
 use freehold_s3::Settings;
+use freehold_state::commands::move_member;
 use freehold_state::nixops4::nixops4_records;
 use freehold_state::{
     Backend, Event as StateEvent, HolderBackend, LockGuard, NewEvent, Owner, S3Backend, StateError, Store, SystemClock,
@@ -19,6 +20,7 @@ use freehold_state::{
 use serde_json::Value as Json;
 
 use crate::catalog::{call_failure, chain};
+use crate::documents::Document;
 use crate::engine::Engine;
 use crate::front::Front;
 use crate::holder_io::ProviderIo;
@@ -40,12 +42,14 @@ pub(crate) struct Holders {
     pub(crate) held_by: BTreeMap<MemberPath, MemberPath>,
     declared: BTreeMap<MemberPath, Declaration>,
     parked: BTreeMap<MemberPath, Vec<Front>>,
+    /// The documents that have, had or are to have something of a member.
+    pub(crate) documents_of: BTreeMap<MemberPath, BTreeSet<MemberPath>>,
 }
 
 /// What a holder holds.
 pub(crate) enum Held {
     Log { store: Box<Store>, guard: Option<LockGuard> },
-    Document { io: Box<ProviderIo>, document: Json },
+    Document(Document),
 }
 
 /// A log under a prefix of an S3 bucket: `{ bucket, prefix, endpoint, region, … }`.
@@ -106,7 +110,7 @@ impl Engine {
     pub(crate) fn intents(&self) -> Vec<&freehold_state::Intent> {
         let held = self.holders.open.values().filter_map(|held| match held {
             Held::Log { store, .. } => Some(store.view().intents()),
-            Held::Document { .. } => None,
+            Held::Document(_) => None,
         });
         self.store.view().intents().into_iter().chain(held.flatten()).collect()
     }
@@ -163,7 +167,7 @@ impl Engine {
     pub fn stores(&self) -> impl Iterator<Item = &Store> {
         let held = self.holders.open.values().filter_map(|held| match held {
             Held::Log { store, .. } => Some(&**store),
-            Held::Document { .. } => None,
+            Held::Document(_) => None,
         });
         [&self.store].into_iter().chain(held)
     }
@@ -172,7 +176,7 @@ impl Engine {
     pub fn stores_mut(&mut self) -> impl Iterator<Item = &mut Store> {
         let held = self.holders.open.values_mut().filter_map(|held| match held {
             Held::Log { store, .. } => Some(&mut **store),
-            Held::Document { .. } => None,
+            Held::Document(_) => None,
         });
         [&mut self.store].into_iter().chain(held)
     }
@@ -181,7 +185,7 @@ impl Engine {
     pub fn store_held_by(&self, holder: &MemberPath) -> Option<&Store> {
         match self.holders.open.get(holder)? {
             Held::Log { store, .. } => Some(store),
-            Held::Document { .. } => None,
+            Held::Document(_) => None,
         }
     }
 
@@ -224,7 +228,7 @@ impl Engine {
                 let held = store.view().records().next()?.0.clone();
                 Some((step.member.clone(), held))
             }
-            Held::Document { .. } => None,
+            Held::Document(_) => None,
         });
         let problems: Vec<Problem> = losing
             .map(|(member, held)| Problem {
@@ -248,7 +252,7 @@ impl Engine {
         match io.ask(call) {
             Ok(Reply::StateDocument(document)) => {
                 let document = document.into_exposed();
-                self.holders.open.insert(holder.clone(), Held::Document { io: Box::new(io), document });
+                self.holders.open.insert(holder.clone(), Held::Document(Document::new(io, document)));
             }
             Ok(_) => {
                 let backend: Arc<dyn Backend> = Arc::new(HolderBackend::new(Box::new(io)));
@@ -281,7 +285,7 @@ impl Engine {
             _ => return Ok(None),
         };
         let launch = self.catalog.launch(&provider)?;
-        Ok(Some(ProviderIo { pool: Arc::clone(&self.pool), launch, type_name, object, member: holder.clone() }))
+        Ok(Some(ProviderIo { pool: Arc::clone(&self.holder_pool), launch, type_name, object, member: holder.clone() }))
     }
 
     /// Holds back what is declared until the log that has its record is open; gives back what can go on, and the records that
@@ -359,7 +363,7 @@ impl Engine {
         }
         match self.holders.open.get(holder) {
             Some(Held::Log { store, .. }) if fresh => found.extend(held_records(store)),
-            Some(Held::Document { document, .. }) if self.store.view().record(member).is_none() => {
+            Some(Held::Document(Document { document, .. })) if self.store.view().record(member).is_none() => {
                 self.holders.held_by.insert(member.clone(), holder.clone());
                 let mut records = nixops4_records(document).unwrap_or_default();
                 if let Some(resource) = records.remove(member) {
@@ -407,21 +411,32 @@ impl Engine {
         }
     }
 
-    /// Appends events about `member` to the log that has its record.
+    /// Appends events about `member` to the log that has its record; they are made when it is known which that is.
     pub(crate) fn append_at_home(
         &mut self,
         member: &MemberPath,
         declared_holder: Option<&MemberPath>,
-        events: Vec<NewEvent>,
+        events: impl FnOnce(&Self) -> Vec<NewEvent>,
         done: freehold_state::Done,
     ) {
+        self.note_document(member);
         if let Err(error) = self.settle_home(member, declared_holder) {
             return done(Err(error));
         }
-        if let Err(error) = self.mirror(member, &events) {
-            return done(Err(error));
+        self.note_document(member);
+        let events = events(self);
+        let moves = events.iter().any(|e| matches!(e.event, StateEvent::Moved { .. }));
+        if !moves && !self.is_documented(member, &events) {
+            return self.home_mut(member).append(events, done);
         }
-        self.home_mut(member).append(events, done);
+        // The deployment's own log has everything before a document follows it.
+        let written = self.home_mut(member).append_wait(events);
+        match &written {
+            Ok(_) if moves => self.follow_all(),
+            Ok(_) => self.follow(member),
+            Err(_) => {}
+        }
+        done(written);
     }
 
     /// Opens the holder that was made on the way, and moves a record whose holder changed.
@@ -436,7 +451,9 @@ impl Engine {
             }
         }
         let from = self.holders.held_by.get(member).cloned();
-        if from.as_ref() == declared && (declared.is_none() || self.store.view().record(member).is_none()) {
+        let own = self.store.view();
+        let is_here = own.record(member).is_some() || own.intents().iter().any(|i| &i.member == member);
+        if from.as_ref() == declared && (declared.is_none() || !is_here) {
             return Ok(());
         }
         let owner = Owner::current(self.options.command.clone(), &SystemClock);
@@ -453,22 +470,17 @@ impl Engine {
         for (_, store, guard) in [&mut old, &mut new].into_iter().flatten().filter(|(_, _, guard)| guard.is_none()) {
             *guard = Some(store.lock(&owner)?);
         }
-        let moved = {
-            let own = self.store.view().record(member).is_some();
-            match (&mut old, &mut new) {
-                (Some((_, old, _)), Some((_, new, _))) => move_record(old, new, member),
-                (Some((_, old, _)), None) => move_record(old, &mut self.store, member),
-                (None, Some((_, new, _))) if own => move_record(&mut self.store, new, member),
-                (None, _) => Ok(()),
-            }
+        // With what an interrupted run left open on it, which is closed by what is written next.
+        let moved = match (&mut old, &mut new) {
+            (Some((_, old, _)), Some((_, new, _))) => move_member(old, new, member),
+            (Some((_, old, _)), None) => move_member(old, &mut self.store, member),
+            (None, Some((_, new, _))) => move_member(&mut self.store, new, member),
+            (None, None) => Ok(()),
         };
         for (holder, store, guard) in [old, new].into_iter().flatten() {
             self.holders.open.insert(holder, Held::Log { store, guard });
         }
         moved?;
-        if let Some(left) = from.as_ref().filter(|left| Some(*left) != declared) {
-            self.document(left, member, None)?;
-        }
         match declared {
             Some(holder) => drop(self.holders.held_by.insert(member.clone(), holder.clone())),
             None => drop(self.holders.held_by.remove(member)),
@@ -523,14 +535,6 @@ impl Engine {
         }
         Ok(own)
     }
-}
-
-/// Moves the record of one member alone, where there is one.
-fn move_record(from: &mut Store, to: &mut Store, member: &MemberPath) -> Result<(), StateError> {
-    if from.view().record(member).is_none() {
-        return Ok(());
-    }
-    freehold_state::commands::move_to(from, to, member).map(drop)
 }
 
 fn held_records(store: &Store) -> impl Iterator<Item = (MemberPath, Arc<Record>)> + '_ {

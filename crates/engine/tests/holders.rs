@@ -88,6 +88,39 @@ fn a_record_that_leaves_a_nixops4_document_is_taken_out_of_it() {
 }
 
 #[test]
+fn what_a_nixops4_document_does_not_take_is_recorded_all_the_same_and_told_to_it_later() {
+    let place = nixops4();
+    let one = place.read("nixops4.nix");
+    let other =
+        r#"other.resource = (local "memo" { initialize_with = "o"; } [ ]).resource // { state = [ "state" ]; };"#;
+    place.write("nixops4.nix", one.replace("site.members", &format!("{other} site.members")));
+    place.write("full", "");
+    let applied = place.run(&["apply", "--yes"]);
+    assert_has(&applied.stdout, "4 created");
+    assert_has(&applied.stderr, "the state that `state` holds does not follow: ");
+    assert_has(&applied.stderr, "no space left");
+    assert_has(&place.run(&["state", "list", "greeting"]).stdout, "held by state");
+    assert_lacks(&place.read("nixops4-state.json"), "/resources/greeting");
+    place.assert_no_change();
+    // An apply that has nothing else to do catches up.
+    std::fs::remove_file(place.dir.join("full")).unwrap();
+    let again = place.run(&["apply", "--yes"]);
+    assert_lacks(&again.stderr, "does not follow");
+    assert_has(&place.read("nixops4-state.json"), "/resources/greeting");
+    place.assert_no_change();
+    // So does what was forgotten in the meantime.
+    assert_has(&place.read("nixops4-state.json"), "/resources/other");
+    place.write("nixops4.nix", one);
+    place.write("full", "");
+    place.run(&["apply", "--yes", "--forget", "other"]);
+    assert_lacks(&place.read("nixops4-state.json"), "\"remove\"");
+    std::fs::remove_file(place.dir.join("full")).unwrap();
+    place.run(&["apply", "--yes"]);
+    assert_has(&place.read("nixops4-state.json"), "\"remove\"");
+    place.assert_no_change();
+}
+
+#[test]
 fn a_clone_of_a_nixops4_deployment_goes_on_from_its_state_file() {
     let place = nixops4();
     place.run(&["apply", "--yes"]);
@@ -377,9 +410,7 @@ fn what_a_killed_run_left_open_in_a_held_log_stays_open_until_its_member_is_plan
     place.run(&["apply", "--yes", "many"]);
     let mut apply = place.call(&["apply", "--yes", "slow"]).spawn();
     let begun = || std::fs::read_dir(&place.dir).unwrap().flatten().map(|e| e.file_name()).collect::<Vec<_>>();
-    wait_until("all run", || {
-        begun().iter().filter(|n| n.to_string_lossy().starts_with("begun")).count() == 4
-    });
+    wait_until("all run", || begun().iter().filter(|n| n.to_string_lossy().starts_with("begun")).count() == 4);
     apply.signal_group("KILL");
     let _ = apply.wait_at_most(std::time::Duration::from_secs(30));
     drop(apply);
@@ -395,6 +426,86 @@ fn what_a_killed_run_left_open_in_a_held_log_stays_open_until_its_member_is_plan
     place.run(&["apply", "--yes"]);
     place.assert_no_change();
     assert_eq!(open(), 0);
+}
+
+const TWO_HOLDERS: &str = r#"members.x = { type = providers.local.state_file; inputs.path = "x.jsonl"; };
+    members.y = { type = providers.local.state_file; inputs.path = "y.jsonl"; };"#;
+
+#[test]
+fn a_lock_that_was_taken_is_given_back_when_another_cannot_be_had() {
+    let members = |n: u8| {
+        format!(
+            "{TWO_HOLDERS}
+             members.a = {{ type = providers.local.memo; inputs.initialize_with = {n}; state = members.x; }};
+             members.b = {{ type = providers.local.memo; inputs.initialize_with = {n}; state = members.y; }};
+             members.c = {{ type = providers.local.file; inputs = {{ path = \"c\"; contents = \"{n}\"; }}; }};"
+        )
+    };
+    let place = Place::with(&members(1));
+    place.run(&["apply", "--yes"]);
+    place.deploy(&members(2));
+    place.write("y.jsonl.lock", r#"{ "token": "t", "owner": { "user": "bob" }, "expires": 9999999999, "fence": 9 }"#);
+    let refused = place.fails(1, &["apply", "--yes"]);
+    assert_has(&refused.stderr, "bob");
+    assert_has(&place.read("x.jsonl.lock"), r#""token":null"#);
+}
+
+#[test]
+fn the_lock_of_a_held_log_is_renewed_while_its_provider_is_busy_with_something_else() {
+    let place = Place::with(&format!(
+        r#"{TWO_HOLDERS}
+           members.slow = {{ type = providers.local.exec; state = members.x; inputs = {{ executable = "/bin/sh"; args = [ "-c"
+             "echo $PPID > starting; mv starting begun; while ! test -e go; do sleep 0.05; done" ]; }}; }};"#
+    ));
+    let mut apply = place.call(&["apply", "--yes"]).spawn();
+    wait_until("the member runs", || place.has("begun"));
+    let provider = place.read("begun").trim().to_owned();
+    let signal = |name: &str| std::process::Command::new("kill").args([name, &provider]).status().unwrap();
+    let expires = || {
+        let lock: serde_json::Value = serde_json::from_str(&place.read("x.jsonl.lock")).unwrap_or_default();
+        lock["expires"].as_i64().unwrap_or_default()
+    };
+    assert!(signal("-STOP").success());
+    let before = expires();
+    wait_until("the lease is longer", || expires() > before);
+    assert!(signal("-CONT").success());
+    place.write("go", "");
+    assert_eq!(apply.wait_at_most(std::time::Duration::from_secs(60)).and_then(|s| s.code()), Some(0));
+    place.assert_no_change();
+}
+
+#[test]
+fn a_member_on_which_an_operation_is_open_can_be_given_another_holder() {
+    let members = |run: &str, holder: &str| {
+        let exec = |name: &str, always: &str| {
+            format!(
+                r#"members.{name} = {{ type = providers.local.exec; {holder} inputs = {{ executable = "/bin/sh"; args = [ "-c" "{always}{run}" ]; }}; }};"#
+            )
+        };
+        format!("{TWO_HOLDERS} {} {}", exec("old", "touch old;"), exec("new", "touch new;"))
+    };
+    let place = Place::with(&members("", "state = members.x;"));
+    place.run(&["apply", "--yes", "old"]);
+    for (from, to) in
+        [("state = members.x;", "state = members.y;"), ("state = members.y;", ""), ("", "state = members.x;")]
+    {
+        let _ = std::fs::remove_file(place.dir.join("old"));
+        let _ = std::fs::remove_file(place.dir.join("new"));
+        place.deploy(&members(&format!("sleep 600 # {}", to.len()), from));
+        let mut apply = place.call(&["apply", "--yes"]).spawn();
+        wait_until("both run", || place.has("old") && place.has("new"));
+        apply.signal_group("KILL");
+        let _ = apply.wait_at_most(std::time::Duration::from_secs(30));
+        drop(apply);
+        place.run(&["state", "unlock", "--yes"]);
+        place.deploy(&members(&format!("true # {}", to.len()), to));
+        place.run(&["apply", "--yes"]);
+        place.assert_no_change();
+        let list = place.run(&["state", "list"]);
+        assert_lacks(&list.stderr, "was begun");
+        let held = list.stdout.lines().filter(|l| l.contains("held by")).count();
+        assert_eq!(held, if to.is_empty() { 0 } else { 2 }, "{}", list.stdout);
+    }
 }
 
 #[track_caller]

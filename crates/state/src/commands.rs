@@ -147,6 +147,48 @@ pub fn move_to(from: &mut Store, to: &mut Store, root: &MemberPath) -> Result<us
     Ok(moving.len())
 }
 
+/// Moves one member from one log to another: its record, if there is one, and what is open on it. Durable there before it is dropped
+/// here; stopped in between, it can be run again.
+///
+/// # Errors
+/// When another record stands in the target, a secret cannot be read, or writing fails.
+pub fn move_member(from: &mut Store, to: &mut Store, member: &MemberPath) -> Result<(), StateError> {
+    let (mut arriving, mut leaving): (Vec<NewEvent>, Vec<NewEvent>) = (Vec::new(), Vec::new());
+    if let Some(record) = from.view().record(member) {
+        match to.view().record(member) {
+            Some(there) if same_record(there, record) => {}
+            Some(_) => return Err(StateError::Occupied { member: member.clone() }),
+            None => arriving.push(imported(member, record.clone())),
+        }
+    }
+    for intent in from.view().intents().into_iter().filter(|i| &i.member == member) {
+        let end = Event::End { member: member.clone(), outcome: Outcome::Unchanged };
+        leaving.push(NewEvent::of(intent.op.clone(), end));
+        let begin = intent.begin();
+        if to.view().intents().iter().any(|there| there.begin() == begin && there.partial == intent.partial) {
+            continue;
+        }
+        // An id may stand for something else over there.
+        let others = (2..).map(|n: u64| format!("{}.{n}", intent.op));
+        let mut ids = std::iter::once(intent.op.clone()).chain(others);
+        let op = ids.find(|op| to.view().intent(op).is_none()).unwrap_or_default();
+        arriving.push(NewEvent::of(op.clone(), Event::Begin(Box::new(begin))));
+        if let Some(partial) = intent.partial.clone() {
+            arriving.push(NewEvent::of(op, Event::Partial { member: member.clone(), partial: Box::new(partial) }));
+        }
+    }
+    if from.view().record(member).is_some() {
+        leaving.push(Event::Forgotten { member: member.clone(), deposed: None }.into());
+    }
+    if !arriving.is_empty() {
+        to.append_wait(arriving)?;
+    }
+    if !leaving.is_empty() {
+        from.append_wait(leaving)?;
+    }
+    Ok(())
+}
+
 /// Drops the records at and below `root`, and what is open on them; the world is not touched. Returns how many.
 ///
 /// # Errors

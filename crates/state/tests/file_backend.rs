@@ -408,10 +408,7 @@ fn an_operation_does_not_take_the_place_of_an_open_one_on_another_member() {
     let _guard = store.lock(&owner("ada")).unwrap();
     store.append_wait(vec![begin("7", "a", Action::Create)]).unwrap();
     let error = store.append_wait(vec![begin("7", "b", Action::Create)]).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the id `7` of the operation on `b` is that of an operation on `a` that did not end"
-    );
+    assert_eq!(error.to_string(), "the id `7` of the operation on `b` is that of an operation on `a` that did not end");
     assert_eq!(store.view().intent("7").map(|i| i.member.to_string()).as_deref(), Some("a"));
     // Nothing is lost: what is open can be ended, and then the id is free.
     let end = NewEvent::of("7", Event::End { member: member("a"), outcome: Outcome::Unchanged });

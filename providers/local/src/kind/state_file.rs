@@ -102,7 +102,13 @@ impl ResourceType for StateFile {
 
     fn state_read(&self, ctx: &Context, object: &Existing<Self>) -> Result<StateText, Failure> {
         let (_, path) = place(ctx, object)?;
-        let mut file = fs_err::File::open(&path)?;
+        let mut file = match fs_err::File::open(&path) {
+            // It is to be made: there is no state yet. One that was made and is not there is lost.
+            Err(e) if e.kind() == io::ErrorKind::NotFound && object.output_text("path").is_none() => {
+                return Ok(StateText { text: String::new(), version: version(0, &[]) });
+            }
+            opened => opened?,
+        };
         flock(&file, FlockOperation::LockShared).map_err(io::Error::from)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
