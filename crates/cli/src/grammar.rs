@@ -101,6 +101,7 @@ pub(crate) enum Command {
     History(commands::history::Args),
     Import(commands::import::Args),
     Run(commands::run::Args),
+    Identity(commands::identity::Args),
     State(commands::state::Args),
     Provider(commands::provider::Args),
     Doctor(commands::doctor::Args),

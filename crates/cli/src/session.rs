@@ -196,15 +196,8 @@ impl Session {
     fn backend_of(&self, place: StateLocation) -> Result<Arc<dyn Backend>, Failure> {
         match place {
             StateLocation::Directory(dir) => Ok(Arc::new(FileBackend::new(dir))),
-            StateLocation::S3(settings) => self.s3_backend(&settings),
+            StateLocation::S3(settings) => Ok(Arc::new(S3Backend::from_json(&settings, self.global.single_writer)?)),
         }
-    }
-
-    /// As the engine opens it.
-    fn s3_backend(&self, settings: &Json) -> Result<Arc<dyn Backend>, Failure> {
-        let prefix = settings.get("prefix").and_then(Json::as_str).unwrap_or_default();
-        let parsed = freehold_s3::Settings::from_json(settings)?;
-        Ok(Arc::new(S3Backend::new(&parsed, prefix, self.global.single_writer)?))
     }
 }
 
@@ -267,17 +260,7 @@ fn parse_location(text: &str, cwd: &Path) -> Result<StateLocation, Failure> {
         };
         settings.insert(name.into(), value);
     }
-    Ok(StateLocation::S3(in_a_folder(Json::Object(settings))))
-}
-
-/// A prefix is a folder: `team/demo` and `team/demo/` are the same, and none is `freehold.state/`.
-fn in_a_folder(mut settings: Json) -> Json {
-    if let Some(map) = settings.as_object_mut() {
-        let prefix = map.get("prefix").and_then(Json::as_str).unwrap_or_default().trim_matches('/').to_owned();
-        let prefix = if prefix.is_empty() { STATE_DIRECTORY } else { &prefix };
-        map.insert("prefix".into(), format!("{prefix}/").into());
-    }
-    settings
+    Ok(StateLocation::S3(Json::Object(settings)))
 }
 
 /// The file `freehold.state`: `{"s3": {…}}` or `{"directory": "…"}`.
@@ -288,7 +271,7 @@ fn read_location_file(text: &str, dir: &Path) -> Result<StateLocation, String> {
             // Credentials are written as for providers: { "fromEnv": … } and its kin.
             let settings = Value::from_json(settings.clone()).map_err(|e| e.to_string())?;
             let settings = credentials::resolve(&settings, dir).map_err(|e| e.to_string())?;
-            Ok(StateLocation::S3(in_a_folder(settings.to_clear_json())))
+            Ok(StateLocation::S3(settings.to_clear_json()))
         }
         (None, Some(place)) => Ok(StateLocation::Directory(dir.join(place))),
         _ => Err("it has neither `s3` nor `directory`".to_owned()),
@@ -355,7 +338,7 @@ mod tests {
         else {
             panic!("a directory");
         };
-        insta::assert_snapshot!(settings, @r#"{"bucket":"b","endpoint":"http://h:1","pathStyle":true,"prefix":"p/q/"}"#);
+        insta::assert_snapshot!(settings, @r#"{"bucket":"b","endpoint":"http://h:1","pathStyle":true,"prefix":"p/q"}"#);
         assert_eq!(parse_location("s3:///p", cwd).unwrap_err().exit.code(), 64);
     }
 

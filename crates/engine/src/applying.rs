@@ -298,7 +298,7 @@ impl Engine {
                 self.observer.event(&Event::StepLog { member, level, message: data, fields: serde_json::Map::new() });
             }
             CallEvent::Partial { outputs, private } => {
-                let partial = Partial { outputs: outputs.clone(), private: private.clone(), identity: None };
+                let partial = Partial { outputs: outputs.clone(), private: private.clone() };
                 let event = StateEvent::Partial { member: member.clone(), partial: Box::new(partial) };
                 self.write(op, Written::Note, &member, run, |_| vec![NewEvent::of(op.to_string(), event)]);
                 return vec![ApplyEvent::Partial { op, outputs, private }];

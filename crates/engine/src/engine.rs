@@ -13,8 +13,8 @@ use freehold_plan::{Plan, PlanOptions, SavedPlan};
 use freehold_protocol::ProviderSchema;
 use freehold_provider::{Call, CallEvent, Pool, PoolOptions, Reply};
 use freehold_state::{
-    Backend, Event as StateEvent, FileBackend, Keys, MadeKeys, NewEvent, Owner, RECIPIENTS_FILE, STATE_DIRECTORY,
-    StateError, Store, SystemClock,
+    Backend, Event as StateEvent, FileBackend, Keys, MadeKeys, NewEvent, Owner, RECIPIENTS_FILE, S3Backend,
+    STATE_DIRECTORY, StateError, Store, SystemClock,
 };
 
 use crate::catalog::{Catalog, Known, call_failure, internal};
@@ -90,7 +90,7 @@ impl Engine {
         let backend: Arc<dyn Backend> = match &options.state {
             None => Arc::new(FileBackend::new(options.entry.dir.join(STATE_DIRECTORY))),
             Some(StateLocation::Directory(dir)) => Arc::new(FileBackend::new(dir.clone())),
-            Some(StateLocation::S3(settings)) => crate::holders::s3_backend(settings, &options)?,
+            Some(StateLocation::S3(settings)) => Arc::new(S3Backend::from_json(settings, options.single_writer)?),
         };
         let recipients = options.entry.dir.join(RECIPIENTS_FILE);
         let keys = Keys::load(&recipients, options.identity.as_deref().filter(|p| p.exists()))?;

@@ -11,20 +11,18 @@ use freehold_apply::Failure;
 use freehold_model::{Declaration, ErrorKind, MemberPath, ProviderRef, Record};
 use freehold_plan::{Action, Move, Plan, PlanOptions, Problem};
 use freehold_provider::{Call, Object, Reply};
-use freehold_s3::Settings;
 use freehold_state::commands::move_member;
 use freehold_state::nixops4::nixops4_records;
 use freehold_state::{
-    Backend, Event as StateEvent, HolderBackend, LockGuard, NewEvent, Owner, S3Backend, StateError, Store, SystemClock,
+    Backend, Event as StateEvent, HolderBackend, LockGuard, NewEvent, Owner, StateError, Store, SystemClock,
 };
-use serde_json::Value as Json;
 
+use crate::EngineError;
 use crate::catalog::{call_failure, chain};
 use crate::documents::Document;
 use crate::engine::Engine;
 use crate::front::Front;
 use crate::holder_io::ProviderIo;
-use crate::{EngineError, EngineOptions};
 
 /// Intervals of another log are not comparable with ours: what is held elsewhere counts as made after its holder.
 const HELD_OFFSET: u64 = 1 << 40;
@@ -50,23 +48,6 @@ pub(crate) struct Holders {
 pub(crate) enum Held {
     Log { store: Box<Store>, guard: Option<LockGuard> },
     Document(Document),
-}
-
-/// A log under a prefix of an S3 bucket: `{ bucket, prefix, endpoint, region, … }`.
-pub(crate) fn s3_backend(settings: &Json, options: &EngineOptions) -> Result<Arc<dyn Backend>, EngineError> {
-    let prefix = settings.get("prefix").and_then(Json::as_str).unwrap_or("freehold.state").to_owned();
-    let prefix = format!("{}/", prefix.trim_end_matches('/'));
-    let mut plain = settings.clone();
-    if let Json::Object(map) = &mut plain {
-        map.remove("prefix");
-    }
-    let parsed = Settings::from_json(&plain).map_err(|e| EngineError::Provider {
-        provider: "s3".into(),
-        kind: e.kind(),
-        message: chain(&e),
-        hint: e.hint(),
-    })?;
-    Ok(Arc::new(S3Backend::new(&parsed, prefix, options.single_writer)?))
 }
 
 impl Engine {

@@ -109,9 +109,9 @@ impl Engine {
         of_objects
             .map(|intent| {
                 let action = match intent.action {
-                    Begun::Create | Begun::ReplaceCreate | Begun::Import => Action::Create,
+                    Begun::Create => Action::Create,
                     Begun::Update | Begun::Run => Action::Update,
-                    Begun::Delete | Begun::ReplaceDelete => Action::Delete,
+                    Begun::Delete => Action::Delete,
                 };
                 let open = OpenIntent {
                     op: intent.op.parse().unwrap_or_default(),

@@ -51,11 +51,11 @@ impl Engine {
             RecordChange::Forgotten => {
                 let mut events = self.close_open_intents(member, op);
                 if self.home(member).view().record(member).is_some() {
-                    events.push(Event::Forgotten { member: member.clone(), deposed: None }.into());
+                    events.push(Event::Forgotten { member: member.clone() }.into());
                 }
                 if events.is_empty() {
                     // Nothing was left of it; the log says that it was looked at.
-                    events.push(Event::Forgotten { member: member.clone(), deposed: None }.into());
+                    events.push(Event::Forgotten { member: member.clone() }.into());
                 }
                 events
             }

@@ -260,8 +260,8 @@ fn what_is_held_is_exported_looked_back_on_and_rekeyed_with_the_rest() {
 
     // A second operator is let in: what is held opens for both.
     let identity = place.scratch.join("second-operator");
-    let recipient = freehold_state::Keys::make_identity(&identity).unwrap();
-    place.write("freehold.recipients", place.read("freehold.recipients") + &recipient + "\n");
+    let recipient = place.call(&["identity"]).env("FREEHOLD_IDENTITY", &identity).run().success().stdout;
+    place.write("freehold.recipients", place.read("freehold.recipients") + &recipient);
     place.run(&["state", "rekey"]);
     let mut second = place.second_machine();
     second.env("FREEHOLD_IDENTITY", identity.display().to_string());

@@ -142,7 +142,7 @@ pub fn move_to(from: &mut Store, to: &mut Store, root: &MemberPath) -> Result<us
     if !imports.is_empty() {
         to.append_wait(imports)?;
     }
-    let forgets = moving.iter().map(|(m, _)| Event::Forgotten { member: m.clone(), deposed: None }.into()).collect();
+    let forgets = moving.iter().map(|(m, _)| Event::Forgotten { member: m.clone() }.into()).collect();
     from.append_wait(forgets)?;
     Ok(moving.len())
 }
@@ -178,7 +178,7 @@ pub fn move_member(from: &mut Store, to: &mut Store, member: &MemberPath) -> Res
         }
     }
     if from.view().record(member).is_some() {
-        leaving.push(Event::Forgotten { member: member.clone(), deposed: None }.into());
+        leaving.push(Event::Forgotten { member: member.clone() }.into());
     }
     if !arriving.is_empty() {
         to.append_wait(arriving)?;
@@ -202,7 +202,7 @@ pub fn remove(store: &mut Store, root: &MemberPath) -> Result<usize, StateError>
     }
     let forgotten: Vec<MemberPath> = state.records_within(root).map(|(m, _)| m.clone()).collect();
     let count = forgotten.len();
-    events.extend(forgotten.into_iter().map(|member| Event::Forgotten { member, deposed: None }.into()));
+    events.extend(forgotten.into_iter().map(|member| Event::Forgotten { member }.into()));
     if events.is_empty() {
         return Err(StateError::NoRecord { member: root.clone() });
     }

@@ -151,6 +151,16 @@ pub enum StateError {
         /// Whose is open.
         open: MemberPath,
     },
+    /// An event is too long for the log.
+    #[error("{what} needs {bytes} bytes in the state, and a line of it holds {limit}")]
+    LineTooLong {
+        /// Which event, in words.
+        what: String,
+        /// Its length.
+        bytes: usize,
+        /// The longest there may be.
+        limit: usize,
+    },
     /// The object store does not refuse a second writer.
     #[error("{store} ignores the conditions of conditional writes, so it cannot refuse a second writer")]
     Unconditional {
@@ -212,6 +222,7 @@ impl StateError {
             | Self::Open { .. }
             | Self::NixOps4 { .. }
             | Self::NotInNixOps4 { .. }
+            | Self::LineTooLong { .. }
             | Self::NoSuchEvent { .. } => ErrorKind::User,
             Self::MovedOn { .. } | Self::OpTaken { .. } => ErrorKind::Transient,
             Self::Newer { .. }
@@ -246,14 +257,14 @@ impl StateError {
                 "see `freehold state unlock` for who holds the lock now; run the command again when they are done"
             }
             Self::Locked { .. } => {
-                "point FREEHOLD_IDENTITY to an identity that is a recipient, or ask an operator who has one to add yours to \
-                 `freehold.recipients` and run `freehold state rekey`"
+                "point FREEHOLD_IDENTITY to an identity that is a recipient, or ask an operator who has one to add yours \
+                 (`freehold identity` prints it) to `freehold.recipients` and run `freehold state rekey`"
             }
             Self::Identity { .. } => {
                 "an identity file holds a line `AGE-SECRET-KEY-1…` and is readable by its owner alone (chmod 600)"
             }
             Self::Recipient { .. } => {
-                "write one recipient per line (`age1…`), comments after `#`; `age-keygen -y FILE` prints the recipient of an identity"
+                "write one recipient per line (`age1…`), comments after `#`; `freehold identity` prints yours"
             }
             Self::NoRecipients => "`freehold init` makes an identity and lists it in `freehold.recipients`",
             Self::NoRecord { .. } => "`freehold state list` shows what is recorded",
@@ -263,6 +274,7 @@ impl StateError {
                 "use a store that honours If-None-Match (AWS S3, MinIO, Ceph), or say `singleWriter = true` if only one operator ever writes"
             }
             Self::MovedOn { .. } | Self::OpTaken { .. } => "run the command again",
+            Self::LineTooLong { .. } => "keep what is that large in a file, and give the resource its path",
             Self::NotInNixOps4 { .. } => {
                 "keep its record in a holder that speaks protocol v1, or in the deployment's own state"
             }

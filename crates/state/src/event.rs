@@ -3,7 +3,7 @@
 //! An operation on a member is a pair: `Begin` is durable before the provider is called, `End` before a dependent starts.
 //! What an event does to the state is in [`crate::State::apply_event`].
 
-use freehold_model::{Attrs, ErrorKind, MemberPath, ProviderIdentity, Record, Sensitive, Value};
+use freehold_model::{Attrs, ErrorKind, MemberPath, ProviderIdentity, Record, Sensitive};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
@@ -25,14 +25,8 @@ pub enum Action {
     Create,
     /// Change it in place.
     Update,
-    /// Delete the old object of a replacement.
-    ReplaceDelete,
-    /// Make the new object of a replacement.
-    ReplaceCreate,
     /// Delete it.
     Delete,
-    /// Take over an object that exists.
-    Import,
     /// Run one of its operations.
     Run,
 }
@@ -43,10 +37,7 @@ impl Action {
         match self {
             Self::Create => "create",
             Self::Update => "update",
-            Self::ReplaceDelete => "replace-delete",
-            Self::ReplaceCreate => "replace-create",
             Self::Delete => "delete",
-            Self::Import => "import",
             Self::Run => "run",
         }
     }
@@ -78,8 +69,6 @@ pub struct Partial {
     pub outputs: Attrs,
     /// The provider's notes.
     pub private: Option<Sensitive<Json>>,
-    /// What finds the object again.
-    pub identity: Option<Value>,
 }
 
 /// How an operation ended.
@@ -87,13 +76,6 @@ pub struct Partial {
 pub enum Outcome {
     /// This is the record from now on. Its interval is set by the log: from `Begin` to this event.
     Recorded(Box<Record>),
-    /// As `Recorded`, and the record before it becomes deposed under this key.
-    Replaced {
-        /// The new record.
-        record: Box<Record>,
-        /// Key of the old one.
-        deposed: String,
-    },
     /// The object (or the deposed one that `Begin` names) is gone, and so is its record.
     Deleted,
     /// It did not work.
@@ -128,12 +110,10 @@ pub enum Event {
         /// How.
         outcome: Outcome,
     },
-    /// The record (or one deposed object in it) was dropped; the world was not touched.
+    /// The record was dropped; the world was not touched.
     Forgotten {
         /// Whose.
         member: MemberPath,
-        /// Only this deposed object.
-        deposed: Option<String>,
     },
     /// The records at and below `from` are those of `to` now.
     Moved {
@@ -155,15 +135,6 @@ pub enum Event {
         member: MemberPath,
         /// What it is now.
         record: Box<Record>,
-    },
-    /// A refresh found these outputs.
-    Observed {
-        /// Whose.
-        member: MemberPath,
-        /// All outputs as they are now.
-        outputs: Attrs,
-        /// The provider's notes, when they changed.
-        private: Option<Sensitive<Json>>,
     },
     /// An operation of a member was run.
     Ran {
@@ -187,13 +158,6 @@ pub enum Event {
     ApplyEnded {
         /// Counts and the like, as in `--json`.
         summary: Json,
-    },
-    /// The records at and below `member` are held elsewhere from now on, or (`None`) in this log again.
-    HolderSet {
-        /// Whose.
-        member: MemberPath,
-        /// Where.
-        holder: Option<MemberPath>,
     },
     /// The log goes on under a data key for other recipients.
     Rewrapped {
@@ -236,12 +200,10 @@ impl Event {
             Self::Begin(begin) => Some(&begin.member),
             Self::Partial { member, .. }
             | Self::End { member, .. }
-            | Self::Forgotten { member, .. }
+            | Self::Forgotten { member }
             | Self::Imported { member, .. }
             | Self::Amended { member, .. }
-            | Self::Observed { member, .. }
-            | Self::Ran { member, .. }
-            | Self::HolderSet { member, .. } => Some(member),
+            | Self::Ran { member, .. } => Some(member),
             Self::Moved { to, .. } => Some(to),
             Self::ApplyStarted { .. } | Self::ApplyEnded { .. } | Self::Rewrapped { .. } | Self::Unlocked { .. } => {
                 None
@@ -261,17 +223,13 @@ impl Event {
                 json
             }
             Self::End { member, outcome } => encode_end(member, outcome, &encoder)?,
-            Self::Forgotten { member, deposed } => json!({ "type": "forgotten", "member": member, "deposed": deposed }),
+            Self::Forgotten { member } => json!({ "type": "forgotten", "member": member }),
             Self::Moved { from, to } => json!({ "type": "moved", "from": from, "to": to }),
             Self::Imported { member, record } => {
                 json!({ "type": "imported", "member": member, "record": encoder.record(record)? })
             }
             Self::Amended { member, record } => {
                 json!({ "type": "amended", "member": member, "record": encoder.record(record)? })
-            }
-            Self::Observed { member, outputs, private } => {
-                let private = private.as_ref().map(|p| encoder.private(p)).transpose()?;
-                json!({ "type": "observed", "member": member, "outputs": encoder.attrs(outputs)?, "private": private })
             }
             Self::Ran { member, operation, exit_code, output, outputs } => {
                 let outputs = outputs.as_ref().map(|o| encoder.attrs(o)).transpose()?;
@@ -280,7 +238,6 @@ impl Event {
             }
             Self::ApplyStarted { command } => json!({ "type": "apply-started", "command": command }),
             Self::ApplyEnded { summary } => json!({ "type": "apply-ended", "summary": summary }),
-            Self::HolderSet { member, holder } => json!({ "type": "holder-set", "member": member, "holder": holder }),
             Self::Rewrapped { recipients } => json!({ "type": "rewrapped", "recipients": recipients }),
             Self::Unlocked { holder } => json!({ "type": "unlocked", "holder": holder }),
         })
@@ -298,9 +255,7 @@ impl Event {
                 partial: Box::new(decode_partial(&mut fields, &decoder)?),
             },
             "end" => Self::End { member: fields.parse("member")?, outcome: decode_outcome(&mut fields, &decoder)? },
-            "forgotten" => {
-                Self::Forgotten { member: fields.parse("member")?, deposed: fields.parse_or_default("deposed")? }
-            }
+            "forgotten" => Self::Forgotten { member: fields.parse("member")? },
             "moved" => Self::Moved { from: fields.parse("from")?, to: fields.parse("to")? },
             "imported" => Self::Imported {
                 member: fields.parse("member")?,
@@ -309,11 +264,6 @@ impl Event {
             "amended" => Self::Amended {
                 member: fields.parse("member")?,
                 record: Box::new(decoder.record(fields.take("record")?)?),
-            },
-            "observed" => Self::Observed {
-                member: fields.parse("member")?,
-                outputs: decoder.attrs(fields.take("outputs")?)?,
-                private: fields.optional("private").map(|p| decoder.private(&p)).transpose()?,
             },
             "ran" => Self::Ran {
                 member: fields.parse("member")?,
@@ -324,9 +274,6 @@ impl Event {
             },
             "apply-started" => Self::ApplyStarted { command: fields.parse("command")? },
             "apply-ended" => Self::ApplyEnded { summary: fields.take("summary")? },
-            "holder-set" => {
-                Self::HolderSet { member: fields.parse("member")?, holder: fields.parse_or_default("holder")? }
-            }
             "rewrapped" => Self::Rewrapped { recipients: fields.parse("recipients")? },
             "unlocked" => Self::Unlocked { holder: fields.parse("holder")? },
             _ => return Err(Unreadable::Unknown(format!("an event of type `{word}`"))),
@@ -378,7 +325,6 @@ pub(crate) fn encode_partial(partial: &Partial, encoder: &Encoder<'_>) -> Result
     Ok(json!({
         "outputs": encoder.attrs(&partial.outputs)?,
         "private": partial.private.as_ref().map(|p| encoder.private(p)).transpose()?,
-        "identity": partial.identity.as_ref().map(|i| encoder.value(i)).transpose()?,
     }))
 }
 
@@ -386,16 +332,12 @@ pub(crate) fn decode_partial(fields: &mut Fields, decoder: &Decoder<'_>) -> Resu
     Ok(Partial {
         outputs: decoder.attrs(fields.take("outputs")?)?,
         private: fields.optional("private").map(|p| decoder.private(&p)).transpose()?,
-        identity: fields.optional("identity").map(|i| decoder.value(i)).transpose()?,
     })
 }
 
 fn encode_end(member: &MemberPath, outcome: &Outcome, encoder: &Encoder<'_>) -> Result<Json, StateError> {
     let mut json = match outcome {
         Outcome::Recorded(record) => json!({ "result": "recorded", "record": encoder.record(record)? }),
-        Outcome::Replaced { record, deposed } => {
-            json!({ "result": "replaced", "record": encoder.record(record)?, "deposed": deposed })
-        }
         Outcome::Deleted => json!({ "result": "deleted" }),
         Outcome::Failed { kind, message, record } => {
             let record = record.as_ref().map(|r| encoder.record(r)).transpose()?;
@@ -412,10 +354,6 @@ fn decode_outcome(fields: &mut Fields, decoder: &Decoder<'_>) -> Result<Outcome,
     let word: String = fields.parse("result")?;
     Ok(match word.as_str() {
         "recorded" => Outcome::Recorded(Box::new(decoder.record(fields.take("record")?)?)),
-        "replaced" => Outcome::Replaced {
-            record: Box::new(decoder.record(fields.take("record")?)?),
-            deposed: fields.parse("deposed")?,
-        },
         "deleted" => Outcome::Deleted,
         "failed" => Outcome::Failed {
             kind: fields.parse("kind")?,

@@ -105,18 +105,18 @@ impl Keys {
         Ok((keys, Some(made)))
     }
 
-    /// Makes an identity (mode 0600) unless the file is there, and returns its recipient: what a further operator sends
-    /// to one who can `rekey`.
+    /// The recipient of the identity in a file: what a further operator sends to one who can `rekey`. Makes the identity (mode 0600)
+    /// unless the file is there, and tells whether it did.
     ///
     /// # Errors
     /// When the file cannot be read, understood or written.
-    pub fn make_identity(path: &Path) -> Result<String, StateError> {
+    pub fn make_identity(path: &Path) -> Result<(String, bool), StateError> {
         if let Some(identity) = read_identities(path)?.first() {
-            return Ok(identity.to_public().to_string());
+            return Ok((identity.to_public().to_string(), false));
         }
         let identity = Identity::generate();
         write_identity(path, &identity)?;
-        Ok(identity.to_public().to_string())
+        Ok((identity.to_public().to_string(), true))
     }
 
     /// The recipients, as written (`age1…`).
@@ -127,15 +127,6 @@ impl Keys {
     /// The recipients of the identities at hand.
     pub fn own_recipients(&self) -> Vec<String> {
         self.identities.iter().map(|i| i.to_public().to_string()).collect()
-    }
-
-    /// Adds a recipient; for `rekey` and tests.
-    ///
-    /// # Errors
-    /// When the text is not a recipient.
-    pub fn with_recipient(mut self, recipient: &str) -> Result<Self, StateError> {
-        self.recipients.push(parse_recipient(Path::new("(given)"), 1, recipient)?);
-        Ok(self)
     }
 
     /// A new data key with its wrapped form; `None` without recipients.
@@ -264,8 +255,9 @@ mod tests {
     fn a_further_operator_makes_an_identity_without_touching_the_recipients() {
         let dir = tempfile::tempdir().unwrap();
         let identity = dir.path().join("identity.age");
-        let recipient = Keys::make_identity(&identity).unwrap();
-        assert_eq!(Keys::make_identity(&identity).unwrap(), recipient);
+        let (recipient, made) = Keys::make_identity(&identity).unwrap();
+        assert!(made);
+        assert_eq!(Keys::make_identity(&identity).unwrap(), (recipient.clone(), false));
         let keys = Keys::load(&dir.path().join(RECIPIENTS_FILE), Some(&identity)).unwrap();
         assert_eq!((keys.recipients(), keys.own_recipients()), (vec![], vec![recipient]));
     }

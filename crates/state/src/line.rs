@@ -7,6 +7,7 @@
 //! `synced` is the last sequence number that was durable when the line was written. It is what tells a torn tail (the
 //! damage lies behind every such promise) from damage to what had been durable.
 
+use freehold_model::limits;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -22,6 +23,8 @@ pub(crate) const SNAPSHOT_FORMAT: &str = "freehold.snapshot/1";
 /// `,"crc":"` + 8 hexadecimal digits + `"}`.
 const CRC_BYTES: usize = CRC_MARK.len() + 8 + 2;
 const CRC_MARK: &[u8] = b",\"crc\":\"";
+/// What [`finish_event`] adds at most: `,"synced":` + 20 digits, the CRC, and the end of the line.
+const END_BYTES: usize = 10 + 20 + CRC_BYTES + 1;
 
 /// The first line of a segment or snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,6 +106,12 @@ pub(crate) fn begin_event(seq: Seq, time: &str, who: &str, op: &str, fence: u64,
     .into_bytes()
 }
 
+/// How long a begun line is when it is whole, if that is more than `limit`.
+pub(crate) fn excess(begun: &[u8], limit: usize) -> Option<usize> {
+    let whole = begun.len() + END_BYTES;
+    (whole > limit).then_some(whole)
+}
+
 /// Completes a line that [`begin_event`] began and appends it to `out`.
 pub(crate) fn finish_event(begun: &[u8], synced: Seq, out: &mut Vec<u8>) {
     let start = out.len();
@@ -146,6 +155,9 @@ fn check_as<T: for<'de> Deserialize<'de>>(line: &[u8]) -> Result<T, BadLine> {
 
 /// Reads one line (without its newline).
 pub(crate) fn read(line: &[u8]) -> Result<Line, BadLine> {
+    if line.len() > limits::STATE_LINE_BYTES {
+        return Err(BadLine::Broken(format!("the line is longer than {} bytes", limits::STATE_LINE_BYTES)));
+    }
     if line.starts_with(b"{\"seq\":") {
         return check_as(line).map(Line::Event);
     }
@@ -202,6 +214,17 @@ mod tests {
             changed[at] ^= 1;
             assert!(read(&changed).is_err(), "byte {at}");
         }
+    }
+
+    #[test]
+    fn what_is_longer_than_a_line_may_be_is_noticed_before_it_is_written_and_when_it_is_read() {
+        let begun = begin_event(1, "t", "ada", "op", 1, &serde_json::json!({ "type": "x" }));
+        let mut whole = Vec::new();
+        finish_event(&begun, u64::MAX, &mut whole);
+        assert_eq!(excess(&begun, whole.len()), None);
+        assert_eq!(excess(&begun, whole.len() - 1), Some(whole.len()));
+        let long = vec![0; limits::STATE_LINE_BYTES + 1];
+        assert_eq!(read(&long), Err(BadLine::Broken("the line is longer than 268435456 bytes".to_owned())));
     }
 
     #[test]

@@ -117,7 +117,6 @@ pub(crate) struct Held {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) fence: u64,
     released: AtomicBool,
-    lost: AtomicBool,
     stop: (Mutex<bool>, Condvar),
 }
 
@@ -127,11 +126,7 @@ impl Held {
     }
 
     fn renew(&self) -> Result<(), StateError> {
-        let result = self.backend.renew(self.fence, lease_end(self.clock.unix_millis()));
-        if matches!(result, Err(StateError::Fenced { .. })) {
-            self.lost.store(true, Ordering::Release);
-        }
-        result
+        self.backend.renew(self.fence, lease_end(self.clock.unix_millis()))
     }
 
     /// Renews until told to stop or dispossessed. A failure that may pass is tried again: the lease is four times as
@@ -167,7 +162,6 @@ impl LockGuard {
             clock,
             fence,
             released: AtomicBool::new(false),
-            lost: AtomicBool::new(false),
             stop: (Mutex::new(false), Condvar::new()),
         });
         let renewing = renew.then(|| {
@@ -184,11 +178,6 @@ impl LockGuard {
     /// The fencing token.
     pub fn fence(&self) -> u64 {
         self.held.fence
-    }
-
-    /// Whether it was found out that another took the lock.
-    pub fn is_lost(&self) -> bool {
-        self.held.lost.load(Ordering::Acquire)
     }
 
     /// Moves the end of the lease on. Done by a thread of its own, except where the caller drives the store himself.

@@ -16,9 +16,11 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use freehold_s3::{Client, Condition, Put, S3Error, Settings};
+use serde_json::Value as Json;
 
 use crate::backend::{Backend, Cut, Loaded, Piece};
 use crate::error::StateError;
+use crate::file::STATE_DIRECTORY;
 use crate::line::{self, Chunk};
 use crate::lock::{LockFile, LockInfo, LockRequest, lease_end};
 use crate::replay::sha256;
@@ -60,6 +62,16 @@ impl S3Backend {
     pub fn new(settings: &Settings, prefix: impl Into<String>, single_writer: bool) -> Result<Self, StateError> {
         let client = Client::new(settings).map_err(|e| remote("use", &settings.bucket, &e))?;
         Ok(Self { client, prefix: prefix.into(), single_writer, inner: Mutex::new(Inner::default()) })
+    }
+
+    /// As [`Self::new`], from `{ bucket, prefix, endpoint, region, … }`.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and when a setting is of the wrong kind.
+    pub fn from_json(settings: &Json, single_writer: bool) -> Result<Self, StateError> {
+        let parsed = Settings::from_json(settings).map_err(|e| remote("use", "s3", &e))?;
+        let prefix = settings.get("prefix").and_then(Json::as_str).unwrap_or_default();
+        Self::new(&parsed, folder(prefix), single_writer)
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -338,6 +350,12 @@ fn is_dead_here(info: &LockInfo, request: &LockRequest) -> bool {
         && pid.is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
 }
 
+/// A prefix is a folder: `team/demo` and `team/demo/` are the same, and none is `freehold.state/`.
+fn folder(prefix: &str) -> String {
+    let prefix = prefix.trim_matches('/');
+    format!("{}/", if prefix.is_empty() { STATE_DIRECTORY } else { prefix })
+}
+
 fn remote(step: &'static str, place: &str, error: &S3Error) -> StateError {
     use std::error::Error as _;
     let mut reason = error.to_string();
@@ -347,4 +365,15 @@ fn remote(step: &'static str, place: &str, error: &S3Error) -> StateError {
         source = cause.source();
     }
     StateError::Remote { step, place: format!("`{place}`"), reason, kind: error.kind(), hint: error.hint() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_a_folder_and_has_a_name() {
+        assert_eq!(["team/demo", "team/demo/", "/team/demo/"].map(folder), ["team/demo/"; 3]);
+        assert_eq!(["", "/"].map(folder), ["freehold.state/"; 2]);
+    }
 }

@@ -1,12 +1,12 @@
 //! What the log amounts to: records, open intents, history. In memory, built by replay, pure.
 //!
 //! [`State::apply_event`] is the one place that says what an event means. Its cost does not depend on the size of the
-//! state, except for `Moved` and `HolderSet`, which are rare.
+//! state, except for `Moved`, which is rare.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use freehold_model::{Attrs, Deposed, Interval, MemberPath, ProviderIdentity, Record, limits};
+use freehold_model::{Attrs, Interval, MemberPath, ProviderIdentity, Record, limits};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
@@ -81,7 +81,7 @@ pub struct HistoryEntry {
     pub op: OpId,
     /// About which member.
     pub member: Option<MemberPath>,
-    /// What was done: an action's word, or `forget`, `move`, `import`, `observe`, `run`, `apply-started`, ….
+    /// What was done: an action's word, or `forget`, `move`, `import`, `amend`, `run`, `apply-started`, ….
     pub what: String,
     /// Whether it worked.
     pub ok: bool,
@@ -189,9 +189,9 @@ impl State {
                 }
             }
             Event::End { member, outcome } => self.end(stamp, member, outcome),
-            Event::Forgotten { member, deposed } => {
-                self.forget(member, deposed.as_deref());
-                self.note(stamp, Some(member), "forget", true, json!(deposed));
+            Event::Forgotten { member } => {
+                self.forget(member, None);
+                self.note(stamp, Some(member), "forget", true, Json::Null);
             }
             Event::Moved { from, to } => {
                 self.rebase(from, to);
@@ -206,15 +206,6 @@ impl State {
                 self.record_result(member, record, interval);
                 self.note(stamp, Some(member), "amend", true, Json::Null);
             }
-            Event::Observed { member, outputs, private } => {
-                self.update(member, |record| {
-                    record.outputs.clone_from(outputs);
-                    if private.is_some() {
-                        record.private.clone_from(private);
-                    }
-                });
-                self.note(stamp, Some(member), "observe", true, Json::Null);
-            }
             Event::Ran { member, operation, exit_code, output, outputs } => {
                 if let Some(outputs) = outputs {
                     self.update(member, |record| record.outputs.clone_from(outputs));
@@ -225,10 +216,6 @@ impl State {
             }
             Event::ApplyStarted { command } => self.note(stamp, None, "apply-started", true, json!(command)),
             Event::ApplyEnded { summary } => self.note(stamp, None, "apply-ended", true, summary.clone()),
-            Event::HolderSet { member, holder } => {
-                self.set_holder(member, holder.as_ref());
-                self.note(stamp, Some(member), "hold", true, json!(holder));
-            }
             Event::Rewrapped { recipients } => self.note(stamp, None, "rekey", true, json!(recipients)),
             Event::Unlocked { holder } => self.note(stamp, None, "unlock", true, json!(holder)),
         }
@@ -247,15 +234,6 @@ impl State {
         let (mut ok, mut detail) = (true, Json::Null);
         match outcome {
             Outcome::Recorded(record) => self.record_result(member, record, interval),
-            Outcome::Replaced { record, deposed } => {
-                let mut record = (**record).clone();
-                if let Some(old) = self.records.get(member) {
-                    let mut old = Record::clone(old);
-                    record.deposed.append(&mut old.deposed);
-                    record.deposed.push(Deposed { key: deposed.clone(), record: Box::new(old) });
-                }
-                self.set_record(member, record, interval);
-            }
             Outcome::Deleted => self.forget(member, intent.as_ref().and_then(|i| i.deposed.as_deref())),
             Outcome::Failed { kind, message, record } => {
                 if let Some(record) = record {
@@ -331,13 +309,6 @@ impl State {
         for intent in self.intents.values_mut().filter(|i| i.member.is_within(from)) {
             let intent = Arc::make_mut(intent);
             intent.member = moved(&intent.member);
-        }
-    }
-
-    fn set_holder(&mut self, root: &MemberPath, holder: Option<&MemberPath>) {
-        let members: Vec<MemberPath> = self.records_within(root).map(|(m, _)| m.clone()).collect();
-        for member in members {
-            self.update(&member, |record| record.holder = holder.cloned());
         }
     }
 

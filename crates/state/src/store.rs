@@ -27,6 +27,7 @@ pub struct Store {
     pub(crate) keys: Keys,
     pub(crate) clock: Arc<dyn Clock>,
     threads: bool,
+    line_limit: usize,
     pub(crate) log: Replayed,
     version: String,
     writing: Option<Writing>,
@@ -84,7 +85,8 @@ impl Store {
     ) -> Result<Self, StateError> {
         let version = backend.version()?;
         let log = replay::replay(backend.as_ref(), &keys)?.intact()?;
-        Ok(Self { backend, keys, clock, threads, log, version, writing: None })
+        let line_limit = limits::STATE_LINE_BYTES;
+        Ok(Self { backend, keys, clock, threads, line_limit, log, version, writing: None })
     }
 
     /// What is recorded, including what is being committed.
@@ -297,7 +299,14 @@ impl Store {
         let mut seq = self.log.state.seq;
         for NewEvent { op, event } in &events {
             seq += 1;
-            begun.push(line::begin_event(seq, &time, &writing.who, op, fence, &event.encode(seal)?));
+            let line = line::begin_event(seq, &time, &writing.who, op, fence, &event.encode(seal)?);
+            if let Some(bytes) = line::excess(&line, self.line_limit) {
+                let what = event
+                    .member()
+                    .map_or("an event".to_owned(), |member| format!("what is to be recorded of `{member}`"));
+                return Err(StateError::LineTooLong { what, bytes, limit: self.line_limit });
+            }
+            begun.push(line);
         }
         let mut stamp = Stamp { seq: self.log.state.seq, time, who: writing.who.clone(), op: String::new(), fence };
         for NewEvent { op, event } in events {
@@ -373,5 +382,33 @@ impl Store {
         };
         let seal = Seal::new(key.as_ref(), header.seal_context());
         Ok((header, seal))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use freehold_model::MemberPath;
+
+    use super::*;
+    use crate::event::Event;
+    use crate::simulate::SimDisk;
+    use crate::{FileBackend, SystemClock};
+
+    #[test]
+    fn an_event_that_is_too_long_is_refused_before_anything_of_its_group_is_written() {
+        let disk = SimDisk::new(1);
+        let backend = Arc::new(FileBackend::on(disk.clone()));
+        let mut store = Store::open_inline(backend, Keys::none(), Arc::new(SystemClock)).unwrap();
+        let _guard = store.lock(&Owner::current("test", &SystemClock)).unwrap();
+        store.append_wait(vec![Event::ApplyStarted { command: "a".into() }.into()]).unwrap();
+        let (before, used) = (store.snapshot_view(), disk.used());
+        store.line_limit = 1000;
+        let member: MemberPath = "x".repeat(1000).parse().unwrap();
+        let group = vec![Event::ApplyStarted { command: "b".into() }.into(), Event::Forgotten { member }.into()];
+        let error = store.append_wait(group).unwrap_err();
+        assert!(matches!(error, StateError::LineTooLong { bytes: 1001..2000, limit: 1000, .. }), "{error}");
+        assert_eq!((store.view(), disk.used()), (&before, used));
+        // What is shorter goes on.
+        store.append_wait(vec![Event::ApplyStarted { command: "c".into() }.into()]).unwrap();
     }
 }

@@ -204,7 +204,9 @@ fn a_second_operator_reads_secrets_after_rekey_and_not_before() {
     let (mut store, guard) = locked(dir.path(), &ada);
     store.append_wait(vec![begin("1", "db", Action::Create), recorded("1", "db", with_secret())]).unwrap();
     assert!(open(dir.path(), &bob).view().locked().contains(&member("db")));
-    let both = ada.clone().with_recipient(&bob.recipients()[0]).unwrap();
+    let file = dir.path().join("freehold.recipients");
+    fs_err::write(&file, format!("{}\n{}\n", ada.recipients()[0], bob.recipients()[0])).unwrap();
+    let both = Keys::load(&file, None).unwrap();
     commands::rekey(&mut store, both).unwrap();
     store.append_wait(created("2", "web")).unwrap();
     drop((store, guard));

@@ -92,7 +92,7 @@ impl Journal {
             RecordChange::NotBegun => end(Outcome::Unchanged),
             RecordChange::Forgotten => {
                 let mut events = self.close_open_intents(member, op);
-                events.push((String::new(), Event::Forgotten { member: member.clone(), deposed: None }));
+                events.push((String::new(), Event::Forgotten { member: member.clone() }));
                 events
             }
             RecordChange::Observed(record) => {

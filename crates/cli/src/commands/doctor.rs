@@ -253,7 +253,7 @@ fn keys(dir: &Path, session: &Session) -> (Finding, Keys) {
         ),
         () if own.is_empty() => Bad(
             format!("no identity in `{identity}`: secrets in the state cannot be read"),
-            "put yours there, or point FREEHOLD_IDENTITY to it; a new operator adds a line to freehold.recipients"
+            "put yours there, or point FREEHOLD_IDENTITY to it; `freehold identity` makes one for a new operator"
                 .to_owned(),
         ),
         () if !own.iter().any(|o| recipients.contains(o)) => Bad(

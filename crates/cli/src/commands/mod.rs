@@ -12,6 +12,7 @@ pub(crate) mod drift;
 pub(crate) mod graph;
 pub(crate) mod held;
 pub(crate) mod history;
+pub(crate) mod identity;
 pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod man;
@@ -55,6 +56,7 @@ pub(crate) fn dispatch(command: Option<Command>, session: &Session) -> Result<Ex
         Some(Command::History(args)) => history::run(args, session),
         Some(Command::Import(args)) => import::run(args, session),
         Some(Command::Run(args)) => run::run(args, session),
+        Some(Command::Identity(args)) => identity::run(args, session),
         Some(Command::State(args)) => state::run(args, session),
         Some(Command::Provider(args)) => provider::run(args, session),
         Some(Command::Doctor(args)) => doctor::run(args, session),

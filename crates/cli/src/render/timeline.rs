@@ -20,9 +20,9 @@ pub(crate) fn timeline<'a>(entries: impl Iterator<Item = &'a HistoryEntry>, numb
         let time = time.trim_end_matches('Z').split('.').next().unwrap_or_default();
         let dot = match (entry.ok, entry.what.as_str()) {
             (false, _) => paint(style::REMOVE, "✗"),
-            (true, "create" | "replace-create" | "import") => paint(style::ADD, "+"),
+            (true, "create" | "import") => paint(style::ADD, "+"),
             (true, "update") => paint(style::CHANGE, "~"),
-            (true, "delete" | "replace-delete") => paint(style::REMOVE, "-"),
+            (true, "delete") => paint(style::REMOVE, "-"),
             (true, "apply-started") => paint(style::FAINT, "┌"),
             (true, "apply-ended") => paint(style::FAINT, "└"),
             (true, _) => paint(style::LOOK, "•"),
@@ -45,9 +45,7 @@ fn what(entry: &HistoryEntry) -> String {
     let verb = match entry.what.as_str() {
         "apply-started" => "started",
         "apply-ended" => "ended",
-        "amend" | "observe" => "brought up to what was seen",
-        "replace-create" => "create (replacement)",
-        "replace-delete" => "delete (replaced)",
+        "amend" => "brought up to what was seen",
         other => other,
     };
     let verb = if entry.ok { verb.to_owned() } else { paint(style::REMOVE, format!("{verb} failed")) };
