@@ -145,9 +145,9 @@ impl Journal {
         intents
             .map(|i| {
                 let action = match i.action {
-                    Begun::Create | Begun::ReplaceCreate | Begun::Import => freehold_plan::Action::Create,
+                    Begun::Create => freehold_plan::Action::Create,
                     Begun::Update | Begun::Run => freehold_plan::Action::Update,
-                    Begun::Delete | Begun::ReplaceDelete => freehold_plan::Action::Delete,
+                    Begun::Delete => freehold_plan::Action::Delete,
                 };
                 let open = OpenIntent {
                     op: i.op.parse().unwrap(),

@@ -246,6 +246,7 @@ mod tests {
             changes: Vec::new(),
             declaration: Some(declaration.into()),
             exact: true,
+            identity: Vec::new(),
             open: false,
             outputs: Attrs::new(),
             edges: BTreeSet::new(),
