@@ -127,6 +127,14 @@ impl Engine {
             Err(failure) => return Front::Failed { member, failure },
         };
         if let Some(schema) = self.catalog.type_schema(&declaration.provider, &declaration.type_name) {
+            if let Some(holder) = declaration.holder.as_ref().filter(|_| schema.holds_state) {
+                let failure = Failure {
+                    kind: freehold_model::ErrorKind::User,
+                    message: format!("holds state, and is to be held by `{holder}` itself (`state`)"),
+                    hint: Some("leave out its `state`: the record of a holder is in the deployment's own state".into()),
+                };
+                return Front::Failed { member, failure };
+            }
             schema.resolve_aliases(&mut declaration.inputs);
             schema.mark_sensitive_inputs(&mut declaration.inputs);
             fill_outputs(&mut declaration, schema);

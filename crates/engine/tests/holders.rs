@@ -272,6 +272,18 @@ fn what_is_held_is_exported_looked_back_on_and_rekeyed_with_the_rest() {
 }
 
 #[test]
+fn a_holder_cannot_be_held_itself() {
+    let place = Place::with(
+        r#"members.st = { type = providers.local.state_file; inputs.path = "one"; };
+           members.st2 = { type = providers.local.state_file; inputs.path = "two"; state = members.st; };
+           members.f = { type = providers.local.file; inputs = { path = "f"; contents = "x"; }; state = members.st2; };"#,
+    );
+    let refused = place.fails(1, &["apply", "--yes"]);
+    assert_has(&refused.stderr, "`st2`: holds state, and is to be held by `st` itself (`state`)");
+    assert!(!place.has("f"));
+}
+
+#[test]
 fn a_destroy_deletes_what_is_held_before_its_holder() {
     let (server, place) = bucket(KEY);
     place.run(&["apply", "--yes"]);
