@@ -137,13 +137,6 @@ impl From<freehold_eval::EvalError> for Failure {
     }
 }
 
-impl From<freehold_s3::S3Error> for Failure {
-    fn from(error: freehold_s3::S3Error) -> Self {
-        let hints = error.hint().into_iter().collect();
-        Self { hints, ..Self::new(error.kind(), error) }
-    }
-}
-
 impl From<freehold_store::StoreError> for Failure {
     fn from(error: freehold_store::StoreError) -> Self {
         let hints = error.hint().into_iter().collect();

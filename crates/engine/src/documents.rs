@@ -191,7 +191,7 @@ fn left_by(entry: &HistoryEntry, member: &MemberPath) -> Option<bool> {
             return Some(true);
         }
     }
-    (entry.member.as_ref() == Some(member)).then(|| entry.ok && matches!(entry.what.as_str(), "delete" | "forget"))
+    (entry.member.as_ref() == Some(member)).then_some(entry.ok && matches!(entry.what.as_str(), "delete" | "forget"))
 }
 
 fn is_empty(patch: &Json) -> bool {
