@@ -207,6 +207,7 @@ impl Engine {
                 return Err(StateError::MovedOn { place: self.store.place() }.into());
             }
         }
+        self.rename_holders(&plan.moves);
         self.lock_holders()?;
         let summary = self.execute(&plan);
         self.release_holders();

@@ -28,6 +28,7 @@ impl Engine {
     /// # Errors
     /// When nothing can be evaluated at all.
     pub fn evaluate(&mut self, members: &[MemberPath]) -> Result<Evaluated, EngineError> {
+        self.open_recorded_holders();
         let recorded = self.records().into_iter().map(|(path, record)| (path, record.outputs.clone())).collect();
         self.tell_phase(recorded)?;
         let wanted =

@@ -496,6 +496,17 @@ impl Engine {
         }
     }
 
+    /// A holder that is renamed holds what it held: it is not opened a second time under its new name.
+    pub(crate) fn rename_holders(&mut self, moves: &[Move]) {
+        for Move { from, to } in moves {
+            let Some(held) = self.holders.open.remove(from) else { continue };
+            self.holders.open.insert(to.clone(), held);
+            self.holders.absent.remove(to);
+            self.holders.unmade.remove(to);
+            self.holders.held_by.values_mut().filter(|holder| *holder == from).for_each(|holder| holder.clone_from(to));
+        }
+    }
+
     /// Writes moves to the logs that have the records; what is left is for the deployment's own.
     pub(crate) fn move_held(&mut self, moves: Vec<Move>) -> Result<Vec<Move>, StateError> {
         let mut own = Vec::new();

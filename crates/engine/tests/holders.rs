@@ -272,6 +272,28 @@ fn what_is_held_is_exported_looked_back_on_and_rekeyed_with_the_rest() {
 }
 
 #[test]
+fn a_holder_that_is_renamed_goes_on_holding() {
+    let members = |holder: &str| {
+        format!(
+            r#"members.{holder} = {{ type = providers.local.state_file; inputs.path = "held"; }};
+               members.f = {{ type = providers.local.file; inputs = {{ path = "f"; contents = "x"; }}; state = members.{holder}; }};
+               members.g = {{ type = providers.local.file; inputs = {{ path = "g"; contents = members.f.outputs.sha256; }}; }};"#
+        )
+    };
+    let place = Place::with(&members("before"));
+    place.run(&["apply", "--yes"]);
+    place.deploy(&members("after"));
+    place.run(&["apply", "--yes"]);
+    place.assert_no_change();
+    assert_has(&place.run(&["state", "list", "f"]).stdout, "held by after");
+    assert_lacks(&place.run(&["members"]).stdout, "not made yet");
+    let refused = place.fails(1, &["state", "rm", "--yes", "after"]);
+    assert_has(&refused.stderr, "`after` holds records, that of `f` among them");
+    place.run(&["destroy", "--yes"]);
+    assert!(!place.has("f") && !place.has("g") && !place.has("held"));
+}
+
+#[test]
 fn a_holder_cannot_be_held_itself() {
     let place = Place::with(
         r#"members.st = { type = providers.local.state_file; inputs.path = "one"; };

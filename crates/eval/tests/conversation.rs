@@ -425,6 +425,19 @@ fn what_was_held_back_by_a_hint_is_told_to_wait_whatever_else_is_published() {
 }
 
 #[test]
+fn a_hint_at_what_does_not_come_holds_nothing_back() {
+    on_each_nix(|nix| {
+        let mut bench = Bench::new(nix, "root (o: comp { a = res { x = 1; }; set = comp { }; b = res { x = 2; }; })");
+        bench.settle_root();
+        bench.evaluator().pending(path("b"));
+        bench.evaluator().pending(path("a"));
+        let hints = [(path("b"), [path("renamed"), path("set")].into())].into();
+        bench.last = bench.evaluator().want(vec![path("b"), path("set")], Some(hints));
+        assert_eq!(bench.settle().input("b", "x"), 2.into());
+    });
+}
+
+#[test]
 fn an_output_that_nix_cannot_hold_is_an_error_of_those_who_use_it() {
     on_each_nix(|nix| {
         let mut bench =

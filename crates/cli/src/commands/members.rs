@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap_complete::ArgValueCompleter;
 use freehold_engine::Evaluated;
 use freehold_model::{Declaration, MemberPath, ProviderRef};
-use freehold_state::State;
+use freehold_state::{State, Store};
 use serde_json::{Value as Json, json};
 
 use crate::complete;
@@ -31,7 +31,7 @@ pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     stage.pause();
     let wanted = |m: &MemberPath| args.members.is_empty() || args.members.iter().any(|w| m.is_within(w));
     let all: BTreeMap<MemberPath, Member> =
-        survey(&found, engine.store().view()).into_iter().filter(|(m, _)| wanted(m)).collect();
+        survey(&found, engine.stores().map(Store::view)).into_iter().filter(|(m, _)| wanted(m)).collect();
     if args.members.is_empty() {
         complete::remember_members(&engine.options().entry.dir, &all.keys().cloned().collect());
     }
@@ -66,9 +66,9 @@ pub(crate) struct Member {
 }
 
 /// Everything that is declared or recorded.
-pub(crate) fn survey(found: &Evaluated, state: &State) -> BTreeMap<MemberPath, Member> {
+pub(crate) fn survey<'a>(found: &Evaluated, states: impl Iterator<Item = &'a State>) -> BTreeMap<MemberPath, Member> {
     let mut all: BTreeMap<MemberPath, Member> = BTreeMap::new();
-    for (path, record) in state.records() {
+    for (path, record) in states.flat_map(State::records) {
         let kind = (record.provider.name.clone(), record.type_name.clone());
         all.insert(path.clone(), Member { kind: Some(kind), recorded: true, ..Member::default() });
     }

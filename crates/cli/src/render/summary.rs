@@ -42,6 +42,15 @@ pub(crate) fn done(summary: &ApplySummary, took: f64) -> String {
     format!("{label} {} in {}\n", parts.join(", "), seconds(took))
 }
 
+/// An action as something that cannot be done.
+fn verb(action: Action) -> &'static str {
+    match action {
+        Action::Read | Action::Adopt => "write it down",
+        Action::None => "tell what is to be done",
+        other => other.as_str(),
+    }
+}
+
 /// What failed, and what nobody knows, as errors.
 pub(crate) fn failures(summary: &ApplySummary) -> String {
     let mut text = String::new();
@@ -52,7 +61,7 @@ pub(crate) fn failures(summary: &ApplySummary) -> String {
         let what = match (member.is_root(), action) {
             (true, Action::None) => String::new(),
             (false, Action::None) => format!("`{member}`: "),
-            _ => format!("`{member}`: cannot {}: ", action.as_str()),
+            _ => format!("`{member}`: cannot {}: ", verb(*action)),
         };
         text += &format!("{} {what}{message}\n", paint(style::ERROR, "error:"));
         if let Some(hint) = hint {
@@ -64,12 +73,11 @@ pub(crate) fn failures(summary: &ApplySummary) -> String {
         .iter()
         .filter_map(|(member, action, why)| match why {
             Skip::Waits { needs } => {
-                let needs = escape_controls(&needs.join(", ")).into_owned();
-                Some(format!(
-                    "{} `{member}`: cannot {}: it needs {needs}, which never came\n",
-                    paint(style::ERROR, "error:"),
-                    action.as_str()
-                ))
+                let why = match needs.as_slice() {
+                    [] => "it could not be evaluated".to_owned(),
+                    needs => format!("it needs {}, which never came", escape_controls(&needs.join(", "))),
+                };
+                Some(format!("{} `{member}`: cannot {}: {why}\n", paint(style::ERROR, "error:"), verb(*action)))
             }
             _ => None,
         })

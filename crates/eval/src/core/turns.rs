@@ -140,13 +140,17 @@ impl Core {
         self.unsettled.iter().copied().filter(fits).collect()
     }
 
-    /// Lets go of what hints hold back when nothing moves that they could be waiting for.
+    /// Lets go of what hints hold back when nothing moves that they could be waiting for: nothing at all, or none of them.
     fn release_held(&mut self) {
-        if self.known.any_pending() || !self.unpublished.is_empty() {
-            return;
-        }
+        let still = !self.known.any_pending() && self.unpublished.is_empty();
+        let comes = |hint: &MemberPath| {
+            let asked = self.by_member.get(&(hint.clone(), Kind::Main)).is_some_and(|id| self.unsettled.contains(id));
+            asked || self.known.is_pending(hint) || self.unpublished.contains(hint)
+        };
+        let waits = |query: &Query| query.hints.iter().any(|hint| !self.known.is_settled(hint) && comes(hint));
+        let held = self.unsettled.iter().copied();
         let held: Vec<u64> =
-            self.unsettled.iter().copied().filter(|id| self.query(*id).is_some_and(|q| q.held)).collect();
+            held.filter(|id| self.query(*id).is_some_and(|q| q.held && (still || !waits(q)))).collect();
         for id in held {
             if let Some(query) = self.query_mut(id) {
                 query.held = false;

@@ -29,6 +29,13 @@ pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
         session.ui.talk("nothing was changed");
         return Ok(Exit::Failed);
     }
+    for member in &args.members {
+        if let Some(held) = engine.store_held_by(member).and_then(|s| s.view().records().next().map(|(m, _)| m.clone()))
+        {
+            let hint = "let another member hold them first (`state = members.…`), or forget them, too, before it";
+            return Err(Failure::user(format!("`{member}` holds records, that of `{held}` among them")).hint(hint));
+        }
+    }
     let owner = owner(&engine);
     let mut removed = 0;
     for member in &args.members {
