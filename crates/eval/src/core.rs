@@ -56,6 +56,8 @@ struct Generation {
     table: BTreeSet<OutputRef>,
     /// Outputs that were missing in it; it is clean while there are none.
     missing: Arc<BTreeSet<OutputRef>>,
+    /// Outputs that were used in it. Nix tells of the first use alone: who uses one after that is not seen to.
+    used: BTreeSet<OutputRef>,
     /// Answers given in it before the first output was missing.
     clean_answers: usize,
     /// What it was told is not true any more.
@@ -325,6 +327,7 @@ impl Core {
                 }
             }
             Line::Use(output) => {
+                running.generation.used.insert(output.clone());
                 if let Some(query) = front.and_then(|id| self.query_mut(id)) {
                     query.uses.insert(output);
                 }

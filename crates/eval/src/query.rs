@@ -49,6 +49,8 @@ pub(crate) struct Query {
     pub(crate) needs: BTreeSet<OutputRef>,
     /// Known outputs it used when it was last asked.
     pub(crate) uses: BTreeSet<OutputRef>,
+    /// Outputs of members that it used before, and of which it cannot be told whether it does again.
+    pub(crate) may_use: BTreeSet<OutputRef>,
     /// Parts in which a missing output was needed when it was last asked.
     pub(crate) parts: BTreeSet<Part>,
     /// Its parts were told apart when it was last asked.
@@ -81,6 +83,7 @@ impl Query {
             history: BTreeSet::new(),
             needs: BTreeSet::new(),
             uses: BTreeSet::new(),
+            may_use: BTreeSet::new(),
             parts: BTreeSet::new(),
             detailed: false,
             part: None,
@@ -114,9 +117,9 @@ impl Query {
         self.state == State::Unmet && !self.detailed && matches!(self.answer, Some(Answer::Resource { .. }))
     }
 
-    /// Where its values come from: a lower bound.
+    /// Where its values come from: all that was seen, and of what it was known to use before all that it may use still.
     pub(crate) fn edges(&self) -> BTreeSet<OutputRef> {
-        self.history.union(&self.uses).cloned().collect()
+        self.history.iter().chain(&self.uses).chain(&self.may_use).cloned().collect()
     }
 
     /// Order in a fresh generation: those that are likely to leave it clean first.

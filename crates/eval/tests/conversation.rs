@@ -4,6 +4,8 @@
 mod common;
 
 use common::{Bench, nixes, outputs, path};
+use std::collections::BTreeSet;
+
 use freehold_model::Value;
 
 fn on_each_nix(test: impl Fn(&std::path::Path)) {
@@ -421,6 +423,26 @@ fn what_was_held_back_by_a_hint_is_told_to_wait_whatever_else_is_published() {
         bench.settle();
         bench.publish("i", &[("id", Value::Unknown)]);
         assert_eq!(bench.settle().needs("user"), ["e.outputs.id"]);
+    });
+}
+
+#[test]
+fn what_was_used_before_and_may_be_used_again_stays_an_edge() {
+    on_each_nix(|nix| {
+        let root = "root (o: comp { a = res { x = 1; }; b = res { x = 1; }; e = res { x = o.a.id; }; f = res { x = o.a.id; }; })";
+        let mut bench = Bench::new(nix, root);
+        bench.settle_root();
+        for member in ["a", "b"] {
+            bench.publish(member, &[("id", "7".into())]);
+        }
+        let hints: BTreeSet<_> = [path("a"), path("b")].into();
+        let hints = [(path("e"), hints.clone()), (path("f"), hints)].into();
+        bench.last = bench.evaluator().want(vec![path("e"), path("f")], Some(hints));
+        let said = bench.settle();
+        for member in ["e", "f"] {
+            let edges: Vec<String> = said.declared[&path(member)].1.iter().map(ToString::to_string).collect();
+            assert_eq!(edges, ["a.outputs.id"], "{member}");
+        }
     });
 }
 

@@ -137,7 +137,9 @@ impl Core {
         let id = result.id;
         let missing = self.running.as_ref().map(|running| running.generation.missing.clone()).unwrap_or_default();
         let outcome = decode::outcome(result, &self.host.nonce, &self.tokens);
+        let may_use = self.may_use(id);
         let Some(query) = self.query_mut(id) else { return };
+        query.may_use = may_use;
         let verdict = match outcome {
             Ok(outcome) => query.keep(outcome),
             Err(why) => Verdict::Bad { at: None, why },
@@ -153,6 +155,17 @@ impl Core {
         } else {
             self.set_state(id, State::Tentative);
         }
+    }
+
+    /// Outputs that the query used before and may have used again, after another had used them in the same generation.
+    fn may_use(&self, id: u64) -> BTreeSet<OutputRef> {
+        let (Some(query), Some(running)) = (self.query(id), &self.running) else { return BTreeSet::new() };
+        let of = |hint: &MemberPath| {
+            let first = OutputRef { member: hint.clone(), output: String::new() };
+            let hint = hint.clone();
+            running.generation.used.range(first..).take_while(move |output| output.member == hint)
+        };
+        query.hints.iter().flat_map(of).cloned().collect()
     }
 
     fn unmet(&mut self, id: u64) {

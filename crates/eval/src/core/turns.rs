@@ -218,6 +218,7 @@ impl Core {
             version: self.known.version(),
             table: if complete { BTreeSet::new() } else { in_table.collect() },
             missing: Arc::default(),
+            used: BTreeSet::new(),
             clean_answers: 0,
             outdated: false,
         };
