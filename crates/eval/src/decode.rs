@@ -54,7 +54,7 @@ pub(crate) fn outcome(result: QueryResult, nonce: &str, tokens: &Tokens) -> Resu
     let mut reader = Reader { nonce, tokens, flaws: Flaws::default(), part: Part::Config, context: result.context };
     let mut value = result.value;
     Ok(match value["k"].as_str() {
-        Some("c") => Outcome::Composite { structure: composite(&value)?, extras: value["x"] == true },
+        Some("c") => Outcome::Composite { structure: composite(&value, tokens)?, extras: value["x"] == true },
         Some("r") => {
             let launch = Launch { provider: &result.launch, context: result.launch_context };
             let declaration = Box::new(reader.resource(&mut value, launch)?);
@@ -73,11 +73,15 @@ struct Launch<'a> {
     context: BTreeSet<String>,
 }
 
-fn composite(value: &Json) -> Result<Structure, String> {
+fn composite(value: &Json, tokens: &Tokens) -> Result<Structure, String> {
     let moved = list(&value["m"]).map(|step| Some((path(&step["from"])?, path(&step["to"])?))).collect::<Option<_>>();
     let removed = list(&value["r"]).map(path).collect::<Option<_>>();
+    let members = strings(&value["n"]).ok_or("`members` is not an attribute set")?;
+    if members.iter().any(|name| name.contains(tokens.prefix()) || tokens.is_mangled(name)) {
+        return Err("the name of a member cannot be a secret".to_owned());
+    }
     Ok(Structure {
-        members: strings(&value["n"]).ok_or("`members` is not an attribute set")?,
+        members,
         moved: moved.ok_or("`moved` is not a list of `{ from = [ … ]; to = [ … ]; }`")?,
         removed: removed.ok_or("`removed` is not a list of member paths")?,
         checks: Vec::new(),
@@ -169,6 +173,10 @@ impl Reader<'_> {
             Json::Null => Value::Null,
             Json::Bool(b) => Value::Bool(b),
             Json::Number(n) => Value::Number(n),
+            Json::String(text) if self.tokens.is_mangled(&text) => {
+                self.bad(at, "a secret was cut or changed in Nix, which never sees it: use it whole (or `freehold.lib.reveal` it)");
+                Value::Null
+            }
             Json::String(text) => self.tokens.resolve(text),
             Json::Array(items) => Value::List(
                 items.into_iter().enumerate().map(|(i, item)| self.value(item, &at.child(i.to_string()))).collect(),

@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use freehold_model::{Attrs, OutputRef, Pointer, Sensitive, Value};
 use serde_json::Value as Json;
 
+/// A piece of a token of this length is none by chance, nor a word.
+const PIECE: usize = 18;
+
 /// All tokens handed to one evaluator.
 #[derive(Debug)]
 pub(crate) struct Tokens {
@@ -71,6 +74,28 @@ impl Tokens {
         }
         clear.push_str(rest);
         Value::String(clear).into_sensitive()
+    }
+
+    /// Whether a text has pieces of a token that is no longer whole: cut, or with other letters. What it stands for cannot be told.
+    pub(crate) fn is_mangled(&self, text: &str) -> bool {
+        if self.is_empty() || text.len() < PIECE {
+            return false;
+        }
+        let mut rest = String::new();
+        let mut parts = text.split(&self.prefix);
+        rest.extend(parts.next());
+        for part in parts {
+            match part.split_once("__") {
+                Some((number, after)) if self.reveal(&format!("{}{number}__", self.prefix)).is_some() => {
+                    rest.push('\n');
+                    rest.push_str(after);
+                }
+                _ => return true,
+            }
+        }
+        let rest = rest.to_ascii_lowercase();
+        let prefix = self.prefix.to_ascii_lowercase();
+        (0..=prefix.len() - PIECE).any(|at| prefix.get(at..at + PIECE).is_some_and(|piece| rest.contains(piece)))
     }
 
     /// The driver's form of one output: `[0, value]`, `[1, value with unknown parts]`, `[2]` when it is not known at all, or
@@ -148,6 +173,19 @@ mod tests {
         assert_eq!(tokens.resolve(token), Value::from("canary").into_sensitive());
         assert_eq!(tokens.resolve("plain".into()), "plain".into());
         assert!(!format!("{tokens:?}").contains("canary"));
+    }
+
+    #[test]
+    fn a_token_that_was_cut_or_changed_is_noticed() {
+        let mut tokens = Tokens::new("0123456789abcdef0123456789abcdef");
+        let token = tokens.token(&output(), &Pointer::root(), &"canary".into());
+        for whole in [token.clone(), format!("<{token}>{token}"), "sensitive words of freehold".to_owned()] {
+            assert!(!tokens.is_mangled(&whole), "{whole}");
+        }
+        let (start, end) = token.split_at(token.len() / 2);
+        for changed in [start, end, &token.to_uppercase(), &format!("a {start}…"), &token.replace("__", "-")] {
+            assert!(tokens.is_mangled(changed), "{changed}");
+        }
     }
 
     #[test]

@@ -176,6 +176,25 @@ fn a_secret_passes_through_nix_as_a_token_only() {
 }
 
 #[test]
+fn a_secret_that_is_cut_or_names_a_member_is_refused() {
+    on_each_nix(|nix| {
+        let root = r#"root (o: comp {
+            key = res { };
+            cut = res { x = builtins.substring 0 30 o.key.id; };
+            set = comp { ${o.key.id} = res { }; };
+            whole = res { x = "<${o.key.id}>"; };
+        })"#;
+        let mut bench = Bench::new(nix, root);
+        bench.answers.insert(path("key"), outputs(&[("id", Value::from("canary").into_sensitive())]));
+        bench.want(vec![path(".")]);
+        let said = bench.settle();
+        assert!(said.failure("cut").contains("a secret was cut or changed in Nix"), "{}", said.failure("cut"));
+        assert!(said.failure("set").contains("the name of a member cannot be a secret"), "{}", said.failure("set"));
+        assert_eq!(said.input("whole", "x"), Value::from("<canary>").into_sensitive());
+    });
+}
+
+#[test]
 fn a_secret_on_its_way_into_the_store_is_refused() {
     on_each_nix(|nix| {
         let mut bench = Bench::new(
