@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use freehold_apply::{
     ApplyEffect, ApplyEvent, ApplySummary, Call as Wanted, Executor, Failure, Outcome, RecordChange, Report, Skip,
 };
-use freehold_model::MemberPath;
+use freehold_model::{MemberPath, ProviderRef};
 use freehold_plan::{Action, Plan};
 use freehold_protocol::events::{self, Event};
 use freehold_provider::{Call, CallError, CallEvent, CallId, Reply};
@@ -147,9 +147,11 @@ impl Engine {
         match asked {
             Ok((call, launch)) => {
                 let (sender, whose) = (self.sender.clone(), member.clone());
-                self.pool.submit(
+                self.submit(
+                    &declaration.provider,
                     &launch,
-                    call.of(&member),
+                    call,
+                    &member,
                     Box::new(move |event| {
                         if let CallEvent::Done(result) = event {
                             let result = result.map_err(Box::new);
@@ -197,7 +199,7 @@ impl Engine {
                 let member = run.members.get(&op).cloned().unwrap_or_else(MemberPath::root);
                 let sender = self.sender.clone();
                 let tell = move |event| drop(sender.send(Mail::Call { op, event }));
-                let id = self.pool.submit(&launch, call.of(&member), Box::new(tell));
+                let id = self.submit(provider_of(&wanted), &launch, call, &member, Box::new(tell));
                 run.running.insert(op, id);
                 Vec::new()
             }
@@ -208,10 +210,7 @@ impl Engine {
     }
 
     fn provider_call(&self, wanted: &Wanted) -> Result<(freehold_provider::Launch, Call), Failure> {
-        let provider = match wanted {
-            Wanted::Create { declaration } | Wanted::Update { declaration, .. } => &declaration.provider,
-            Wanted::Delete { prior } => &prior.provider.provider,
-        };
+        let provider = provider_of(wanted);
         let launch = self.catalog.launch(provider)?;
         let v0 = self.catalog.schema(provider).is_some_and(|s| s.protocol == 0);
         let create = |d: &freehold_model::Declaration| -> Result<Call, Failure> {
@@ -392,6 +391,13 @@ impl Run {
             events.push(ApplyEvent::TimerFired { op });
         }
         events
+    }
+}
+
+fn provider_of(wanted: &Wanted) -> &ProviderRef {
+    match wanted {
+        Wanted::Create { declaration } | Wanted::Update { declaration, .. } => &declaration.provider,
+        Wanted::Delete { prior } => &prior.provider.provider,
     }
 }
 

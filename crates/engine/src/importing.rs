@@ -90,7 +90,7 @@ impl Engine {
         self.schema_of(&declaration.provider)?;
         let launch = self.catalog.launch(&declaration.provider).map_err(failed)?;
         let call = Call::Import { type_name: declaration.type_name.clone(), id: id.to_owned() };
-        let mut found = match self.pool.call(&launch, call.of(member)) {
+        let mut found = match self.ask_and_wait(&declaration.provider, &launch, call, member) {
             Ok(Reply::Imported(found)) => found,
             Ok(_) => return Err(failed(internal("an import was answered with something else"))),
             Err(error) => return Err(failed(call_failure(&error))),
@@ -104,7 +104,7 @@ impl Engine {
             }
         };
         let object = Object { inputs: object.inputs, outputs: object.outputs, private: object.private };
-        let mut record = Record {
+        Ok(Record {
             provider: self.identify(&declaration.provider),
             type_name: declaration.type_name.clone(),
             inputs: object.inputs,
@@ -119,11 +119,6 @@ impl Engine {
             create_before_destroy: declaration.lifecycle.create_before_destroy,
             replace_when: declaration.lifecycle.replace_when.clone(),
             holder: declaration.holder.clone(),
-        };
-        if let Some(t) = self.catalog.type_schema(&declaration.provider, &declaration.type_name) {
-            t.mark_sensitive_inputs(&mut record.inputs);
-            t.mark_sensitive_outputs(&mut record.outputs);
-        }
-        Ok(record)
+        })
     }
 }

@@ -6,6 +6,7 @@
 
 mod after;
 mod applying;
+mod asking;
 mod catalog;
 mod documents;
 mod engine;

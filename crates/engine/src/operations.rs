@@ -133,7 +133,8 @@ impl Engine {
             object: self.object_of(record).map_err(failed)?,
         };
         let (tell, told) = channel();
-        self.pool.submit(&launch, call.of(member), Box::new(move |event| drop(tell.send(event))));
+        let tell = Box::new(move |event| drop(tell.send(event)));
+        self.submit(&record.provider.provider, &launch, call, member, tell);
         for event in told {
             match event {
                 CallEvent::Output { stream, data } => listen(stream, &data),
@@ -141,14 +142,7 @@ impl Engine {
                     listen(OutputStream::Stderr, &format!("{message}\n"));
                 }
                 CallEvent::Partial { .. } => {}
-                CallEvent::Done(Ok(Reply::Ran { exit_code, mut outputs, .. })) => {
-                    if let (Some(outputs), Some(t)) =
-                        (&mut outputs, self.catalog.type_schema(&record.provider.provider, &record.type_name))
-                    {
-                        t.mark_sensitive_outputs(outputs);
-                    }
-                    return Ok((exit_code, outputs));
-                }
+                CallEvent::Done(Ok(Reply::Ran { exit_code, outputs, .. })) => return Ok((exit_code, outputs)),
                 CallEvent::Done(Ok(_)) => {
                     return Err(failed(internal("an operation was answered with something else")));
                 }

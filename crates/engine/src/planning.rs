@@ -188,9 +188,11 @@ impl Engine {
         };
         let launch = self.catalog.launch(provider)?;
         let (sender, member) = (self.sender.clone(), member.clone());
-        self.pool.submit(
+        self.submit(
+            provider,
             &launch,
-            call.of(&member),
+            call,
+            &member.clone(),
             Box::new(move |event| {
                 if let CallEvent::Done(result) = event {
                     let result = result.map_err(Box::new);

@@ -82,6 +82,7 @@ impl Engine {
     fn signed(&self, record: Arc<Record>) -> Box<Record> {
         let mut record = Box::new(Arc::unwrap_or_clone(record));
         record.provider = self.identify(&record.provider.provider);
+        // What providers say is marked as it comes in; this is for records that an older log or another tool wrote.
         if let Some(schema) = self.catalog.type_schema(&record.provider.provider, &record.type_name) {
             schema.mark_sensitive_inputs(&mut record.inputs);
             schema.mark_sensitive_outputs(&mut record.outputs);

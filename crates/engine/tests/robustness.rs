@@ -269,12 +269,59 @@ fn no_secret_leaves_its_place() {
     said += &destroyed.stdout;
     said += &destroyed.stderr;
     for secret in [canary, &password] {
-        assert_lacks(&said, secret);
-        for hidden in [place.dir.join("freehold.state"), place.scratch.join("home"), place.scratch.join("tmp")] {
-            let found = std::process::Command::new("grep").args(["-rlF", secret]).arg(&hidden).output();
-            let found = found.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
-            assert_eq!(found, "", "in clear below {}", hidden.display());
-        }
+        assert_nowhere(&place, &said, secret);
+    }
+}
+
+/// Neither in what was said nor, in clear, in any file that freehold keeps.
+#[track_caller]
+fn assert_nowhere(place: &Place, said: &str, secret: &str) {
+    assert_lacks(said, secret);
+    for hidden in [place.dir.join("freehold.state"), place.scratch.join("home"), place.scratch.join("tmp")] {
+        let found = std::process::Command::new("grep").args(["-rlF", secret]).arg(&hidden).output();
+        let found = found.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
+        assert_eq!(found, "", "in clear below {}", hidden.display());
+    }
+}
+
+#[test]
+fn what_a_schema_alone_marks_as_a_secret_is_one_from_the_beginning() {
+    let members = |more: &str| {
+        format!(
+            r#"providers.vault = {{ executable = "./vault-provider.py"; types.token.outputs = {{ token = {{ }}; name = {{ }}; }}; }};
+               members.token = {{ type = providers.vault.token; inputs = {{ name = "t"; seed = "canary-seed"; }}; }};
+               members.use = {{ type = providers.local.file; inputs = {{ path = "use"; contents = members.token.outputs.token; }}; }};
+               members.again = {{ type = providers.local.memo; inputs.initialize_with = members.token.outputs.token; }};
+               {more}"#
+        )
+    };
+    let half = r#"members.half = { type = providers.vault.token; inputs = { name = "h"; fails = true; }; };"#;
+    let found = r#"members.found = { type = providers.vault.token; inputs.name = "found"; };"#;
+    let place = Place::with(&members(""));
+    std::fs::copy(common::fixture("vault-provider.py"), place.dir.join("vault-provider.py")).unwrap();
+    let mut said = String::new();
+    let mut run = |token: &str, code: i32, args: &[&str]| {
+        let ran = place.call(args).env("VAULT_TOKEN", token).run().code(code);
+        said += &ran.stdout;
+        said += &ran.stderr;
+    };
+    run("canary-one", 0, &["plan", "--json"]);
+    run("canary-one", 0, &["apply", "--yes", "-vv", "--json"]);
+    assert_eq!(place.read("use"), "canary-one");
+    // It is another one in the world: what reads it sees that, and so does what depends on it.
+    run("canary-two", 0, &["plan", "--json"]);
+    run("canary-two", 0, &["plan", "-vv"]);
+    run("canary-two", 0, &["drift", "--json"]);
+    run("canary-two", 0, &["apply", "--yes", "-vv", "--json"]);
+    assert_eq!(place.read("use"), "canary-two");
+    run("canary-two", 0, &["run", "token", "rotate"]);
+    place.deploy(&members(half));
+    run("canary-two", 1, &["apply", "--yes", "-vv", "--json"]);
+    place.deploy(&members(found));
+    run("canary-two", 0, &["import", "found", "found", "--json"]);
+    run("canary-two", 0, &["state", "history", "--json"]);
+    for secret in ["canary-one", "canary-two", "canary-seed"] {
+        assert_nowhere(&place, &said, secret);
     }
 }
 

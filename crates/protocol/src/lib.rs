@@ -11,6 +11,6 @@ mod schema;
 mod schemas;
 mod wire;
 
-pub use schema::{Example, OperationSchema, ProviderSchema, TypeSchema};
+pub use schema::{Example, OperationSchema, ProviderSchema, TypeSchema, mark_sensitive};
 pub use schemas::schemas;
 pub use wire::{WireAttrs, WireError, WireValue};

@@ -133,12 +133,12 @@ impl TypeSchema {
 
     /// Marks the inputs that are secrets by nature; places that are not given are passed over.
     pub fn mark_sensitive_inputs(&self, inputs: &mut freehold_model::Attrs) {
-        mark(inputs, &self.sensitive_inputs);
+        mark_sensitive(inputs, &self.sensitive_inputs);
     }
 
     /// Marks the outputs that are secrets by nature; places that are not given are passed over.
     pub fn mark_sensitive_outputs(&self, outputs: &mut freehold_model::Attrs) {
-        mark(outputs, &self.sensitive_outputs);
+        mark_sensitive(outputs, &self.sensitive_outputs);
     }
 
     /// Gives inputs their proper names; an alias beside its proper name stays, so that it is refused as unrecognised.
@@ -153,7 +153,8 @@ impl TypeSchema {
     }
 }
 
-fn mark(attrs: &mut freehold_model::Attrs, places: &[Pointer]) {
+/// Marks what is at `places`; those that are not given are passed over.
+pub fn mark_sensitive(attrs: &mut freehold_model::Attrs, places: &[Pointer]) {
     if places.is_empty() {
         return;
     }

@@ -170,6 +170,26 @@ impl Call {
         Request { call: self, member: member.clone(), timeout: None }
     }
 
+    /// The resource type that it is about, if it is about one.
+    pub fn type_name(&self) -> Option<&str> {
+        match self {
+            Self::Schema => None,
+            Self::Validate { type_name, .. }
+            | Self::Plan { type_name, .. }
+            | Self::Create { type_name, .. }
+            | Self::Read { type_name, .. }
+            | Self::Update { type_name, .. }
+            | Self::Delete { type_name, .. }
+            | Self::Import { type_name, .. }
+            | Self::Run { type_name, .. }
+            | Self::StateRead { type_name, .. }
+            | Self::StateAppend { type_name, .. }
+            | Self::StateEvent { type_name, .. }
+            | Self::StateLock { type_name, .. }
+            | Self::StateUnlock { type_name, .. } => Some(type_name),
+        }
+    }
+
     /// What is asked, in a word: the method's name on the wire.
     pub fn method(&self) -> &'static str {
         use freehold_protocol::v1::names;

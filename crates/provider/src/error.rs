@@ -265,6 +265,14 @@ impl CallError {
         }
     }
 
+    /// The same, to be changed: for marking what is a secret in it.
+    pub fn partial_mut(&mut self) -> Option<&mut Object> {
+        match self {
+            Self::Failed { error, .. } => error.partial.as_mut(),
+            _ => None,
+        }
+    }
+
     /// Whether the work may have been done, wholly or in part, although no reply came.
     pub fn is_outcome_unknown(&self) -> bool {
         match self {

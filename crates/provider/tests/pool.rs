@@ -175,6 +175,22 @@ fn a_failed_create_may_leave_something_and_says_so_at_once() {
 }
 
 #[test]
+fn what_was_told_of_an_object_is_in_the_failure_that_follows_with_its_secrets_marked() {
+    let pool = Pool::new(quick());
+    for way in ["told", "told panic"] {
+        let (_, events) = submit(&pool, &fixture(), act(way));
+        let CallEvent::Partial { outputs, .. } = events.recv().unwrap() else { panic!() };
+        assert!(outputs["token"].has_sensitive(), "{outputs:?}");
+        let error = done(&events).unwrap_err();
+        let partial = error.partial().unwrap();
+        assert_eq!((&partial.outputs, partial.private.as_ref().unwrap().expose()), (&outputs, &json!({ "note": 1 })));
+    }
+    // What is cancelled is undone: nothing is there.
+    let (_, events) = submit(&pool, &fixture(), act("told cancelled"));
+    assert_eq!(done(&events).unwrap_err().partial(), None);
+}
+
+#[test]
 fn a_provider_that_dies_midway_fails_its_calls_and_is_started_again() {
     let pool = Pool::new(quick());
     let error = pool.call(&fixture(), act("exit talking")).unwrap_err();

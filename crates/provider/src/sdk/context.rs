@@ -1,16 +1,20 @@
 //! What a resource type is given beside its inputs: where it is, whether it should stop, and whom to tell.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use freehold_model::{Attrs, Pointer, Value};
+use freehold_model::{Attrs, Pointer, Sensitive, Value};
 use freehold_protocol::WireAttrs;
 use freehold_protocol::v1::{self, Id, LogLevel, Message, OutputStream, notices};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
 use super::serve::Sink;
+use crate::Private;
+
+/// What was told of an object before the reply.
+pub(crate) type Told = Arc<Mutex<Option<(Attrs, Private)>>>;
 
 /// The surroundings of one request.
 pub struct Context {
@@ -20,6 +24,8 @@ pub struct Context {
     pub(crate) config: Arc<Value>,
     pub(crate) stateful: bool,
     pub(crate) sensitive_inputs: Vec<Pointer>,
+    pub(crate) sensitive_outputs: Vec<Pointer>,
+    pub(crate) told: Told,
     pub(crate) cancelled: Arc<AtomicBool>,
     pub(crate) sink: Arc<Sink>,
 }
@@ -93,9 +99,14 @@ impl Context {
         self.notify(notices::LOG, &params);
     }
 
-    /// Tells that the object of this `create` exists, so that it is recorded before the reply.
+    /// Tells that the object of this `create` exists, so that it is recorded before the reply. Outputs that are secrets by the
+    /// schema are marked. A failure that comes after it, and says nothing else of the object, has it too.
     pub fn partial(&self, outputs: &Attrs, private: Option<Json>) {
-        let object = v1::WireObject { inputs: None, outputs: WireAttrs::from_attrs(outputs), private };
+        let mut outputs = outputs.clone();
+        freehold_protocol::mark_sensitive(&mut outputs, &self.sensitive_outputs);
+        let object =
+            v1::WireObject { inputs: None, outputs: WireAttrs::from_attrs(&outputs), private: private.clone() };
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some((outputs, private.map(Sensitive::new)));
         self.notify(notices::PARTIAL, &v1::PartialParams { id: self.id.clone(), object });
     }
 

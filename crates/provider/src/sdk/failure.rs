@@ -3,8 +3,8 @@
 use std::error::Error;
 
 use freehold_model::{Attrs, ErrorKind, Pointer, Sensitive};
-use freehold_protocol::WireAttrs;
 use freehold_protocol::v1::{Diagnostic, ErrorData, ErrorObject, WireObject, codes};
+use freehold_protocol::{TypeSchema, WireAttrs};
 use serde_json::Value as Json;
 
 use crate::Private;
@@ -122,6 +122,22 @@ impl Failure {
     /// What went wrong.
     pub fn message(&self) -> &str {
         &self.0.message
+    }
+
+    /// With what was told of the object before it failed, unless it says itself what there is; what was cancelled is undone.
+    pub(crate) fn or_told(mut self, told: Option<(Attrs, Private)>) -> Self {
+        if self.0.partial.is_none() && self.0.code != codes::CANCELLED {
+            self.0.partial = told;
+        }
+        self
+    }
+
+    /// With secrets marked in what exists all the same.
+    pub(crate) fn mark_partial(mut self, schema: &TypeSchema) -> Self {
+        if let Some((outputs, _)) = &mut self.0.partial {
+            schema.mark_sensitive_outputs(outputs);
+        }
+        self
     }
 
     pub(crate) fn into_error(self) -> ErrorObject {

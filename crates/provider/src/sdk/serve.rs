@@ -15,6 +15,7 @@ use freehold_protocol::v1::{self, ErrorObject, Id, Message, names, parse_message
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
+use super::context::Told;
 use super::erased::AnyType;
 use super::{Context, Failure, Provider, stdio};
 use crate::validate::validate_value;
@@ -62,7 +63,7 @@ fn serve_on(provider: Provider, input: File, output: File) {
             Ok(_) => server.take(line.trim_ascii(), &jobs, &queue, &mut workers),
         }
     }
-    // The client is gone or wants us to end: what runs may finish, nothing new comes.
+    // The client is gone or wants us to end: nothing new comes; what runs is asked to stop and waited for.
     drop(jobs);
     for flag in lock(&server.running).values() {
         flag.store(true, Ordering::Relaxed);
@@ -167,17 +168,19 @@ impl Server {
 
     fn work(&self, job: Job) {
         let id = job.id.clone();
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.answer(job)));
+        let told = Told::default();
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.answer(job, &told)));
         let outcome = outcome.unwrap_or_else(|panic| {
             let said = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
             let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
             Err(Failure::internal(format!("the provider has a defect: {said}")).code(v1::codes::INTERNAL))
         });
         lock(&self.running).remove(&id);
-        self.sink.send(&Message::Response { id: Some(id), outcome: outcome.map_err(Failure::into_error) });
+        let outcome = outcome.map_err(|failure| failure.or_told(lock(&told).take()).into_error());
+        self.sink.send(&Message::Response { id: Some(id), outcome });
     }
 
-    fn answer(&self, job: Job) -> Result<Json, Failure> {
+    fn answer(&self, job: Job, told: &Told) -> Result<Json, Failure> {
         let Job { id, method, params, cancelled } = job;
         match method.as_str() {
             names::INITIALIZE => return self.initialize(params),
@@ -196,10 +199,12 @@ impl Server {
         let of = self.type_named(params.get("type").and_then(Json::as_str))?;
         let member = params.get("member").and_then(Json::as_str).unwrap_or_default().to_owned();
         let mut ctx = self.context(id, member, cancelled);
+        ctx.sensitive_outputs.clone_from(&of.schema().sensitive_outputs);
+        ctx.told = Arc::clone(told);
         if ctx.is_cancelled() {
             return Err(Failure::cancelled());
         }
-        self.dispatch(of, &method, params, &mut ctx)
+        self.dispatch(of, &method, params, &mut ctx).map_err(|failure| failure.mark_partial(of.schema()))
     }
 
     fn dispatch(&self, of: &dyn AnyType, method: &str, params: Json, ctx: &mut Context) -> Result<Json, Failure> {
@@ -303,6 +308,8 @@ impl Server {
             config: config.unwrap_or_else(|| Arc::new(Value::Null)),
             stateful: true,
             sensitive_inputs: Vec::new(),
+            sensitive_outputs: Vec::new(),
+            told: Told::default(),
             cancelled,
             sink: Arc::clone(&self.sink),
         }

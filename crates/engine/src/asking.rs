@@ -1,0 +1,163 @@
+//! Asking providers, and the one place where what they say enters the engine: what their schema calls a secret is marked here,
+//! whether the provider marks it itself or not, before anything else sees it.
+
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+
+use freehold_model::{Attrs, MemberPath, ProviderRef};
+use freehold_protocol::{ProviderSchema, TypeSchema};
+use freehold_provider::{Call, CallError, CallEvent, CallId, Callback, Launch, Reply};
+
+use crate::engine::Engine;
+
+impl Engine {
+    /// Asks without waiting; secrets of what `on_event` hears are marked.
+    pub(crate) fn submit(
+        &self,
+        provider: &ProviderRef,
+        launch: &Launch,
+        call: Call,
+        member: &MemberPath,
+        on_event: Callback,
+    ) -> CallId {
+        let marks = Marks::of(self.catalog.schema(provider), &call);
+        self.pool.submit(launch, call.of(member), Box::new(move |event| on_event(marks.event(event))))
+    }
+
+    /// Asks and waits for the reply.
+    pub(crate) fn ask_and_wait(
+        &self,
+        provider: &ProviderRef,
+        launch: &Launch,
+        call: Call,
+        member: &MemberPath,
+    ) -> Result<Reply, CallError> {
+        let (tell, told) = channel();
+        let tell = move |event| {
+            if let CallEvent::Done(result) = event {
+                // Nobody waits any more: nothing to be told.
+                let _ = tell.send(result);
+            }
+        };
+        self.submit(provider, launch, call, member, Box::new(tell));
+        told.recv().unwrap_or(Err(CallError::PoolClosed))
+    }
+}
+
+/// What is to be marked in what is said about objects of one type.
+struct Marks {
+    schema: Option<Arc<ProviderSchema>>,
+    type_name: String,
+}
+
+impl Marks {
+    fn of(schema: Option<&Arc<ProviderSchema>>, call: &Call) -> Self {
+        Self { schema: schema.cloned(), type_name: call.type_name().unwrap_or_default().to_owned() }
+    }
+
+    fn type_schema(&self) -> Option<&TypeSchema> {
+        self.schema.as_ref()?.types.get(&self.type_name)
+    }
+
+    fn event(&self, mut event: CallEvent) -> CallEvent {
+        let Some(schema) = self.type_schema() else { return event };
+        match &mut event {
+            CallEvent::Partial { outputs, .. } => schema.mark_sensitive_outputs(outputs),
+            CallEvent::Done(Ok(reply)) => mark_reply(schema, reply),
+            CallEvent::Done(Err(error)) => {
+                if let Some(partial) = error.partial_mut() {
+                    mark_object(schema, Some(&mut partial.inputs), &mut partial.outputs);
+                }
+            }
+            CallEvent::Progress { .. } | CallEvent::Log { .. } | CallEvent::Output { .. } => {}
+        }
+        event
+    }
+}
+
+fn mark_reply(schema: &TypeSchema, reply: &mut Reply) {
+    match reply {
+        Reply::Plan { planned_outputs, .. } => schema.mark_sensitive_outputs(planned_outputs),
+        Reply::Object { outputs, inputs, .. } => mark_object(schema, inputs.as_mut(), outputs),
+        Reply::Imported(found) => {
+            for object in found {
+                mark_object(schema, Some(&mut object.inputs), &mut object.outputs);
+            }
+        }
+        Reply::Ran { outputs: Some(outputs), .. } => schema.mark_sensitive_outputs(outputs),
+        _ => {}
+    }
+}
+
+fn mark_object(schema: &TypeSchema, inputs: Option<&mut Attrs>, outputs: &mut Attrs) {
+    if let Some(inputs) = inputs {
+        schema.mark_sensitive_inputs(inputs);
+    }
+    schema.mark_sensitive_outputs(outputs);
+}
+
+#[cfg(test)]
+mod tests {
+    use freehold_model::{Pointer, Value};
+
+    use super::*;
+
+    /// Marks of a type whose output `secret` is one.
+    fn marks() -> Marks {
+        let of = TypeSchema {
+            sensitive_inputs: vec![Pointer::new(["password"])],
+            sensitive_outputs: vec![Pointer::new(["secret"])],
+            ..TypeSchema::default()
+        };
+        let types = [("t".to_owned(), of)].into();
+        let schema = ProviderSchema { name: "p".into(), version: String::new(), protocol: 1, types, config: None };
+        Marks { schema: Some(Arc::new(schema)), type_name: "t".into() }
+    }
+
+    fn clear() -> Attrs {
+        ["secret", "password", "open"].map(|name| (name.to_owned(), Value::from("canary"))).into()
+    }
+
+    #[track_caller]
+    fn check(event: CallEvent, hidden: &[&str]) {
+        let shown = match marks().event(event) {
+            CallEvent::Partial { outputs, .. } => vec![outputs],
+            CallEvent::Done(Ok(Reply::Plan { planned_outputs, .. })) => vec![planned_outputs],
+            CallEvent::Done(Ok(Reply::Object { outputs, inputs, .. })) => {
+                vec![outputs, inputs.unwrap_or_default()]
+            }
+            CallEvent::Done(Ok(Reply::Ran { outputs, .. })) => vec![outputs.unwrap_or_default()],
+            CallEvent::Done(Err(error)) => error.partial().map(|o| o.outputs.clone()).into_iter().collect(),
+            other => panic!("{other:?}"),
+        };
+        let found: Vec<&str> =
+            shown.iter().flatten().filter(|(_, value)| value.has_sensitive()).map(|(name, _)| name.as_str()).collect();
+        assert_eq!(found, hidden);
+    }
+
+    #[test]
+    fn whatever_a_provider_says_is_marked_as_its_schema_says() {
+        let done = |reply| CallEvent::Done(Ok(reply));
+        check(CallEvent::Partial { outputs: clear(), private: None }, &["secret"]);
+        check(done(Reply::Object { outputs: clear(), private: None, inputs: None }), &["secret"]);
+        check(done(Reply::Object { outputs: clear(), private: None, inputs: Some(clear()) }), &["secret", "password"]);
+        check(done(Reply::Ran { exit_code: 0, outputs: Some(clear()), private: None }), &["secret"]);
+        let planned = Reply::Plan {
+            action: freehold_protocol::v1::PlanAction::Update,
+            planned_outputs: clear(),
+            reasons: Vec::new(),
+            private: None,
+        };
+        check(done(planned), &["secret"]);
+        let error = freehold_provider::ProviderError {
+            code: 1,
+            kind: freehold_model::ErrorKind::User,
+            message: String::new(),
+            hint: None,
+            diagnostics: Vec::new(),
+            partial: Some(freehold_provider::Object { outputs: clear(), ..freehold_provider::Object::default() }),
+        };
+        let failed = CallError::Failed { scene: Box::default(), error: Box::new(error) };
+        check(CallEvent::Done(Err(failed)), &["secret"]);
+    }
+}
