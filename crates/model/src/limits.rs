@@ -10,6 +10,8 @@ pub const PROVIDER_START: Duration = Duration::from_secs(30);
 pub const PROVIDER_CALL: Duration = Duration::from_secs(60 * 60);
 /// How long a provider that was asked to stop may go on before it is killed.
 pub const PROVIDER_STOP: Duration = Duration::from_secs(5);
+/// How long a program of the deployment (`exec`, a script of an operation) that was asked to stop may go on before it is killed.
+pub const PROGRAM_STOP: Duration = Duration::from_secs(3);
 /// Processes per (executable, arguments, configuration).
 pub const PROVIDER_PROCESSES: usize = 4;
 /// Requests that one provider process works on at once, unless its `initialize` says less.

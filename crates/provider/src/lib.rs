@@ -9,6 +9,7 @@ pub mod credentials;
 mod error;
 mod launch;
 mod pool;
+pub mod program;
 mod redact;
 pub mod sdk;
 pub mod validate;

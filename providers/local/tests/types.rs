@@ -247,6 +247,32 @@ fn output_of_a_program_that_was_given_a_secret_is_a_secret() {
 }
 
 #[test]
+fn a_secret_is_no_argument_and_what_is_said_of_it_is_not_passed_on() {
+    let world = World::new();
+    let secret = || Value::from("canary").into_sensitive();
+    for (name, at) in [("args", "args/1"), ("onDelete", "onDelete/1")] {
+        let mut inputs = attrs(json!({ "executable": "true" }));
+        inputs.insert(name.into(), Value::List(vec!["true".into(), secret()]));
+        let error = world.try_create("exec", inputs).unwrap_err();
+        assert!(error.to_string().starts_with(&format!("`{at}` is a secret")), "{error}");
+        assert_eq!(error.hint().as_deref(), Some("hand it over with `stdin` or `env`"));
+    }
+    let mut inputs = attrs(json!({ "executable": "sh", "args": ["-c", "echo it is $TOKEN >&2; exit 1"] }));
+    inputs.insert("env".into(), Value::Map([("TOKEN".to_owned(), secret())].into()));
+    let (told, events) = std::sync::mpsc::channel();
+    let call = Call::Create { type_name: "exec".into(), inputs: inputs.clone(), stateful: true };
+    world.pool.submit(&world.launch, call, Box::new(move |event| drop(told.send(format!("{event:?}")))));
+    let heard: Vec<String> = events.iter().take_while(|e| !e.starts_with("Done")).collect();
+    assert_eq!(heard, [""; 0]);
+    let error = world.try_create("exec", inputs.clone()).unwrap_err();
+    assert!(!format!("{error:?}").contains("canary"), "{error:?}");
+    assert!(error.hint().unwrap().contains("sensitiveOutput = false"));
+    // Who says that it is none is shown it.
+    inputs.insert("sensitiveOutput".into(), false.into());
+    assert_eq!(world.try_create("exec", inputs).unwrap_err().hint().as_deref(), Some("it said: it is canary"));
+}
+
+#[test]
 fn a_program_is_undone_by_its_counterpart() {
     let world = World::new();
     let made = world.create(

@@ -70,6 +70,11 @@ impl ResourceType for Exec {
         if is_true("always") && is_true("once") {
             return Err(Failure::user("`always` and `once` contradict each other").hint("drop one of them").at("once"));
         }
+        for name in ["executable", "args", "onDelete"] {
+            if let Some(value) = inputs.get(name) {
+                refuse_secret_words(name, value)?;
+            }
+        }
         match inputs.get("onDelete") {
             Some(Value::List(words)) if words.is_empty() => Err(Failure::user("`onDelete` names no program")
                 .hint("onDelete = [ \"program\" \"argument\" ];")
@@ -114,16 +119,33 @@ impl ResourceType for Exec {
         if !object.inputs.contains_key("onDelete") {
             return Ok(());
         }
+        if let Some(words) = object.inputs.get("onDelete") {
+            refuse_secret_words("onDelete", words)?;
+        }
         let mut inputs = object.typed_inputs()?;
         let Some(mut words) = inputs.on_delete.take().filter(|words| !words.is_empty()) else { return Ok(()) };
         inputs.executable = words.remove(0);
         inputs.args = words;
         inputs.stdin = object.output_text("stdout").map(str::to_owned);
+        // What it is given was an output: as secret as that.
+        let secret = object.outputs.get("stdout").is_some_and(Value::has_sensitive);
+        inputs.sensitive_output = inputs.sensitive_output.or_else(|| secret.then_some(true));
         execute(ctx, inputs).map(drop)
     }
 }
 
+/// Arguments of a process are seen by everybody on the machine.
+fn refuse_secret_words(input: &str, value: &Value) -> Result<(), Failure> {
+    let Some(place) = value.sensitive_places().into_iter().next() else { return Ok(()) };
+    Err(Failure::user(format!(
+        "`{input}{place}` is a secret, and everybody on the machine can see what programs are called with"
+    ))
+    .hint("hand it over with `stdin` or `env`")
+    .at(input))
+}
+
 fn execute(ctx: &Context, inputs: Inputs) -> Result<Made<Outputs>, Failure> {
+    let secret = inputs.sensitive_output.unwrap_or_else(|| ctx.has_sensitive_inputs());
     let program = Program {
         executable: &inputs.executable,
         args: &inputs.args,
@@ -131,10 +153,15 @@ fn execute(ctx: &Context, inputs: Inputs) -> Result<Made<Outputs>, Failure> {
         cwd: inputs.cwd.as_deref().map_or_else(|| ctx.working_directory().to_owned(), |cwd| ctx.resolve(cwd)),
         stdin: inputs.stdin,
         timeout: inputs.timeout_seconds.map(Duration::from_secs),
+        secret,
     };
     let ended = run(ctx, program)?;
     if !ended.status.success() {
         let failure = Failure::user(format!("`{}` failed: {}", inputs.executable, describe(ended.status)));
+        if secret {
+            return Err(failure
+                .hint("what it said is not shown because it may hold secrets; `sensitiveOutput = false` shows it"));
+        }
         let last = ended.stderr.trim_end().lines().last().unwrap_or_default().to_owned();
         return Err(if last.is_empty() { failure } else { failure.hint(format!("it said: {last}")) });
     }
@@ -143,6 +170,5 @@ fn execute(ctx: &Context, inputs: Inputs) -> Result<Made<Outputs>, Failure> {
         Failure::user(format!("`{}` wrote something that is not UTF-8 text, at byte {at}", inputs.executable))
             .hint("let it encode its output, e.g. with base64")
     })?;
-    let secret = inputs.sensitive_output.unwrap_or_else(|| ctx.has_sensitive_inputs());
     Ok(Made::new(Outputs { stdout, exit_code: 0 }).sensitive_if(secret, &["stdout"]))
 }
