@@ -124,8 +124,8 @@ impl From<freehold_state::StateError> for Failure {
 
 impl From<freehold_engine::EngineError> for Failure {
     fn from(error: freehold_engine::EngineError) -> Self {
-        let exit =
-            if matches!(error, freehold_engine::EngineError::Interrupted) { Exit::Interrupted } else { Exit::Failed };
+        use freehold_engine::EngineError::{Interrupted, Stopped};
+        let exit = if matches!(error, Interrupted | Stopped { .. }) { Exit::Interrupted } else { Exit::Failed };
         Self { hints: error.hints(), exit, ..Self::new(error.kind(), error) }
     }
 }

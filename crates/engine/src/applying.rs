@@ -25,6 +25,7 @@ impl Engine {
     pub(crate) fn execute(&mut self, plan: &Plan) -> Result<ApplySummary, EngineError> {
         let command = self.options.command.clone();
         self.note_event(StateEvent::ApplyStarted { command })?;
+        self.close_runs()?;
         self.adopt_documented(plan)?;
         self.follow_all();
         let first_op = self.next_op();

@@ -52,7 +52,8 @@ pub struct Engine {
     /// Operations that this engine has begun itself.
     pub(crate) own_ops: BTreeSet<String>,
     keys_made: Option<MadeKeys>,
-    interrupts: Arc<AtomicUsize>,
+    /// How often the operator asked to stop.
+    pub(crate) interrupts: Arc<AtomicUsize>,
 }
 
 /// What came of `apply`.

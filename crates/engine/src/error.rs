@@ -82,6 +82,14 @@ pub enum EngineError {
         /// How to mend it.
         hint: Option<String>,
     },
+    /// The operator stopped an operation that was running.
+    #[error("`{operation}` of `{member}` was stopped before it ended")]
+    Stopped {
+        /// Whose.
+        member: MemberPath,
+        /// Which.
+        operation: String,
+    },
     /// The operator stopped it before anything was done.
     #[error("stopped before anything was changed")]
     Interrupted,
@@ -97,10 +105,8 @@ impl EngineError {
     /// Who has to act.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoEntry { .. } | Self::OverrideWithoutFlake { .. } | Self::NoMember { .. } | Self::Interrupted => {
-                ErrorKind::User
-            }
-            Self::StalePlan(_) | Self::ForeignPlan { .. } => ErrorKind::User,
+            Self::NoEntry { .. } | Self::OverrideWithoutFlake { .. } | Self::NoMember { .. } => ErrorKind::User,
+            Self::Stopped { .. } | Self::Interrupted | Self::StalePlan(_) | Self::ForeignPlan { .. } => ErrorKind::User,
             Self::ReadEntry { .. } => ErrorKind::Host,
             Self::Evaluate(e) => e.kind(),
             Self::State(e) => e.kind(),
@@ -126,6 +132,7 @@ impl EngineError {
                 None => one("`freehold members` lists them"),
             },
             Self::Member { hint, .. } | Self::Provider { hint, .. } => hint.iter().cloned().collect(),
+            Self::Stopped { .. } => one("what it has done until then stays; run it again when that is safe"),
             Self::Interrupted => Vec::new(),
         }
     }

@@ -19,20 +19,36 @@ impl Engine {
     /// When the member is not declared or is recorded already, or the provider finds nothing.
     pub fn import(&mut self, member: &MemberPath, id: &str) -> Result<Vec<MemberPath>, EngineError> {
         self.open_recorded_holders();
-        if self.home(member).view().record(member).is_some() {
-            return Err(member_error(
-                member,
-                ErrorKind::User,
-                "is recorded already".into(),
-                Some(format!("`freehold state rm {member}` drops the record and leaves its object")),
-            ));
-        }
+        self.refuse_recorded(member)?;
         let (declaration, edges) = self.declared(member)?;
         let record = self.find_object(member, &declaration, edges, id)?;
         self.make_keys()?;
         let owner = Owner::current(self.options.command.clone(), &SystemClock);
         let guard = self.store.lock(&owner)?;
+        let imported = self.write_import(member, record);
+        self.release_holders();
+        self.store.close_writer();
+        drop(guard);
+        imported.map(|()| vec![member.clone()])
+    }
+
+    fn refuse_recorded(&self, member: &MemberPath) -> Result<(), EngineError> {
+        if self.home(member).view().record(member).is_none() {
+            return Ok(());
+        }
+        Err(member_error(
+            member,
+            ErrorKind::User,
+            "is recorded already".into(),
+            Some(format!("`freehold state rm {member}` drops the record and leaves its object")),
+        ))
+    }
+
+    /// Under the lock: somebody may have recorded the member since it was looked for.
+    fn write_import(&mut self, member: &MemberPath, record: Record) -> Result<(), EngineError> {
+        self.open_recorded_holders();
         self.lock_holders()?;
+        self.refuse_recorded(member)?;
         if let Some(holder) = record.holder.clone()
             && self.store.view().record(&holder).is_none()
         {
@@ -58,10 +74,7 @@ impl Engine {
         let mut events: Vec<NewEvent> = closing.collect();
         events.push(Event::Imported { member: member.clone(), record: Box::new(record) }.into());
         self.home_mut(member).append_wait(events)?;
-        self.release_holders();
-        self.store.close_writer();
-        drop(guard);
-        Ok(vec![member.clone()])
+        Ok(())
     }
 
     fn declared(&mut self, member: &MemberPath) -> Result<(Declaration, BTreeSet<MemberPath>), EngineError> {

@@ -5,11 +5,12 @@ use std::sync::atomic::AtomicBool;
 
 use freehold_apply::{Failure, Intent, IntentAction, RecordChange};
 use freehold_model::{MemberPath, ProviderIdentity, ProviderRef, Record};
-use freehold_state::{Action, Begin, Event, NewEvent, Outcome};
+use freehold_state::{Action, Begin, Event, NewEvent, Outcome, StateError, commands};
 use freehold_store::{Nix, Progress, RealiseOptions, StoreError, Target};
 
 use crate::catalog::chain;
 use crate::engine::Engine;
+use crate::holders::Held;
 use crate::{Note, Observer};
 
 impl Engine {
@@ -77,6 +78,15 @@ impl Engine {
         open.filter(|i| !self.own_ops.contains(&i.op))
             .map(|i| NewEvent::of(i.op.clone(), Event::End { member: member.clone(), outcome: Outcome::Unchanged }))
             .collect()
+    }
+
+    /// Ends what a `run` that was killed has left open, in all logs that are locked.
+    pub(crate) fn close_runs(&mut self) -> Result<(), StateError> {
+        let held = self.holders.open.values_mut().filter_map(|held| match held {
+            Held::Log { store, guard: Some(_) } => Some(&mut **store),
+            _ => None,
+        });
+        [&mut self.store].into_iter().chain(held).try_for_each(|store| commands::close_runs(store, &MemberPath::root()))
     }
 
     fn signed(&self, record: Arc<Record>) -> Box<Record> {

@@ -12,11 +12,11 @@ use serde_json::{Map, Value as Json, json};
 use crate::backend::{Backend, Cut};
 use crate::clock::Clock;
 use crate::error::StateError;
-use crate::event::{Event, NewEvent, Outcome, Seq};
+use crate::event::{Action, Event, NewEvent, Outcome, Seq};
 use crate::keys::Keys;
 use crate::lock::{LockGuard, LockInfo, LockRequest, Owner};
 use crate::replay::{self, replay_pieces};
-use crate::state::{HistoryEntry, State};
+use crate::state::{HistoryEntry, Intent, State};
 use crate::store::Store;
 
 /// The format of an exported state.
@@ -101,12 +101,12 @@ pub fn export<'a>(state: &'a State, held: impl Iterator<Item = &'a State>, revea
 /// # Errors
 /// When there is nothing at `from`, something at `to`, or an operation is open on one of them.
 pub fn move_records(store: &mut Store, from: &MemberPath, to: &MemberPath) -> Result<usize, StateError> {
-    let state = store.view();
-    let moving: BTreeSet<MemberPath> = state.records_within(from).map(|(m, _)| m.clone()).collect();
+    let moving: BTreeSet<MemberPath> = store.view().records_within(from).map(|(m, _)| m.clone()).collect();
     if moving.is_empty() {
         return Err(StateError::NoRecord { member: from.clone() });
     }
-    refuse_open(state, from)?;
+    refuse_open(store, from)?;
+    let state = store.view();
     let occupied =
         moving.iter().filter_map(|m| m.rebase(from, to)).find(|m| state.record(m).is_some() && !moving.contains(m));
     if let Some(member) = occupied {
@@ -123,7 +123,7 @@ pub fn move_records(store: &mut Store, from: &MemberPath, to: &MemberPath) -> Re
 /// When there is nothing to move, another record stands in the target, an operation is open, or a secret cannot be
 /// read.
 pub fn move_to(from: &mut Store, to: &mut Store, root: &MemberPath) -> Result<usize, StateError> {
-    refuse_open(from.view(), root)?;
+    refuse_open(from, root)?;
     let mut moving: Vec<(MemberPath, Record)> =
         from.view().records_within(root).map(|(m, r)| (m.clone(), r.clone())).collect();
     if moving.is_empty() {
@@ -389,7 +389,7 @@ pub fn rekey(store: &mut Store, keys: Keys) -> Result<(), StateError> {
     let snapshots = store.backend().keeps_snapshots();
     if !snapshots {
         // Its inputs are in the line that began it and nowhere else.
-        refuse_open(store.view(), &MemberPath::root())?;
+        refuse_open(store, &MemberPath::root())?;
     }
     let recipients = keys.recipients();
     store.keys = keys;
@@ -408,8 +408,27 @@ pub fn rekey(store: &mut Store, keys: Keys) -> Result<(), StateError> {
     Ok(())
 }
 
-fn refuse_open(state: &State, root: &MemberPath) -> Result<(), StateError> {
-    match state.intents().into_iter().find(|i| i.member.is_within(root)) {
+/// Closes what a `run` that was killed has left open at and below `root`, so that nothing waits for it: it is about no object, and
+/// whoever has the lock is the only one who runs something.
+///
+/// # Errors
+/// When the lock is not held, or the log cannot be written.
+pub fn close_runs(store: &mut Store, root: &MemberPath) -> Result<(), StateError> {
+    let runs = store.view().intents().into_iter().filter(|i| i.action == Action::Run && i.member.is_within(root));
+    let end = |intent: &Intent| {
+        let outcome = Outcome::Unchanged;
+        NewEvent::of(intent.op.clone(), Event::End { member: intent.member.clone(), outcome })
+    };
+    let events: Vec<NewEvent> = runs.map(end).collect();
+    if !events.is_empty() {
+        store.append_wait(events)?;
+    }
+    Ok(())
+}
+
+fn refuse_open(store: &mut Store, root: &MemberPath) -> Result<(), StateError> {
+    close_runs(store, root)?;
+    match store.view().intents().into_iter().find(|i| i.member.is_within(root)) {
         Some(intent) => Err(StateError::Open { member: intent.member.clone() }),
         None => Ok(()),
     }
