@@ -236,6 +236,8 @@ pub enum Outcome {
         /// What there is of the object all the same.
         partial: Option<(Attrs, Option<Sensitive<Json>>)>,
     },
+    /// The run was stopped before the provider was asked: nothing was done.
+    NotBegun,
     /// Nobody knows: the provider died, was killed or fell silent.
     Lost {
         /// What is known.

@@ -6,8 +6,10 @@ use freehold_apply::{ApplySummary, Failure};
 use freehold_model::{Check, ErrorKind, MemberPath, Value};
 use freehold_plan::Action;
 use freehold_protocol::events::{self, Event};
+use freehold_state::StateError;
 
 use crate::EngineError;
+use crate::catalog::chain;
 use crate::engine::Engine;
 
 impl Engine {
@@ -39,16 +41,41 @@ impl Engine {
             }
         }
         for (member, _, failure) in &summary.failed[already..] {
-            self.observer.event(&Event::StepFailed {
-                member: member.clone(),
-                action: events::Action::None,
-                kind: failure.kind,
-                message: failure.message.clone(),
-                hints: failure.hint.iter().cloned().collect(),
-                seconds: 0.0,
-            });
+            self.tell_failed(member, failure);
         }
         Ok(())
+    }
+
+    /// Adds what went wrong after the last step, and concerns no member.
+    pub(crate) fn add_failure(&self, summary: &mut ApplySummary, error: &EngineError) {
+        let failure = match error {
+            EngineError::Interrupted => {
+                summary.interrupted = true;
+                Failure {
+                    kind: ErrorKind::User,
+                    message: "stopped before all conditions were checked".into(),
+                    hint: Some("everything is recorded; the next apply checks them".into()),
+                }
+            }
+            error => Failure { kind: error.kind(), message: chain(error), hint: error.hints().into_iter().next() },
+        };
+        // A state that cannot be written has been told of when that began.
+        let is_closed = matches!(error, EngineError::State(StateError::Stopped { .. }));
+        if !(is_closed && summary.failed.iter().any(|(member, ..)| member.is_root())) {
+            self.tell_failed(&MemberPath::root(), &failure);
+            summary.failed.push((MemberPath::root(), Action::None, failure));
+        }
+    }
+
+    fn tell_failed(&self, member: &MemberPath, failure: &Failure) {
+        self.observer.event(&Event::StepFailed {
+            member: member.clone(),
+            action: events::Action::None,
+            kind: failure.kind,
+            message: failure.message.clone(),
+            hints: failure.hint.iter().cloned().collect(),
+            seconds: 0.0,
+        });
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use freehold_apply::{
@@ -11,7 +13,7 @@ use freehold_model::{MemberPath, ProviderRef};
 use freehold_plan::{Action, Plan};
 use freehold_protocol::events::{self, Event};
 use freehold_provider::{Call, CallError, CallEvent, CallId, Reply};
-use freehold_state::{Event as StateEvent, NewEvent, Partial};
+use freehold_state::{Event as StateEvent, NewEvent, Partial, StateError};
 
 use crate::EngineError;
 use crate::catalog::{call_failure, internal};
@@ -57,8 +59,15 @@ impl Engine {
                 }
             }
         };
-        self.check_afterwards(&mut summary)?;
-        self.note_event(StateEvent::ApplyEnded { summary: summary_json(&summary) })?;
+        // What was done is told whatever happens now.
+        if let Err(error) = self.check_afterwards(&mut summary) {
+            self.add_failure(&mut summary, &error);
+        }
+        // A full disk or an evaluator that is gone stops it too; how the command ends says whether the operator did.
+        summary.interrupted &= self.interrupts.load(Ordering::SeqCst) > 0;
+        if let Err(error) = self.note_event(StateEvent::ApplyEnded { summary: summary_json(&summary) }) {
+            self.add_failure(&mut summary, &error);
+        }
         Ok(summary)
     }
 
@@ -101,7 +110,7 @@ impl Engine {
                     RecordChange::Moved(moves) => match self.move_held(moves) {
                         Ok(own) if own.is_empty() => return Ok(vec![ApplyEvent::ResultDurable { op }]),
                         Ok(own) => Box::new(RecordChange::Moved(own)),
-                        Err(error) => return Ok(vec![ApplyEvent::StateFailed { failure: state_failure(&error) }]),
+                        Err(error) => return Ok(self.state_failed(&error, run)),
                     },
                     change => Box::new(change),
                 };
@@ -180,27 +189,26 @@ impl Engine {
             }
             Wanted::Delete { .. } => Vec::new(),
         };
-        run.calls.insert(op, call);
         if context.is_empty() {
-            return self.call_provider(op, run);
+            return self.call_provider(op, &call, run);
         }
-        let (sender, observer) = (self.sender.clone(), std::sync::Arc::clone(&self.observer));
+        run.calls.insert(op, call);
+        let (sender, observer, stop) = (self.sender.clone(), Arc::clone(&self.observer), Arc::clone(&self.stop));
         std::thread::spawn(move || {
-            let result = crate::recording::realise(&context, &observer);
+            let result = crate::recording::realise(&context, &observer, &stop);
             // Nobody listens any more when the engine is gone.
             let _ = sender.send(Mail::Realised { op, result });
         });
         Vec::new()
     }
 
-    fn call_provider(&mut self, op: u64, run: &mut Run) -> Vec<ApplyEvent> {
-        let Some(wanted) = run.calls.remove(&op) else { return Vec::new() };
-        match self.provider_call(&wanted) {
+    fn call_provider(&mut self, op: u64, wanted: &Wanted, run: &mut Run) -> Vec<ApplyEvent> {
+        match self.provider_call(wanted) {
             Ok((launch, call)) => {
                 let member = run.members.get(&op).cloned().unwrap_or_else(MemberPath::root);
                 let sender = self.sender.clone();
                 let tell = move |event| drop(sender.send(Mail::Call { op, event }));
-                let id = self.submit(provider_of(&wanted), &launch, call, &member, Box::new(tell));
+                let id = self.submit(provider_of(wanted), &launch, call, &member, Box::new(tell));
                 run.running.insert(op, id);
                 Vec::new()
             }
@@ -247,16 +255,16 @@ impl Engine {
                 }
                 return Ok(fronts.into_iter().map(apply_event).collect());
             }
-            Ok(Err(error)) => return Ok(vec![evaluation_ended(&error), ApplyEvent::Interrupted { hard: false }]),
+            Ok(Err(error)) => {
+                let mut events = vec![evaluation_ended(&error), ApplyEvent::Interrupted { hard: false }];
+                events.extend(self.give_up_waiting(run));
+                return Ok(events);
+            }
             Err(mail) => *mail,
         };
         Ok(match mail {
             Mail::Call { op, event } => self.take_call_event(op, event, run),
-            Mail::Realised { op, result: Ok(()) } => self.call_provider(op, run),
-            Mail::Realised { op, result: Err(failure) } => {
-                run.calls.remove(&op);
-                vec![ApplyEvent::Called { op, outcome: Outcome::Failed { failure, partial: None } }]
-            }
+            Mail::Realised { op, result } => self.take_realised(op, result, run),
             Mail::Durable { op, what, result } => match (what, result) {
                 (Written::Intent, Ok(_)) => vec![ApplyEvent::IntentDurable { op }],
                 (Written::Result, Ok(_)) => vec![ApplyEvent::ResultDurable { op }],
@@ -267,7 +275,7 @@ impl Engine {
                 }
                 (_, Err(error)) => {
                     run.state_failed = true;
-                    vec![ApplyEvent::StateFailed { failure: state_failure(&error) }]
+                    self.state_failed(&error, run)
                 }
             },
             Mail::Answer { member, question: Question::Propose, result } => {
@@ -277,10 +285,36 @@ impl Engine {
             Mail::Interrupt { hard } => {
                 let running = u32::try_from(run.running.len()).unwrap_or(u32::MAX);
                 self.observer.event(&Event::Interrupt { count: if hard { 2 } else { 1 }, running });
-                vec![ApplyEvent::Interrupted { hard }]
+                let mut events = self.give_up_waiting(run);
+                events.insert(0, ApplyEvent::Interrupted { hard });
+                events
             }
             Mail::Answer { .. } | Mail::Eval(_) | Mail::Schema { .. } => Vec::new(),
         })
+    }
+
+    fn take_realised(&mut self, op: u64, result: Result<(), Failure>, run: &mut Run) -> Vec<ApplyEvent> {
+        // One that was given up has been answered.
+        let Some(call) = run.calls.remove(&op) else { return Vec::new() };
+        let outcome = match result {
+            _ if self.stop.load(Ordering::SeqCst) => Outcome::NotBegun,
+            Ok(()) => return self.call_provider(op, &call, run),
+            Err(failure) => Outcome::Failed { failure, partial: None },
+        };
+        vec![ApplyEvent::Called { op, outcome }]
+    }
+
+    fn state_failed(&self, error: &StateError, run: &mut Run) -> Vec<ApplyEvent> {
+        let mut events = vec![ApplyEvent::StateFailed { failure: state_failure(error) }];
+        events.extend(self.give_up_waiting(run));
+        events
+    }
+
+    /// Nothing more may begin: what is still built is not waited for, and calls that wait for it are not made.
+    fn give_up_waiting(&self, run: &mut Run) -> Vec<ApplyEvent> {
+        self.stop.store(true, Ordering::SeqCst);
+        let waiting = std::mem::take(&mut run.calls).into_keys();
+        waiting.map(|op| ApplyEvent::Called { op, outcome: Outcome::NotBegun }).collect()
     }
 
     fn take_call_event(&mut self, op: u64, event: CallEvent, run: &mut Run) -> Vec<ApplyEvent> {
@@ -372,6 +406,7 @@ struct Run {
     members: BTreeMap<u64, MemberPath>,
     /// Members whose record another member holds.
     holder_of: BTreeMap<MemberPath, MemberPath>,
+    /// Calls that wait for what they need from the Nix store.
     calls: BTreeMap<u64, Wanted>,
     running: BTreeMap<u64, CallId>,
     started: BTreeMap<MemberPath, Instant>,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -54,6 +54,8 @@ pub struct Engine {
     keys_made: Option<MadeKeys>,
     /// How often the operator asked to stop.
     pub(crate) interrupts: Arc<AtomicUsize>,
+    /// Ends what is built or fetched: set with the first interrupt, or when nothing more may begin.
+    pub(crate) stop: Arc<AtomicBool>,
 }
 
 /// What came of `apply`.
@@ -70,12 +72,14 @@ pub struct Applied {
 pub struct InterruptHandle {
     sender: Sender<Mail>,
     count: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
 }
 
 impl InterruptHandle {
     /// The first call lets finish what runs, each further one gives it up. Returns how often it was called.
     pub fn interrupt(&self) -> usize {
         let count = self.count.fetch_add(1, Ordering::SeqCst) + 1;
+        self.stop.store(true, Ordering::SeqCst);
         // An engine that is gone has nothing to stop.
         let _ = self.sender.send(Mail::Interrupt { hard: count > 1 });
         count
@@ -122,12 +126,17 @@ impl Engine {
             own_ops: BTreeSet::new(),
             keys_made: None,
             interrupts: Arc::new(AtomicUsize::new(0)),
+            stop: Arc::new(AtomicBool::new(false)),
         })
     }
 
     /// Stops it from another thread.
     pub fn interrupt_handle(&self) -> InterruptHandle {
-        InterruptHandle { sender: self.sender.clone(), count: Arc::clone(&self.interrupts) }
+        InterruptHandle {
+            sender: self.sender.clone(),
+            count: Arc::clone(&self.interrupts),
+            stop: Arc::clone(&self.stop),
+        }
     }
 
     /// What is remembered.
@@ -322,7 +331,7 @@ impl Engine {
 
     /// Builds or fetches store paths in this thread.
     pub(crate) fn realise_now(&self, paths: &[String]) -> Result<(), freehold_apply::Failure> {
-        crate::recording::realise(paths, &self.observer)
+        crate::recording::realise(paths, &self.observer, &self.stop)
     }
 
     /// The next message, or `None` when `until` has come.

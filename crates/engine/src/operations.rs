@@ -166,7 +166,8 @@ impl Engine {
             outputs: outputs.clone(),
         }];
         if let (Some(outputs), Some(_)) = (outputs, &private) {
-            events.push(Event::Observed { member: member.clone(), outputs, private });
+            let record = Box::new(Record { outputs, private, ..found.record.clone() });
+            events.push(Event::Amended { member: member.clone(), record });
         }
         events.push(Event::End { member: member.clone(), outcome: Outcome::Unchanged });
         let events = events.into_iter().map(|event| NewEvent::of(op, event)).collect();

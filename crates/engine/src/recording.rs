@@ -110,20 +110,19 @@ impl Engine {
     }
 }
 
-/// Builds or fetches store paths; whatever Nix says is told to the observer.
-pub(crate) fn realise(paths: &[String], observer: &Arc<dyn Observer>) -> Result<(), Failure> {
+/// Builds or fetches store paths until `stop` is set; whatever Nix says is told to the observer.
+pub(crate) fn realise(paths: &[String], observer: &Arc<dyn Observer>, stop: &AtomicBool) -> Result<(), Failure> {
     if paths.is_empty() {
         return Ok(());
     }
     let nix = Nix::find().map_err(|e| failure(&e))?;
     let targets = paths.iter().map(|p| Target::parse(p)).collect::<Result<Vec<_>, _>>().map_err(|e| failure(&e))?;
-    let stop = AtomicBool::new(false);
     let mut tell = |progress: Progress| {
         if let Some(message) = progress_text(&progress) {
             observer.note(Note::Realising { message });
         }
     };
-    nix.realise(&targets, RealiseOptions::default(), &stop, &mut tell).map_err(|e| failure(&e))?;
+    nix.realise(&targets, RealiseOptions::default(), stop, &mut tell).map_err(|e| failure(&e))?;
     Ok(())
 }
 

@@ -115,9 +115,12 @@ fn a_full_disk_stops_an_apply_and_the_next_one_goes_on() {
     let state = state.display().to_string();
     let with = |args: &[&str]| place.call(args).args(["--state", &state]).run();
     disk.fill(16 * 4096);
-    let full = with(&["apply", "--yes", "--quiet"]);
+    let full = with(&["apply", "--yes"]);
     assert_eq!(full.code, 1, "{}{}", full.stdout, full.stderr);
     assert_has(&full.stderr, "No space left on device");
+    // What was done before is told.
+    assert_has(&full.stdout, "\nfailed: ");
+    assert_has(&full.stdout, " created, ");
     disk.free();
     let _ = with(&["apply", "--yes", "--quiet"]).success();
     assert_eq!(with(&["plan", "--detailed-exitcode"]).code, 0);
@@ -360,6 +363,51 @@ fn an_evaluator_that_is_killed_again_and_again_is_given_up() {
     assert_lacks(&said, "panicked");
     place.deploy(r#"members.a = { type = providers.local.file; inputs = { path = "a"; contents = "x"; }; };"#);
     place.run(&["apply", "--yes"]);
+}
+
+/// The process ends with this code; gives back what it said.
+#[track_caller]
+fn ends(mut process: freehold_testkit::Guarded, code: i32) -> String {
+    let ended = process.wait_at_most(Duration::from_secs(60)).and_then(|s| s.code());
+    let mut said = String::new();
+    let _ = process.child().stdout.take().map(|mut p| std::io::Read::read_to_string(&mut p, &mut said));
+    let _ = process.child().stderr.take().map(|mut p| std::io::Read::read_to_string(&mut p, &mut said));
+    assert_eq!(ended, Some(code), "{said}");
+    said
+}
+
+#[test]
+fn what_was_made_is_told_when_its_conditions_are_not_waited_for() {
+    let place = Place::with(
+        r#"members.id = { type = providers.local.random; inputs.bytes = 4; postconditions = [ {
+             assertion = builtins.stringLength members.id.outputs.hex + builtins.foldl' (a: b: a + b) 0 (builtins.genList (n: n) 200000000) > 0;
+             message = "m"; } ]; };"#,
+    );
+    let apply = place.call(&["apply", "--yes"]).spawn();
+    wait_until("it is made", || place.run(&["state", "list"]).stdout.contains("id"));
+    apply.signal("INT");
+    let said = ends(apply, 130);
+    assert_has(&said, "error: stopped before all conditions were checked");
+    assert_has(&said, "interrupted: 1 created, 1 failed");
+}
+
+#[test]
+fn an_object_that_waits_for_a_build_is_not_made_after_ctrl_c() {
+    let place = Place::with(
+        r#"members.f = { type = providers.local.file; inputs = { path = "f"; contents = "${derivation {
+             name = "slow"; system = builtins.currentSystem; builder = "/bin/sh"; args = [ "-c" "PATH=/bin:/usr/bin; sleep 30 || while :; do :; done; echo > $out" ]; }}"; }; };
+           members.other = { type = providers.local.memo; inputs.initialize_with = 1; };"#,
+    );
+    let apply = place.call(&["apply", "--yes"]).spawn();
+    wait_until("the rest is made", || place.run(&["state", "list"]).stdout.contains("other"));
+    std::thread::sleep(Duration::from_millis(500));
+    let began = Instant::now();
+    apply.signal("INT");
+    let said = ends(apply, 130);
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert_has(&said, "1 created, 1 not begun");
+    assert!(!place.has("f"));
+    assert_lacks(&place.run(&["state", "list"]).stderr, "was begun");
 }
 
 #[test]

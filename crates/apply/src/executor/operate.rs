@@ -240,6 +240,7 @@ impl Executor {
                 self.effects.push(ApplyEffect::Timer { op, after });
             }
             Outcome::Failed { failure, partial } => self.record_failed(op, &what, failure, partial),
+            Outcome::NotBegun => self.record_not_begun(op),
             Outcome::Lost { failure } => self.lose(op, &what, failure),
         }
     }
