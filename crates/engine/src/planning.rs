@@ -114,7 +114,7 @@ impl Engine {
                     Begun::Delete => Action::Delete,
                 };
                 let open = OpenIntent {
-                    op: intent.op.parse().unwrap_or_default(),
+                    op: op_number(&intent.op, intent.since),
                     began: intent.since,
                     action,
                     provider: Some(intent.provider.clone()),
@@ -382,4 +382,21 @@ fn keep_sources(mut found: freehold_model::Attrs, recorded: Option<&Record>) -> 
         }
     }
     found
+}
+
+/// The number of an operation. Ids that are none (other tools, records that came from another log) are told apart by the event that
+/// began them.
+fn op_number(op: &str, since: freehold_state::Seq) -> u64 {
+    op.parse().unwrap_or(since)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_whose_ids_are_no_numbers_are_told_apart() {
+        assert_eq!(op_number("12", 7), 12);
+        assert_ne!(op_number("12.2", 7), op_number("12.3", 9));
+    }
 }

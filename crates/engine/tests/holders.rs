@@ -550,3 +550,25 @@ fn wait_until(what: &str, done: impl Fn() -> bool) {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
 }
+
+#[test]
+fn a_composite_is_renamed_in_all_logs_that_have_something_of_it_or_in_none() {
+    let holder = r#"members.x = { type = providers.local.state_file; inputs.path = "x.jsonl"; };"#;
+    let place = Place::with(holder);
+    place.run(&["apply", "--yes"]);
+    place.deploy(&format!(
+        "{holder}{}",
+        r#"members.sub.members.own = { type = providers.local.memo; inputs.initialize_with = 1; };
+           members.sub.members.held = { type = providers.local.memo; inputs.initialize_with = 2; state = members.x; };
+           members.taken.members.held = { type = providers.local.memo; inputs.initialize_with = 3; state = members.x; };"#
+    ));
+    place.run(&["apply", "--yes"]);
+    let refused = place.fails(1, &["state", "mv", "sub", "taken"]);
+    assert_has(&refused.stderr, "`taken.held` has a record already");
+    assert_has(&place.run(&["state", "list"]).stdout, "sub.own");
+    assert_has(&place.run(&["state", "mv", "sub", "moved"]).stdout, "moved 2 records");
+    let listed = place.run(&["state", "list"]).stdout;
+    assert_has(&listed, "moved.own");
+    assert_has(&listed, "moved.held");
+    assert_lacks(&listed, "sub.");
+}

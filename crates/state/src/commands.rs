@@ -101,19 +101,30 @@ pub fn export<'a>(state: &'a State, held: impl Iterator<Item = &'a State>, revea
 /// # Errors
 /// When there is nothing at `from`, something at `to`, or an operation is open on one of them.
 pub fn move_records(store: &mut Store, from: &MemberPath, to: &MemberPath) -> Result<usize, StateError> {
-    let moving: BTreeSet<MemberPath> = store.view().records_within(from).map(|(m, _)| m.clone()).collect();
-    if moving.is_empty() {
+    let moving = store.view().records_within(from).count();
+    if moving == 0 {
         return Err(StateError::NoRecord { member: from.clone() });
     }
-    refuse_open(store, from)?;
-    let state = store.view();
-    let occupied =
-        moving.iter().filter_map(|m| m.rebase(from, to)).find(|m| state.record(m).is_some() && !moving.contains(m));
-    if let Some(member) = occupied {
-        return Err(StateError::Occupied { member });
-    }
+    check_move(store.view(), from, to)?;
+    close_runs(store, from)?;
     store.append_wait(vec![Event::Moved { from: from.clone(), to: to.clone() }.into()])?;
-    Ok(moving.len())
+    Ok(moving)
+}
+
+/// Whether what is recorded at `from` and below could be renamed.
+///
+/// # Errors
+/// When something else is at `to`, or an operation is open on one of them.
+pub fn check_move(state: &State, from: &MemberPath, to: &MemberPath) -> Result<(), StateError> {
+    let moves = |member: &MemberPath| member.is_within(from);
+    if let Some(intent) = state.intents().into_iter().find(|i| i.action != Action::Run && moves(&i.member)) {
+        return Err(StateError::Open { member: intent.member.clone() });
+    }
+    let targets = state.records_within(from).filter_map(|(member, _)| member.rebase(from, to));
+    match targets.into_iter().find(|target| state.record(target).is_some() && !moves(target)) {
+        Some(member) => Err(StateError::Occupied { member }),
+        None => Ok(()),
+    }
 }
 
 /// Moves records from one log to another: first they are durable there, then forgotten here. Stopped in between, it

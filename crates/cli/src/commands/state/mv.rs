@@ -1,8 +1,9 @@
 //! `freehold state mv`.
 
 use clap_complete::ArgValueCompleter;
+use freehold_engine::Engine;
 use freehold_model::MemberPath;
-use freehold_state::{Store, SystemClock, commands};
+use freehold_state::{Owner, StateError, Store, SystemClock, commands};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -36,9 +37,7 @@ pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     let owner = owner(&engine);
     let from = args.from.unwrap_or_else(MemberPath::root);
     let moved = match (args.new, args.to) {
-        (Some(new), _) => {
-            locked(engine.store_of_mut(&from), &owner, |store| Ok(commands::move_records(store, &from, &new)?))?
-        }
+        (Some(new), _) => rename(&mut engine, &owner, &from, &new)?,
         (None, Some(to)) => {
             let dir = engine.options().entry.dir.clone();
             let backend = session.backend_at(&to)?;
@@ -58,4 +57,20 @@ pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
         session.ui.data(&format!("moved {}\n", count(moved, "record", "records")));
     }
     Ok(Exit::Ok)
+}
+
+/// In every log that has records at or below `from`; nothing moves when one of them cannot.
+fn rename(engine: &mut Engine, owner: &Owner, from: &MemberPath, to: &MemberPath) -> Result<usize, Failure> {
+    let has = |store: &&mut Store| store.view().records_within(from).next().is_some();
+    for store in engine.stores() {
+        commands::check_move(store.view(), from, to)?;
+    }
+    let mut moved = 0;
+    for store in engine.stores_mut().filter(has) {
+        moved += locked(store, owner, |store| Ok(commands::move_records(store, from, to)?))?;
+    }
+    match moved {
+        0 => Err(StateError::NoRecord { member: from.clone() }.into()),
+        _ => Ok(moved),
+    }
 }
