@@ -81,7 +81,7 @@ impl Engine {
         if self.interrupts.load(Ordering::SeqCst) > 0 {
             return Err(EngineError::Interrupted);
         }
-        let op = format!("{}", self.next_op());
+        let op = self.next_op().to_string();
         self.begin_run(&op, &found)?;
         let mut tail = String::new();
         let mut listen = |stream: OutputStream, data: &str| {

@@ -267,9 +267,9 @@ fn a_secret_is_no_argument_and_what_is_said_of_it_is_not_passed_on() {
     let error = world.try_create("exec", inputs.clone()).unwrap_err();
     assert!(!format!("{error:?}").contains("canary"), "{error:?}");
     assert!(error.hint().unwrap().contains("sensitiveOutput = false"));
-    // Who says that it is none is shown it.
+    // Who says that it is none is shown it, but for what it was given.
     inputs.insert("sensitiveOutput".into(), false.into());
-    assert_eq!(world.try_create("exec", inputs).unwrap_err().hint().as_deref(), Some("it said: it is canary"));
+    assert_eq!(world.try_create("exec", inputs).unwrap_err().hint().as_deref(), Some("it said: it is (secret)"));
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl Planner {
         let normal = self.options.mode == Mode::Normal;
         let used = self.used_by_excluded();
         paths
-            .filter(|path| !used.contains(*path) && !(normal && self.is_declared(path)))
+            .filter(|path| !used.contains(*path) && (!normal || !self.is_declared(path)))
             .filter(|path| !self.members.contains_key(*path) && !self.options.excludes(path))
             .filter(|path| !normal || !self.is_left_open(path))
             .filter(|path| self.options.is_target(path) || self.depends_on_target(path))

@@ -490,7 +490,12 @@ impl Keeper {
 
     fn hear_old(&mut self, id: ProcessId, response: v0::Response) {
         let Some(running) = self.running.get_mut(&id) else { return };
-        if running.phase == Phase::Starting && self.groups[running.group].launch.protocol == ProtocolChoice::Auto {
+        // It may have ended before its answer is heard.
+        let unheard = running.phase == Phase::Starting
+            || running.phase >= Phase::Closing
+                && !running.was_ready
+                && self.groups[running.group].protocol == ProtocolChoice::Auto;
+        if unheard && self.groups[running.group].launch.protocol == ProtocolChoice::Auto {
             // Its way of saying that it does not know `initialize`.
             self.groups[running.group].protocol = ProtocolChoice::V0;
             self.condemn(id, Verdict::NotOurs);
