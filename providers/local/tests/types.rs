@@ -417,20 +417,26 @@ fn a_state_file_appends_only_what_follows_what_was_read() {
     append(&first, "{\"c\":1}", 0).unwrap();
     assert_eq!(read().0, "{\"a\":1}\n{\"c\":1}\n");
 
-    let lock = |token: Option<String>| {
-        world.ask(Call::StateLock {
-            type_name: type_name(),
-            object: holder.clone(),
-            owner: json!({ "user": "ada" }),
-            lease: std::time::Duration::from_secs(60),
-            token,
-        })
+    let lock_of = |owner: serde_json::Value, token: Option<String>| {
+        let (object, lease) = (holder.clone(), std::time::Duration::from_secs(60));
+        world.ask(Call::StateLock { type_name: type_name(), object, owner, lease, token })
     };
+    let lock = |token: Option<String>| lock_of(json!({ "user": "ada" }), token);
+    // Who was killed on this machine holds nothing.
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim().to_owned();
+    let mut ended = std::process::Command::new("true").spawn().unwrap();
+    ended.wait().unwrap();
+    for pid in [ended.id(), std::process::id()] {
+        assert!(lock_of(json!({ "host": host, "pid": pid }), None).is_ok());
+    }
+    let alive = lock(None).unwrap_err().to_string();
+    assert!(alive.starts_with("the state is locked by"), "{alive}");
+    world.ask(Call::StateUnlock { type_name: type_name(), object: holder.clone(), token: None }).unwrap();
     let Ok(Reply::Locked { token, fence }) = lock(None) else { panic!() };
     assert_eq!(lock(None).unwrap_err().to_string(), "the state is locked by {\"user\":\"ada\"}");
     assert_eq!(lock(Some(token.clone())).unwrap(), Reply::Locked { token: token.clone(), fence });
     let stale = append(&read().1, "{\"d\":1}", fence - 1).unwrap_err();
-    assert_eq!(stale.to_string(), "the state has been locked by somebody else since (fence 1)");
+    assert_eq!(stale.to_string(), format!("the state has been locked by somebody else since (fence {fence})"));
     append(&read().1, "{\"e\":1}", fence).unwrap();
     let unlock = |token: Option<&str>| {
         let token = token.map(str::to_owned);

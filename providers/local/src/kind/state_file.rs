@@ -176,7 +176,7 @@ impl ResourceType for StateFile {
         if token.is_some() && !ours {
             return Err(Failure::config("the lock was lost").hint("somebody else has taken it: plan again"));
         }
-        if !ours && lock.token.is_some() && lock.expires > now {
+        if !ours && lock.token.is_some() && lock.expires > now && !has_ended(&lock.owner) {
             return Err(Failure::config(format!("the state is locked by {}", lock.owner))
                 .hint("wait for it, or break the lock with `freehold state unlock`"));
         }
@@ -237,6 +237,21 @@ fn tail(file: &mut fs_err::File, length: u64) -> io::Result<Vec<u8>> {
 /// The length alone would not tell a file from another that was put in its place.
 fn version(length: u64, tail: &[u8]) -> String {
     format!("{length}-{}", &secret::hex(&Sha256::digest(tail))[..16])
+}
+
+/// Whether the owner of a lock was a process of this machine that is no more. Should it live on where it cannot be seen from here, it
+/// is refused when it writes: whoever takes the lock has a greater fence.
+fn has_ended(owner: &Json) -> bool {
+    let here = rustix::system::uname();
+    let same_host = owner["host"].as_str().is_some_and(|host| here.nodename().to_string_lossy() == host);
+    same_host
+        && owner["pid"].as_u64().is_some_and(|pid| {
+            // `PID (name) STATE …`: one that its parent has not asked after yet has ended, too.
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+            stat.map_or(Path::new("/proc/self").exists(), |stat| {
+                stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['Z', 'X']))
+            })
+        })
 }
 
 fn lock_path(path: &Path) -> PathBuf {
