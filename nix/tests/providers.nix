@@ -24,6 +24,7 @@ in
               h.type = providers.s3.object;
               i.type = "s3.object";
               j.type = "s3.bucket";
+              k.type = providers.local.age.keypair;
             };
           }
         )
@@ -40,6 +41,7 @@ in
       "s3:object"
       "s3:object"
       "s3:bucket"
+      "local:age.keypair"
     ];
   };
 

@@ -18,7 +18,7 @@ use std::time::Duration;
 use crate::backend::{Backend, Cut, Loaded, Piece};
 use crate::disk::{Disk, DiskLock, RealDisk};
 use crate::error::StateError;
-use crate::lock::{LockFile, LockInfo, LockRequest, lease_end};
+use crate::lock::{LockFile, LockInfo, LockRequest, Owner, lease_end};
 
 /// Name of the directory, beside the deployment.
 pub const STATE_DIRECTORY: &str = "freehold.state";
@@ -81,11 +81,18 @@ impl<D: Disk> FileBackend<D> {
         let bytes = self.disk.read(LOCK).map_err(self.failed("read", LOCK))?;
         match bytes {
             None => Ok(LockFile::default()),
-            Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| StateError::Corrupt {
-                piece: self.disk.shown(LOCK),
-                offset: e.column().saturating_sub(1),
-                reason: e.to_string(),
-            }),
+            // Somebody may hold it: it is for the operator to say that nobody does, with `state unlock`.
+            Some(bytes) => Ok(serde_json::from_slice(&bytes).unwrap_or_else(|_| LockFile {
+                fence: 0,
+                owner: Some(Owner {
+                    user: "?".to_owned(),
+                    host: "?".to_owned(),
+                    pid: 0,
+                    command: format!("nobody knows who: `{}` cannot be read", self.disk.shown(LOCK)),
+                    started: "?".to_owned(),
+                }),
+                expires: u64::MAX,
+            })),
         }
     }
 

@@ -160,6 +160,23 @@ fn unlocking_says_whose_lock_it_was_and_leaves_a_note() {
 }
 
 #[test]
+fn a_lock_file_that_cannot_be_read_is_held_until_the_operator_says_otherwise() {
+    for text in ["", "{\"fence\":", "nonsense"] {
+        let dir = tempfile::tempdir().unwrap();
+        drop(locked(dir.path(), &Keys::none()));
+        std::fs::write(dir.path().join("lock"), text).unwrap();
+        let mut store = open(dir.path(), &Keys::none());
+        let refused = store.lock(&owner("bob")).map(drop).unwrap_err();
+        assert!(refused.to_string().contains("cannot be read"), "{refused}");
+        assert!(refused.hint().unwrap().contains("freehold state unlock"), "{refused:?}");
+        let before = store.view().fence();
+        assert!(commands::unlock(&mut store, &owner("bob")).unwrap().is_some());
+        drop(store.lock(&owner("bob")).unwrap());
+        assert!(store.view().fence() >= before);
+    }
+}
+
+#[test]
 fn repair_keeps_the_longest_valid_prefix_and_deletes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let keys = Keys::ephemeral();
