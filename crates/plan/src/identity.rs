@@ -1,6 +1,8 @@
 //! What names an object in the world: so that no two members manage one object, and a renamed member keeps its own.
 
-use freehold_model::{Attrs, ProviderRef};
+use std::path::{Component, Path, PathBuf};
+
+use freehold_model::{Attrs, ProviderRef, Value};
 
 use crate::plan::provider_text;
 
@@ -15,12 +17,39 @@ pub fn object_key(provider: &ProviderRef, type_name: &str, inputs: &Attrs, ident
     }
     let mut key = format!("{}\n{type_name}", provider_text(provider));
     for name in identity {
-        let value = inputs.get(name).unwrap_or(&freehold_model::Value::Null);
+        let value = inputs.get(name).unwrap_or(&Value::Null);
         if !value.is_known() || value.has_sensitive() {
             return None;
         }
         key.push('\n');
-        key.push_str(&value.to_clear_json().to_string());
+        key.push_str(&spelled_alike(name, value).to_clear_json().to_string());
     }
     Some(ObjectKey(key))
+}
+
+/// The same for all spellings of one path: `./a//b/` is `a/b`. Only an input that is called `path` is one.
+pub(crate) fn spelled_alike(name: &str, value: &Value) -> Value {
+    match value {
+        Value::String(text) if name == "path" => {
+            let parts = Path::new(text).components().filter(|part| *part != Component::CurDir);
+            Value::from(parts.collect::<PathBuf>().to_string_lossy().into_owned())
+        }
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_one_path_are_one_object() {
+        let key = |path: &str| {
+            let provider = ProviderRef::Builtin { name: "local".into(), config: Value::Null };
+            object_key(&provider, "file", &[("path".to_owned(), path.into())].into(), &["path".to_owned()])
+        };
+        assert_eq!(key("./a//b/"), key("a/b"));
+        assert_ne!(key("a/../b"), key("b"), "a link may stand between");
+        assert_ne!(key("/a"), key("a"));
+    }
 }
