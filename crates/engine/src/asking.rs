@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
-use freehold_model::{Attrs, MemberPath, ProviderRef};
+use freehold_model::{Attrs, ErrorKind, MemberPath, ProviderRef};
+use freehold_protocol::v1::codes;
 use freehold_protocol::{ProviderSchema, TypeSchema};
-use freehold_provider::{Call, CallError, CallEvent, CallId, Callback, Launch, Reply};
+use freehold_provider::{Call, CallError, CallEvent, CallId, Callback, Launch, Object, ProviderError, Reply};
 
 use crate::engine::Engine;
 
@@ -48,11 +49,14 @@ impl Engine {
 struct Marks {
     schema: Option<Arc<ProviderSchema>>,
     type_name: String,
+    /// Whether an object was made or changed, so that all of its outputs are known.
+    makes: bool,
 }
 
 impl Marks {
     fn of(schema: Option<&Arc<ProviderSchema>>, call: &Call) -> Self {
-        Self { schema: schema.cloned(), type_name: call.type_name().unwrap_or_default().to_owned() }
+        let makes = matches!(call, Call::Create { .. } | Call::Update { .. });
+        Self { schema: schema.cloned(), type_name: call.type_name().unwrap_or_default().to_owned(), makes }
     }
 
     fn type_schema(&self) -> Option<&TypeSchema> {
@@ -71,7 +75,32 @@ impl Marks {
             }
             CallEvent::Progress { .. } | CallEvent::Log { .. } | CallEvent::Output { .. } => {}
         }
-        event
+        self.refuse_half_an_object(schema, event)
+    }
+
+    /// A provider that makes an object and does not say all of it that its schema promises has not done what it was asked: the
+    /// object is recorded as one that is half made.
+    fn refuse_half_an_object(&self, schema: &TypeSchema, event: CallEvent) -> CallEvent {
+        let CallEvent::Done(Ok(Reply::Object { outputs, private, inputs })) = event else { return event };
+        let lacks = schema.required_outputs().into_iter().find(|name| !outputs.contains_key(*name));
+        let unknown = outputs.iter().find(|(_, value)| !value.is_known()).map(|(name, _)| name.clone());
+        let message = match (self.makes, lacks, unknown) {
+            (true, Some(name), _) => {
+                format!("its provider made it and did not say output `{name}`, which the schema promises")
+            }
+            (true, None, Some(name)) => format!("its provider made it and says that output `{name}` is not known"),
+            _ => return CallEvent::Done(Ok(Reply::Object { outputs, private, inputs })),
+        };
+        let known = outputs.into_iter().filter(|(_, value)| value.is_known()).collect();
+        let error = ProviderError {
+            code: codes::INTERNAL,
+            kind: ErrorKind::Internal,
+            message,
+            hint: Some("this is a fault of the provider; `freehold provider test` shows more".to_owned()),
+            diagnostics: Vec::new(),
+            partial: Some(Object { inputs: inputs.unwrap_or_default(), outputs: known, private }),
+        };
+        CallEvent::Done(Err(CallError::Failed { scene: Box::default(), error: Box::new(error) }))
     }
 }
 
@@ -111,7 +140,7 @@ mod tests {
         };
         let types = [("t".to_owned(), of)].into();
         let schema = ProviderSchema { name: "p".into(), version: String::new(), protocol: 1, types, config: None };
-        Marks { schema: Some(Arc::new(schema)), type_name: "t".into() }
+        Marks { schema: Some(Arc::new(schema)), type_name: "t".into(), makes: true }
     }
 
     fn clear() -> Attrs {
@@ -159,5 +188,33 @@ mod tests {
         };
         let failed = CallError::Failed { scene: Box::default(), error: Box::new(error) };
         check(CallEvent::Done(Err(failed)), &["secret"]);
+    }
+
+    #[test]
+    fn an_object_without_what_its_schema_promises_is_half_made() {
+        let of = TypeSchema { outputs: serde_json::json!({ "required": ["id"] }), ..TypeSchema::default() };
+        let schema = ProviderSchema {
+            name: "p".into(),
+            version: String::new(),
+            protocol: 1,
+            types: [("t".to_owned(), of)].into(),
+            config: None,
+        };
+        let marks = |makes| Marks { schema: Some(Arc::new(schema.clone())), type_name: "t".into(), makes };
+        let made = |outputs: &[(&str, Value)]| {
+            let outputs = outputs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+            CallEvent::Done(Ok(Reply::Object { outputs, private: None, inputs: None }))
+        };
+        let result = |makes, event| match marks(makes).event(event) {
+            CallEvent::Done(result) => result,
+            other => panic!("{other:?}"),
+        };
+        let lacks = result(true, made(&[("size", 1.into())])).unwrap_err();
+        assert_eq!(lacks.to_string(), "its provider made it and did not say output `id`, which the schema promises");
+        assert_eq!(lacks.partial().unwrap().outputs["size"], 1.into());
+        let unknown = result(true, made(&[("id", "a".into()), ("size", Value::Unknown)])).unwrap_err();
+        assert_eq!(unknown.to_string(), "its provider made it and says that output `size` is not known");
+        assert!(result(true, made(&[("id", "a".into())])).is_ok());
+        assert!(result(false, made(&[])).is_ok(), "a read shows what there is");
     }
 }

@@ -116,6 +116,11 @@ impl TypeSchema {
         required(&self.inputs)
     }
 
+    /// Names of the outputs that every object has.
+    pub fn required_outputs(&self) -> Vec<&str> {
+        required(&self.outputs)
+    }
+
     /// Names of all inputs, with their schemas.
     pub fn input_properties(&self) -> impl Iterator<Item = (&str, &Json)> {
         properties(&self.inputs)
