@@ -247,7 +247,7 @@ fn has_ended(owner: &Json) -> bool {
     same_host
         && owner["pid"].as_u64().is_some_and(|pid| {
             // `PID (name) STATE …`: one that its parent has not asked after yet has ended, too.
-            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+            let stat = fs_err::read_to_string(format!("/proc/{pid}/stat"));
             stat.map_or(Path::new("/proc/self").exists(), |stat| {
                 stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['Z', 'X']))
             })
