@@ -145,6 +145,8 @@ pub struct Planner {
     /// Members for which a type is being asked for.
     describing: BTreeMap<MemberPath, (String, String)>,
     structures: BTreeMap<MemberPath, Vec<String>>,
+    /// Members that composites name.
+    declared: BTreeSet<MemberPath>,
     members: BTreeMap<MemberPath, Member>,
     waiting: BTreeMap<MemberPath, Waiting>,
     failed: BTreeSet<MemberPath>,
@@ -226,6 +228,7 @@ impl Planner {
             found: BTreeMap::new(),
             describing: BTreeMap::new(),
             structures: BTreeMap::new(),
+            declared: BTreeSet::new(),
             members: BTreeMap::new(),
             waiting: BTreeMap::new(),
             failed: BTreeSet::new(),
@@ -332,6 +335,7 @@ impl Planner {
         }
         let children: Vec<MemberPath> = structure.members.iter().map(|name| member.child(name)).collect();
         self.structures.insert(member.clone(), structure.members);
+        self.declared.extend(children.iter().cloned());
         for child in &children {
             if self.options.excludes(child) {
                 self.publish_recorded_within(child);
@@ -349,6 +353,7 @@ impl Planner {
         }
         let children: Vec<MemberPath> = structure.members.iter().map(|name| member.child(name)).collect();
         self.structures.insert(member.clone(), structure.members.clone());
+        self.declared.extend(children.iter().cloned());
         self.evaluate(children);
     }
 

@@ -45,8 +45,8 @@ impl Planner {
         let normal = self.options.mode == Mode::Normal;
         let used = self.used_by_excluded();
         paths
-            .filter(|path| !used.contains(*path) && (!normal || !self.is_declared(path)))
             .filter(|path| !self.members.contains_key(*path) && !self.options.excludes(path))
+            .filter(|path| !used.contains(*path) && (!normal || !self.is_declared(path)))
             .filter(|path| !normal || !self.is_left_open(path))
             .filter(|path| self.options.is_target(path) || self.depends_on_target(path))
             .cloned()
@@ -55,9 +55,7 @@ impl Planner {
 
     /// Whether a composite that was evaluated has this member: then its record is none that nothing declares.
     fn is_declared(&self, path: &MemberPath) -> bool {
-        let names = path.parent().and_then(|parent| self.structures.get(&parent));
-        names.is_some_and(|names| path.name().is_some_and(|name| names.iter().any(|n| n == name)))
-            && !self.structures.contains_key(path)
+        self.declared.contains(path) && !self.structures.contains_key(path)
     }
 
     /// Every declared member that is part of this plan was heard of: a plan that knows nothing of one must not be followed.
@@ -65,7 +63,6 @@ impl Planner {
         if self.options.mode != Mode::Normal {
             return;
         }
-        let declared = self.structures.iter().flat_map(|(path, names)| names.iter().map(|name| path.child(name)));
         let heard_of = |path: &MemberPath| {
             self.members.contains_key(path)
                 || self.structures.contains_key(path)
@@ -73,9 +70,12 @@ impl Planner {
                 || self.failed.contains(path)
                 || self.skipped.contains(path)
         };
-        let lost: Vec<MemberPath> = declared
+        let lost: Vec<MemberPath> = self
+            .declared
+            .iter()
             .filter(|path| self.is_wanted(path) && !self.options.excludes(path) && !heard_of(path))
-            .filter(|path| !self.problems.iter().any(|p| p.member == *path))
+            .filter(|path| !self.problems.iter().any(|p| p.member == **path))
+            .cloned()
             .collect();
         for path in lost {
             let hint = "this is a fault of freehold; please report it with the deployment".to_owned();
