@@ -96,24 +96,8 @@ let
             in
             if parts != null && elemAt parts 0 == p then [ { name = elemAt parts 1; value = values.${t}; } ] else [ ]
           ) (attrNames values);
-          # `providers.local.ssh.keypair`, too.
-          nested = builtins.foldl' (
-            acc: t:
-            let
-              parts = dotted t;
-            in
-            if parts == null || values ? ${elemAt parts 0} then
-              acc
-            else
-              acc
-              // {
-                ${elemAt parts 0} = acc.${elemAt parts 0} or { } // {
-                  ${elemAt parts 1} = values.${t};
-                };
-              }
-          ) { } (attrNames values);
         in
-        nested // listToAttrs short // values
+        listToAttrs short // values
       ) builtins';
       sugar = builtins.foldl' (
         acc: p:

@@ -24,7 +24,6 @@ in
               h.type = providers.s3.object;
               i.type = "s3.object";
               j.type = "s3.bucket";
-              k.type = providers.local.age.keypair;
             };
           }
         )
@@ -41,7 +40,6 @@ in
       "s3:object"
       "s3:object"
       "s3:bucket"
-      "local:age.keypair"
     ];
   };
 

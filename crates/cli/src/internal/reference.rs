@@ -84,7 +84,7 @@ fn spelling(arg: &Arg) -> String {
 fn resource_type(provider: &str, name: &str, schema: &TypeSchema) -> String {
     let mut text = format!("\n## `{provider}.{name}`\n\n{}\n", schema.description);
     if name.split_once('.').is_some_and(|(group, _)| group != provider) {
-        text += &format!("\nIn Nix: `providers.{name}` or `providers.{provider}.{name}`.\n");
+        text += &format!("\nIn Nix: `providers.{name}` or `providers.{provider}.\"{name}\"`.\n");
     }
     let required = schema.required_inputs();
     let inputs: String = schema
