@@ -169,6 +169,12 @@ impl Engine {
     /// # Errors
     /// When nothing can be evaluated or the state cannot be read; what is wrong with single members is in the plan.
     pub fn plan(&mut self, options: PlanOptions) -> Result<Plan, EngineError> {
+        // A plan takes no lock and needs none: where its state cannot be told, nothing is said of it.
+        if let Ok(Some(holder)) = self.store.holder() {
+            let owner = holder.owner;
+            let text = format!("{owner} is at work on this: what is under way is shown as interrupted");
+            self.observer.note(Note::Warning { text });
+        }
         self.run_planner(options)
     }
 

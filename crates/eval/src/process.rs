@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -18,6 +18,11 @@ use crate::wire::{self, Line};
 use crate::{EvalError, NixPrograms, Options, Source, confine, flake};
 
 const DRIVER: &str = include_str!("../nix/driver.nix");
+/// How the directories of evaluators begin, and the file in each that its process holds.
+const PREFIX: &str = "freehold-eval-";
+const ALIVE: &str = "alive";
+/// From which age on a directory that nobody holds is a leftover.
+const LEFTOVER: Duration = Duration::from_secs(600);
 /// How long the bridge may take to say what it wants, and to take the answer.
 const BRIDGE_PATIENCE: Duration = Duration::from_secs(30);
 /// How long results are left to gather before they are read.
@@ -50,6 +55,8 @@ pub(crate) struct Host {
     pub(crate) what: String,
     token_prefix: String,
     dir: tempfile::TempDir,
+    /// Locked as long as this process lives, so that others see that the directory is in use.
+    _alive: fs_err::File,
     sender: Sender<Msg>,
     run: Vec<PathBuf>,
 }
@@ -85,10 +92,11 @@ impl Host {
         token_prefix: &str,
         sender: Sender<Msg>,
     ) -> Result<Self, EvalError> {
-        let dir = tempfile::Builder::new()
-            .prefix("freehold-eval-")
-            .tempdir_in(short_temp_dir())
-            .map_err(EvalError::Prepare)?;
+        let place = short_temp_dir();
+        sweep(&place);
+        let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(place).map_err(EvalError::Prepare)?;
+        let alive = fs_err::File::create(dir.path().join(ALIVE)).map_err(EvalError::Prepare)?;
+        alive.file().lock().map_err(EvalError::Prepare)?;
         let what = options.source.describe();
         flake::lock(&mut options, dir.path())?;
         fs_err::write(dir.path().join("driver.nix"), DRIVER).map_err(EvalError::Prepare)?;
@@ -99,7 +107,16 @@ impl Host {
             .spawn(move || listen(&listener, &questions))
             .map_err(EvalError::Prepare)?;
         let run = programs_to_run(&options);
-        Ok(Self { options, nonce: nonce.to_owned(), what, token_prefix: token_prefix.to_owned(), dir, sender, run })
+        Ok(Self {
+            options,
+            nonce: nonce.to_owned(),
+            what,
+            token_prefix: token_prefix.to_owned(),
+            dir,
+            _alive: alive,
+            sender,
+            run,
+        })
     }
 
     /// Ends the listening thread.
@@ -314,6 +331,24 @@ fn show_status(status: ExitStatus) -> String {
     }
 }
 
+/// Removes what was left behind by processes that were killed: directories of ours, not new, that nobody holds.
+fn sweep(place: &Path) {
+    let is_ours = |meta: &std::fs::Metadata| meta.is_dir() && meta.uid() == rustix::process::geteuid().as_raw();
+    let is_old = |meta: &std::fs::Metadata| {
+        meta.modified().ok().and_then(|at| at.elapsed().ok()).is_some_and(|age| age > LEFTOVER)
+    };
+    for entry in fs_err::read_dir(place).into_iter().flatten().flatten() {
+        let is_named_so = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX));
+        // Of the entry itself: a link is nobody's directory.
+        let is_leftover = is_named_so && entry.metadata().is_ok_and(|meta| is_ours(&meta) && is_old(&meta));
+        let alive = fs_err::File::open(entry.path().join(ALIVE));
+        if is_leftover && alive.is_ok_and(|file| file.file().try_lock().is_ok()) {
+            // What cannot be removed now is met again.
+            let _ = fs_err::remove_dir_all(entry.path());
+        }
+    }
+}
+
 /// A directory whose name leaves room for a socket (a path of at most 107 bytes).
 fn short_temp_dir() -> PathBuf {
     let dir = std::env::temp_dir();
@@ -379,5 +414,27 @@ mod tests {
         let found = loader(Path::new("/bin/sh")).unwrap();
         assert!(found.file_name().unwrap().to_string_lossy().contains("ld-"), "{}", found.display());
         assert_eq!(loader(Path::new("/etc/passwd")), None);
+    }
+
+    #[test]
+    fn what_killed_processes_left_is_removed_and_nothing_else() {
+        let place = tempfile::tempdir().unwrap();
+        let make = |name: &str, is_old: bool| {
+            let dir = place.path().join(name);
+            fs_err::create_dir(&dir).unwrap();
+            let alive = std::fs::File::create(dir.join(ALIVE)).unwrap();
+            let age = if is_old { LEFTOVER * 2 } else { Duration::ZERO };
+            std::fs::File::open(&dir).unwrap().set_modified(std::time::SystemTime::now() - age).unwrap();
+            alive
+        };
+        make("freehold-eval-left", true);
+        make("freehold-eval-new", false);
+        make("of-another-program", true);
+        let used = make("freehold-eval-used", true);
+        used.lock().unwrap();
+        sweep(place.path());
+        let mut stay: Vec<_> = fs_err::read_dir(place.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        stay.sort();
+        assert_eq!(stay, ["freehold-eval-new", "freehold-eval-used", "of-another-program"]);
     }
 }

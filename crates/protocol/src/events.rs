@@ -230,6 +230,10 @@ pub struct Summary {
     pub deleted: u64,
     /// Looked at.
     pub read: u64,
+    /// Recorded after a run that could not.
+    pub adopted: u64,
+    /// Dropped from the record, their objects left alone.
+    pub forgotten: u64,
     /// Failed.
     pub failed: u64,
     /// Not begun because of a failure or an interrupt.

@@ -193,7 +193,15 @@ fn saved_plan(members: &[String]) -> Result<Option<SavedPlan>, Failure> {
     let [only] = members else { return Ok(None) };
     let file = PathBuf::from(only);
     if !file.is_file() {
-        return Ok(None);
+        // A member may be called so, but who writes this means a file.
+        let is_meant = only.contains('/') || [".plan", ".json"].iter().any(|end| only.ends_with(end));
+        return if is_meant {
+            Err(Failure::user(format!("there is no saved plan `{only}`")).hint(format!(
+                "`freehold plan --out FILE` makes one; a member of this name is given with `--target {only}`"
+            )))
+        } else {
+            Ok(None)
+        };
     }
     let text = fs_err::read_to_string(&file)?;
     let format =

@@ -97,7 +97,7 @@ pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
 fn next(given: &Path, dir: &Path) -> String {
     let mut commands = Vec::new();
     if given != Path::new(".") {
-        commands.push(format!("cd {}", given.display()));
+        commands.push(format!("cd {}", quoted(given)));
     }
     // A flake in a Git repository sees the files that Git knows.
     if dir.join("flake.nix").exists() && dir.ancestors().any(|d| d.join(".git").exists()) {
@@ -107,6 +107,13 @@ fn next(given: &Path, dir: &Path) -> String {
     commands.push("freehold apply".to_owned());
     let commands: String = commands.iter().map(|c| format!("  {}\n", paint(style::STRONG, c))).collect();
     format!("\nnext:\n{commands}")
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%=".contains(c);
+    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 fn shown(file: &Path, session: &Session) -> String {

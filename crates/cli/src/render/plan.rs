@@ -89,12 +89,13 @@ pub(crate) fn conclusion(plan: &Plan) -> String {
 
 fn nothing(plan: &Plan, summary: &Summary) -> String {
     let resources = count(summary.none, "resource is", "resources are");
+    let is_whole = plan.options.targets.is_empty() && plan.options.excludes.is_empty();
     match () {
-        () if plan.is_destroy() => "nothing to destroy: nothing is recorded".to_owned(),
-        () if summary.none == 0 => "nothing to change: the deployment has no resources".to_owned(),
-        () if plan.options.targets.is_empty() && plan.options.excludes.is_empty() => {
-            format!("nothing to change: {resources} as declared")
-        }
+        () if plan.is_destroy() && is_whole => "nothing to destroy: nothing is recorded".to_owned(),
+        () if plan.is_destroy() => "nothing to destroy: nothing of what was asked for is recorded".to_owned(),
+        () if summary.none == 0 && is_whole => "nothing to change: the deployment has no resources".to_owned(),
+        () if summary.none == 0 => "nothing to change: no resource is left of what was asked for".to_owned(),
+        () if is_whole => format!("nothing to change: {resources} as declared"),
         () => format!("nothing to change in what was asked for: {resources} as declared or left out"),
     }
 }

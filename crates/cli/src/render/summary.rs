@@ -106,6 +106,8 @@ pub(crate) fn event(summary: &ApplySummary, none: u64) -> events::Summary {
         replaced: count(Action::Replace),
         deleted: count(Action::Delete),
         read: count(Action::Read),
+        adopted: count(Action::Adopt),
+        forgotten: count(Action::Forget),
         failed: number(summary.failed.len()),
         skipped: number(summary.skipped.len()),
         none,

@@ -142,7 +142,12 @@ impl Planner {
     /// Paths on the command line that name nothing.
     pub(super) fn check_named_members(&mut self) {
         let options = self.options.clone();
-        let named = [("--target", &options.targets), ("--exclude", &options.excludes), ("--replace", &options.replace)];
+        let named = [
+            ("--target", &options.targets),
+            ("--exclude", &options.excludes),
+            ("--replace", &options.replace),
+            ("--forget", &options.forget),
+        ];
         for (flag, paths) in named {
             for path in paths {
                 if self.exists(path) {
@@ -155,6 +160,16 @@ impl Planner {
                 self.problem(path, format!("there is no member `{path}` ({flag})"), Some(hint));
             }
         }
+        let acted_on = [("--replace", &options.replace), ("--forget", &options.forget)];
+        for (flag, path) in acted_on.into_iter().flat_map(|(flag, paths)| paths.iter().map(move |p| (flag, p))) {
+            let hint = match () {
+                () if !self.exists(path) => continue,
+                () if options.excludes(path) => format!("leave out `{flag} {path}` or the `--exclude` that covers it"),
+                () if !options.wants(path, &self.needed) => format!("name it with `--target {path}`, too"),
+                () => continue,
+            };
+            self.problem(path, format!("`{flag}` names what is no part of this plan"), Some(hint));
+        }
     }
 
     /// Members that are declared or recorded.
@@ -165,15 +180,24 @@ impl Planner {
 
     /// Whether this is declared, may be, or is recorded.
     pub(super) fn exists(&self, path: &MemberPath) -> bool {
-        let declared = path.is_root()
-            || path
-                .parent()
-                .and_then(|p| self.structures.get(&p))
-                .is_some_and(|names| path.name().is_some_and(|name| names.iter().any(|n| n == name)));
+        let declared = self.may_be_declared(path);
         declared
             || self.open.keys().any(|o| path.is_within(o))
             || self.failed.iter().any(|f| path.is_within(f))
             || self.records.keys().any(|r| r.is_within(path))
+    }
+
+    /// Whether it is declared as far as was asked: below a composite that is no part of the plan anything may be.
+    fn may_be_declared(&self, path: &MemberPath) -> bool {
+        let mut at = MemberPath::root();
+        for name in path.names() {
+            match self.structures.get(&at) {
+                Some(names) if !names.iter().any(|n| n == name) => return false,
+                Some(_) => at = at.child(name),
+                None => return !at.is_root() && !self.members.contains_key(&at),
+            }
+        }
+        true
     }
 }
 
