@@ -70,3 +70,31 @@ pub const S3_PART_BYTES: u64 = 16 * 1024 * 1024;
 pub const S3_PARTS: u64 = 10_000;
 /// Connections to one store that are kept open between requests.
 pub const S3_IDLE_CONNECTIONS: usize = 64;
+/// Longest time that a gate, or the window after it, may take, in seconds.
+pub const ROLLOUT_GATE_SECONDS: u32 = 24 * 60 * 60;
+/// Longest pause between two looks of a gate, in seconds.
+pub const ROLLOUT_INTERVAL_SECONDS: u32 = 60 * 60;
+/// Most good looks in a row, or connections one after the other, that a gate may ask for.
+pub const ROLLOUT_SUCCESSES: u32 = 100;
+/// Longest identity of a release in bytes.
+pub const ROLLOUT_RELEASE_BYTES: usize = 1024;
+/// Most committed releases of a workload that can be asked to be kept.
+pub const ROLLOUT_KEEP_RELEASES: u32 = 100;
+/// Releases that were taken back and are remembered; the oldest is forgotten first.
+pub const ROLLOUT_TAKEN_BACK: usize = 32;
+/// Lines of the journal that the record of a rollout keeps, the newest.
+pub const ROLLOUT_JOURNAL: usize = 100;
+/// Longest reason that is kept in a record or an alert, in bytes.
+pub const ROLLOUT_REASON_BYTES: usize = 4 * 1024;
+/// Largest record of a rollout that is read, in bytes.
+pub const ROLLOUT_RECORD_BYTES: usize = 16 * 1024 * 1024;
+/// Attempts of one step that must succeed for a workload to be in order: committing, going back, stopping, writing the record.
+pub const ROLLOUT_TRIES: u32 = 3;
+/// Pause before such a step is tried again.
+pub const ROLLOUT_PAUSE: Duration = Duration::from_secs(2);
+/// Rollouts to one release that may break off before its activation, one after the other, before a person has to look.
+pub const ROLLOUT_ATTEMPTS: u32 = 3;
+/// How often one rollout is taken up again after a crash before its release is taken back.
+pub const ROLLOUT_RESUMES: u32 = 5;
+/// Most time that one step may count towards a deadline: a clock that leaps does not end a gate.
+pub const ROLLOUT_LEAP: Duration = Duration::from_secs(60);
