@@ -98,3 +98,7 @@ pub const ROLLOUT_ATTEMPTS: u32 = 3;
 pub const ROLLOUT_RESUMES: u32 = 5;
 /// Most time that one step may count towards a deadline: a clock that leaps does not end a gate.
 pub const ROLLOUT_LEAP: Duration = Duration::from_secs(60);
+/// Longest text of a signing key or a signature in bytes.
+pub const KEY_BYTES: usize = 1024;
+/// Longest narinfo (a path with all its references) in bytes.
+pub const NARINFO_BYTES: usize = 4 * 1024 * 1024;
