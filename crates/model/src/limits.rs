@@ -102,3 +102,9 @@ pub const ROLLOUT_LEAP: Duration = Duration::from_secs(60);
 pub const KEY_BYTES: usize = 1024;
 /// Longest narinfo (a path with all its references) in bytes.
 pub const NARINFO_BYTES: usize = 4 * 1024 * 1024;
+/// Largest manifest that is read, in bytes.
+pub const MANIFEST_BYTES: usize = 16 * 1024 * 1024;
+/// Most services in one manifest.
+pub const MANIFEST_SERVICES: usize = 10_000;
+/// Longest name of a service in bytes: a unit's name is made of it.
+pub const SERVICE_NAME_BYTES: usize = 64;

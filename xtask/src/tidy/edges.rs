@@ -16,7 +16,7 @@ const RANKS: [(&str, u32); 27] = [
     ("freehold-plan", 2),
     ("freehold-rollout", 2),
     ("freehold-recipe", 2),
-    ("freehold-manifest", 2),
+    ("freehold-manifest", 3),
     ("freehold-nar", 2),
     ("freehold-apply", 3),
     ("freehold-s3", 4),

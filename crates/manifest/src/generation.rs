@@ -1,0 +1,89 @@
+//! The generation: when a manifest was made, as it is written in it, and the name under which it is archived.
+
+use jiff::{Timestamp, ToSpan as _, Unit};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// When a manifest was made: an RFC 3339 time in UTC, such as `2025-01-15T12:34:56Z`. It is what people call a generation by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Generation(String);
+
+impl Generation {
+    /// The generation of a manifest that is made now, in milliseconds since 1970, after `before`: never the same and never an
+    /// earlier one, whatever clocks say.
+    pub fn next(now_millis: u64, before: Option<&Self>) -> Self {
+        let now = i64::try_from(now_millis).ok().and_then(|millis| Timestamp::from_millisecond(millis).ok());
+        let now = now.unwrap_or(Timestamp::UNIX_EPOCH);
+        let now =
+            now.round(Unit::Second).map_or(now, |rounded| if rounded > now { rounded - 1.second() } else { rounded });
+        let after = before.and_then(Self::time).and_then(|time| time.checked_add(1.second()).ok());
+        let time = after.map_or(now, |after| now.max(after));
+        Self(format!("{}", time.strftime("%Y-%m-%dT%H:%M:%SZ")))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn unchecked(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The moment; `None` when it is no RFC 3339 time.
+    pub fn time(&self) -> Option<Timestamp> {
+        self.0.parse().ok()
+    }
+
+    /// As it is written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Where a manifest of this generation is archived in its bucket.
+    pub fn archive_key(&self) -> String {
+        format!("{ARCHIVE}manifest-{}.json", self.0)
+    }
+
+    /// The generation that an archived manifest's key names; `None` for other keys.
+    pub fn from_archive_key(key: &str) -> Option<Self> {
+        let name = key.strip_prefix(ARCHIVE)?.strip_prefix("manifest-")?.strip_suffix(".json")?;
+        let generation = Self(name.to_owned());
+        generation.time().map(|_| generation)
+    }
+}
+
+/// The folder of the archive.
+pub(crate) const ARCHIVE: &str = "manifests/";
+
+impl std::fmt::Display for Generation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
+
+    use super::*;
+
+    #[test]
+    fn the_next_generation_is_now_or_a_second_after_the_last() {
+        let now = 1_736_944_496_789;
+        assert_eq!(Generation::next(now, None).as_str(), "2025-01-15T12:34:56Z");
+        let ahead = Generation::unchecked("2025-01-15T12:34:56.5Z");
+        assert_eq!(Generation::next(now, Some(&ahead)).as_str(), "2025-01-15T12:34:57Z");
+        let behind = Generation::unchecked("2024-01-15T12:34:56+02:00");
+        assert_eq!(Generation::next(now, Some(&behind)).as_str(), "2025-01-15T12:34:56Z");
+        let strange = Generation::unchecked("tuesday");
+        assert_eq!(Generation::next(now, Some(&strange)).as_str(), "2025-01-15T12:34:56Z");
+    }
+
+    #[test]
+    fn an_archived_manifest_is_found_by_its_generation() {
+        let generation = Generation::unchecked("2025-01-15T12:34:56Z");
+        let key = generation.archive_key();
+        assert_eq!(key, "manifests/manifest-2025-01-15T12:34:56Z.json");
+        assert_eq!(Generation::from_archive_key(&key), Some(generation));
+        assert_eq!(Generation::from_archive_key("manifests/manifest-.json"), None);
+        assert_eq!(Generation::from_archive_key("manifests/notes.txt"), None);
+    }
+}
