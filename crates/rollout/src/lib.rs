@@ -5,18 +5,28 @@
 //! roll out, `machine/mod.rs` for *how*, and `tests/scenarios/` for stories of it.
 
 mod alert;
+mod decide;
+mod effect;
 mod gate;
+mod machine;
 mod outcome;
 mod policy;
+mod record;
 mod release;
 mod settings;
+mod stage;
 
 pub use alert::Alert;
+pub use decide::{Decision, Declared, Running, Wish, decide};
+pub use effect::{Effect, Event, Look, Settling, StopWhat};
 pub use gate::{Exec, Gate, GateError, Http, Tcp};
+pub use machine::Machine;
 pub use outcome::{Exit, Outcome, Report};
 pub use policy::{Change, Choice, Mode, Policy, UpTo, Version};
+pub use record::{Back, BrokenOff, Entry, Progress, Record, RecordError, Snapshot, TakenBack};
 pub use release::{Release, ReleaseError};
 pub use settings::{Settings, SettingsError, Strategy};
+pub use stage::{Phase, Stage};
 
 /// A moment: milliseconds since 1970, UTC. The caller reads the clock; nothing here does.
 pub type Millis = u64;

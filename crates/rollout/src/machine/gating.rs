@@ -1,0 +1,169 @@
+//! Is it healthy? Rounds of looking: the runtime's settling first, then the gate's probe, then a pause.
+//!
+//! The probe counts only after the runtime has said that exactly this release has settled: an old task that still answers is not
+//! taken for the new one. Time is counted here, step by step, because a clock may jump: a leap neither ends a gate nor passes a
+//! window, and a clock that stands still does not keep it waiting for ever.
+
+use freehold_model::limits;
+
+use super::{Awaiting, Machine, short};
+use crate::{Effect, Gate, Look, Millis, Release, Settling, Stage};
+
+/// How far the looking has come.
+#[derive(Debug)]
+pub(super) struct Rounds {
+    /// The clock at the last event.
+    last: Millis,
+    /// What has passed since the stage began, in milliseconds.
+    passed: u64,
+    /// The wait that is out.
+    pub(super) waiting: u64,
+    /// Good looks in a row.
+    good: u32,
+}
+
+impl Rounds {
+    pub(super) fn begin(now: Millis) -> Self {
+        Self { last: now, passed: 0, waiting: 0, good: 0 }
+    }
+
+    /// Counts the time since the last event: no more than a step can take, and no less than what was waited.
+    pub(super) fn pass(&mut self, now: Millis, waited: u64) {
+        let leap = u64::try_from(limits::ROLLOUT_LEAP.as_millis()).unwrap_or(u64::MAX);
+        let measured = now.saturating_sub(self.last).min(leap.max(waited));
+        self.passed = self.passed.saturating_add(measured.max(waited));
+        self.last = now;
+        self.waiting = 0;
+    }
+}
+
+impl Machine {
+    /// When the stage ends, for people.
+    pub(super) fn deadline(&self, now: Millis) -> Option<Millis> {
+        let seconds = match self.record.stage {
+            Stage::Gating => self.record.settings.gate.timeout_seconds,
+            Stage::Watching => self.record.settings.gate.window_seconds,
+            Stage::BackGating => self.gate().timeout_seconds,
+            _ => return None,
+        };
+        Some(now.saturating_add(u64::from(seconds) * 1000))
+    }
+
+    /// The gate of what is looked at.
+    fn gate(&self) -> &Gate {
+        let settings = &self.record.settings.gate;
+        match self.record.stage {
+            Stage::BackGating => self.record.good_gate.as_ref().unwrap_or(settings),
+            _ => settings,
+        }
+    }
+
+    /// What is looked at.
+    fn looked_at(&self) -> Option<Release> {
+        match self.record.stage {
+            Stage::Gating | Stage::Watching => self.record.target.clone(),
+            _ => self.record.last_good.clone(),
+        }
+    }
+
+    pub(super) fn begin_rounds(&mut self) -> Vec<Effect> {
+        // The gate has just been passed: the window begins with a pause.
+        if self.record.stage == Stage::Watching { self.pause_between_looks() } else { self.settle_first() }
+    }
+
+    pub(super) fn settle_first(&mut self) -> Vec<Effect> {
+        match self.looked_at() {
+            Some(release) => {
+                self.awaiting = Awaiting::Settled;
+                vec![Effect::Settle { release }]
+            }
+            None => Vec::new(),
+        }
+    }
+
+    pub(super) fn next_look(&mut self, now: Millis, waited: u64) -> Vec<Effect> {
+        self.rounds.pass(now, waited);
+        if self.aborted && self.can_abort() {
+            return self.obey_abort(now);
+        }
+        self.settle_first()
+    }
+
+    pub(super) fn settled(&mut self, settling: Settling, now: Millis) -> Vec<Effect> {
+        self.rounds.pass(now, 0);
+        if self.aborted && self.can_abort() {
+            return self.obey_abort(now);
+        }
+        match settling {
+            Settling::Settled if self.gate().looks() => {
+                let Some(release) = self.looked_at() else { return Vec::new() };
+                self.awaiting = Awaiting::Probed;
+                vec![Effect::Probe { release, gate: Box::new(self.gate().clone()) }]
+            }
+            Settling::Settled => self.good_look(now),
+            Settling::Busy { reason } => self.bad_look(&format!("it has not settled: {}", short(reason)), now),
+            Settling::Broken { reason } => self.broken(&short(reason), now),
+        }
+    }
+
+    pub(super) fn probed(&mut self, look: Look, now: Millis) -> Vec<Effect> {
+        self.rounds.pass(now, 0);
+        if self.aborted && self.can_abort() {
+            return self.obey_abort(now);
+        }
+        match look {
+            Look::Green => self.good_look(now),
+            Look::Red { reason } => self.bad_look(&short(reason), now),
+        }
+    }
+
+    fn good_look(&mut self, now: Millis) -> Vec<Effect> {
+        if self.check.is_some() {
+            return self.checked(Ok(()), now);
+        }
+        self.rounds.good = self.rounds.good.saturating_add(1);
+        let is_watching = self.record.stage == Stage::Watching;
+        let enough = if is_watching {
+            self.rounds.passed >= u64::from(self.gate().window_seconds) * 1000
+        } else {
+            self.rounds.good >= self.gate().successes
+        };
+        match self.record.stage {
+            _ if !enough => self.pause_between_looks(),
+            Stage::Watching => self.watched(now),
+            Stage::Gating => self.healthy(now),
+            _ => self.good_again(now),
+        }
+    }
+
+    fn bad_look(&mut self, reason: &str, now: Millis) -> Vec<Effect> {
+        if self.check.is_some() {
+            return self.checked(Err(reason.to_owned()), now);
+        }
+        self.rounds.good = 0;
+        let timeout = u64::from(self.gate().timeout_seconds);
+        match self.record.stage {
+            Stage::Watching => self.turn_back(format!("it was healthy and is not any more: {reason}"), true, now),
+            _ if self.rounds.passed < timeout * 1000 => self.pause_between_looks(),
+            Stage::Gating => self.turn_back(format!("not healthy within {timeout} s: {reason}"), true, now),
+            _ => self.not_good_again(&format!("not healthy within {timeout} s: {reason}"), now),
+        }
+    }
+
+    /// The runtime says that waiting does not help.
+    fn broken(&mut self, reason: &str, now: Millis) -> Vec<Effect> {
+        if self.check.is_some() {
+            return self.checked(Err(reason.to_owned()), now);
+        }
+        match self.record.stage {
+            Stage::BackGating => self.not_good_again(reason, now),
+            _ => self.turn_back(reason.to_owned(), true, now),
+        }
+    }
+
+    fn pause_between_looks(&mut self) -> Vec<Effect> {
+        self.rounds.waiting = u64::from(self.gate().interval_seconds) * 1000;
+        self.awaiting = Awaiting::NextLook;
+        vec![Effect::Wait { millis: self.rounds.waiting }]
+    }
+}
