@@ -108,3 +108,17 @@ pub const MANIFEST_BYTES: usize = 16 * 1024 * 1024;
 pub const MANIFEST_SERVICES: usize = 10_000;
 /// Longest name of a service in bytes: a unit's name is made of it.
 pub const SERVICE_NAME_BYTES: usize = 64;
+/// How long a supervisor of the runtime `process` may take from its start to its first answer.
+pub const SUPERVISOR_START: Duration = Duration::from_secs(10);
+/// How long a supervisor may take to answer a question; it may be ending its child meanwhile.
+pub const SUPERVISOR_ANSWER: Duration = Duration::from_secs(60);
+/// How long a process that was asked to end may go on before it is killed.
+pub const PROCESS_STOP: Duration = Duration::from_secs(30);
+/// Longest pause before a process that does not last is started again, unless its declaration says longer.
+pub const PROCESS_PAUSE: Duration = Duration::from_secs(60);
+/// A process that was started again counts as settled when it has run for this long since.
+pub const PROCESS_SETTLED: Duration = Duration::from_secs(10);
+/// A process that ran for this long is started again after the first pause, not a longer one.
+pub const PROCESS_STEADY: Duration = Duration::from_secs(60);
+/// Size from which on a log of the runtime `process` is moved aside at the next start.
+pub const PROCESS_LOG_BYTES: u64 = 16 * 1024 * 1024;

@@ -1,0 +1,230 @@
+//! The runtime `process`: a laptop, a container, a demonstration without systemd. Not for production: no isolation, no boot.
+//!
+//! Each instance has a small supervisor of its own (`supervise.rs`, started as a detached process), so that services outlive whoever
+//! started them; it is found again by its directory: a lock that it holds while it lives, a socket that answers, and a note of its
+//! child, by which an orphan is found when the supervisor itself was killed. What is declared of users and hardening is not applied.
+//!
+//! Read on in `place.rs` (the files), `supervise.rs` (the supervisor), `client.rs` (talking to one).
+
+mod client;
+mod environment;
+mod place;
+mod supervise;
+
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use freehold_model::limits;
+use freehold_rollout::{Release, Settling, StopWhat, Strategy};
+
+use crate::{Instance, Runtime, RuntimeError, ServiceRelease};
+pub use client::Status;
+use place::{Place, Spec};
+pub use supervise::supervise;
+
+/// Runs services as plain processes under supervisors.
+#[derive(Debug, Clone)]
+pub struct ProcessRuntime {
+    dir: PathBuf,
+    supervisor: Vec<String>,
+}
+
+impl ProcessRuntime {
+    /// Below this directory, with this command as a supervisor: it is called with the directory of its instance and runs [`supervise`].
+    pub fn new(dir: impl Into<PathBuf>, supervisor: Vec<String>) -> Self {
+        Self { dir: dir.into(), supervisor }
+    }
+
+    /// The file with what a workload's instances have said.
+    pub fn log(&self, workload: &str) -> PathBuf {
+        self.dir.join("logs").join(format!("{workload}.log"))
+    }
+
+    /// The directory that instances of a workload start in, and keep their data in.
+    pub fn data(&self, workload: &str) -> PathBuf {
+        self.dir.join("data").join(workload)
+    }
+
+    /// Workloads of which something may run, in order.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn workloads(&self) -> Result<Vec<String>, RuntimeError> {
+        place::names(&self.dir.join("run"))
+    }
+
+    fn instances(&self, workload: &str) -> Result<Vec<Place>, RuntimeError> {
+        let dir = self.dir.join("run").join(workload);
+        Ok(place::names(&dir)?.into_iter().map(|name| Place::new(dir.join(name))).collect())
+    }
+
+    fn running(&self, workload: &str) -> Result<Vec<(Place, Spec, Status)>, RuntimeError> {
+        let mut found = Vec::new();
+        for place in self.instances(workload)? {
+            let Some(spec) = place.spec()? else { continue };
+            if let Some(status) = client::status(&place) {
+                found.push((place, spec, status));
+            } else if let Some(pid) = place.orphan() {
+                found.push((place, spec, Status::orphan(pid)));
+            }
+        }
+        Ok(found)
+    }
+
+    fn start(&self, workload: &str, release: &Release, blue_green: bool) -> Result<(), RuntimeError> {
+        let service = ServiceRelease::from_release(release)?;
+        let name = release.id().rsplit('#').next().unwrap_or_default();
+        let place = Place::new(self.dir.join("run").join(workload).join(name));
+        end(&place)?;
+        let data = self.data(workload);
+        for dir in [place.dir(), &data, &self.dir.join("logs")] {
+            fs_err::create_dir_all(dir).map_err(RuntimeError::file("make", dir))?;
+        }
+        let port = match (service.port, blue_green) {
+            (Some(_), true) => Some(free_port()?),
+            (port, _) => port,
+        };
+        place.write_spec(&Spec {
+            workload: workload.to_owned(),
+            id: release.id().to_owned(),
+            payload: release.payload().clone(),
+            port,
+            log: self.log(workload),
+            dir: data,
+        })?;
+        let (program, args) = self
+            .supervisor
+            .split_first()
+            .ok_or(RuntimeError::Unsupported { runtime: "process", action: "start without a supervisor" })?;
+        let mut command = Command::new(program);
+        command.args(args).arg(place.dir()).current_dir("/").env_clear();
+        for name in ["PATH", "HOME", "LANG", "TZ", "SSL_CERT_FILE", "NIX_SSL_CERT_FILE"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        let mut child = command.spawn().map_err(|source| RuntimeError::Start { program: program.clone(), source })?;
+        // The supervisor goes on by itself as soon as it answers; until then its death is ours to see.
+        let end = Instant::now() + limits::SUPERVISOR_START;
+        while client::status(&place).is_none() {
+            if let Ok(Some(status)) = child.try_wait() {
+                let reason = place.last_words().unwrap_or_else(|| format!("it ended with {status}"));
+                return Err(RuntimeError::Refused { what: format!("the supervisor of `{workload}`"), reason });
+            }
+            if Instant::now() > end {
+                let what = format!("the supervisor of `{workload}`");
+                return Err(RuntimeError::TooLong {
+                    what,
+                    action: "answer",
+                    seconds: limits::SUPERVISOR_START.as_secs(),
+                });
+            }
+            std::thread::sleep(POLL);
+        }
+        // Whoever starts something has to wait for its end; a thread does, as long as we live.
+        std::thread::spawn(move || child.wait());
+        Ok(())
+    }
+}
+
+/// How often a change is looked for.
+const POLL: Duration = Duration::from_millis(10);
+
+impl Runtime for ProcessRuntime {
+    fn name(&self) -> &'static str {
+        "process"
+    }
+
+    fn observe(&self, workload: &str) -> Result<Vec<Instance>, RuntimeError> {
+        let running = self.running(workload)?.into_iter().filter(|(_, _, status)| status.is_running());
+        let instances = running.map(|(_, spec, status)| Instance {
+            release: Release::new(spec.id, spec.payload).ok(),
+            port: spec.port,
+            text: status.to_string(),
+        });
+        Ok(instances.collect())
+    }
+
+    fn check(&self, _: &str, release: &Release) -> Result<(), RuntimeError> {
+        let service = ServiceRelease::from_release(release)?;
+        let words = service.words()?;
+        let program = words.first().map_or("", String::as_str);
+        if !is_program(Path::new(program)) {
+            return Err(RuntimeError::NoProgram { program: program.to_owned(), there: neighbours(Path::new(program)) });
+        }
+        environment::of(&service, None).map(drop)
+    }
+
+    fn activate(&self, workload: &str, release: &Release, strategy: Strategy) -> Result<(), RuntimeError> {
+        let running = self.running(workload)?;
+        if running.iter().any(|(_, spec, status)| spec.id == release.id() && status.is_running()) {
+            return Ok(());
+        }
+        if strategy == Strategy::Restart {
+            for (place, _, _) in &running {
+                end(place)?;
+            }
+        }
+        self.start(workload, release, strategy == Strategy::BlueGreen)
+    }
+
+    fn stop(&self, workload: &str, what: &StopWhat) -> Result<(), RuntimeError> {
+        for place in self.instances(workload)? {
+            let is_kept = match what {
+                StopWhat::AllBut(kept) => place.spec()?.is_some_and(|spec| spec.id == kept.id()),
+                StopWhat::Running | StopWhat::Workload => false,
+            };
+            if !is_kept {
+                end(&place)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn settle(&self, workload: &str, release: &Release) -> Settling {
+        let running = match self.running(workload) {
+            Ok(running) => running,
+            Err(error) => return Settling::Busy { reason: error.chain() },
+        };
+        match running.into_iter().find(|(_, spec, _)| spec.id == release.id()) {
+            None => Settling::Broken { reason: "it does not run".to_owned() },
+            Some((_, _, status)) => status.settling(),
+        }
+    }
+
+    fn commit(&self, _: &str, _: &Release) -> Result<(), RuntimeError> {
+        // There is no boot: whoever keeps the record starts it again.
+        Ok(())
+    }
+}
+
+/// Ends an instance, its supervisor first, and removes its directory.
+fn end(place: &Place) -> Result<(), RuntimeError> {
+    if !place.dir().exists() {
+        return Ok(());
+    }
+    client::stop(place)?;
+    place.end_orphan()?;
+    place.remove()
+}
+
+fn free_port() -> Result<u16, RuntimeError> {
+    let free = || std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr();
+    Ok(free().map_err(RuntimeError::file("find a free port at", "127.0.0.1"))?.port())
+}
+
+fn is_program(path: &Path) -> bool {
+    rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok() && path.is_file()
+}
+
+/// What there is beside a program that is not there, for the message.
+fn neighbours(program: &Path) -> String {
+    let names = program.parent().and_then(|dir| place::names(dir).ok()).unwrap_or_default();
+    match names.as_slice() {
+        [] => String::new(),
+        names => format!("; there is {}", names.iter().take(10).cloned().collect::<Vec<_>>().join(", ")),
+    }
+}
