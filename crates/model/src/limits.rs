@@ -122,3 +122,5 @@ pub const PROCESS_SETTLED: Duration = Duration::from_secs(10);
 pub const PROCESS_STEADY: Duration = Duration::from_secs(60);
 /// Size from which on a log of the runtime `process` is moved aside at the next start.
 pub const PROCESS_LOG_BYTES: u64 = 16 * 1024 * 1024;
+/// Longest time that one look of a gate may take; what seems to be longer is a clock that leaps.
+pub const ROLLOUT_LOOK: Duration = Duration::from_secs(60);

@@ -1,6 +1,7 @@
 //! Whether to roll out at all: declared, recorded and observed make a decision. The caller makes no choice of its own.
 //!
-//! It does nothing; `Machine::begin` carries the decision out. After `Resume` has ended, decide again.
+//! It does nothing; `Machine::begin` carries the decision out. After `Resume` has ended a driver decides once more, and carries that
+//! out when it [changes](Decision::changes) something; otherwise what the old rollout came to is the last word.
 
 use crate::{Choice, Policy, Record, Release, Settings, Stage, Version};
 
@@ -22,7 +23,7 @@ pub struct Declared {
     pub release: Release,
     /// What may be rolled out.
     pub policy: Policy,
-    /// Versions that are newer than the declared one, oldest first, with the one that runs if it is among them; for `auto` only.
+    /// Versions that exist, oldest first, from the declared one or the one after it; for `auto` only.
     pub versions: Vec<Version>,
     /// How it is rolled out.
     pub settings: Settings,
@@ -78,6 +79,13 @@ pub enum Decision {
     },
     /// It is no longer declared: stop it.
     Stop,
+}
+
+impl Decision {
+    /// Whether what runs is to change.
+    pub fn changes(&self) -> bool {
+        matches!(self, Self::Start { .. } | Self::Stop)
+    }
 }
 
 /// Decides what is to be done with a workload.

@@ -34,12 +34,12 @@ pub enum Effect {
         /// Which.
         release: Release,
     },
-    /// Ask the runtime whether exactly this release runs and has settled. Answer: `Settled`.
+    /// Ask the runtime whether exactly this release runs and has settled; within `limits::ROLLOUT_LOOK`. Answer: `Settled`.
     Settle {
         /// Which.
         release: Release,
     },
-    /// Look at this release once, as the gate says. Answer: `Probed`.
+    /// Look at this release once, as the gate says; within `limits::ROLLOUT_LOOK`. Answer: `Probed`.
     Probe {
         /// Which.
         release: Release,

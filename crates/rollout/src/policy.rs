@@ -78,7 +78,7 @@ impl Policy {
     /// The declared version is the floor; patch and minor versions go.
     pub const AUTO: Self = Self { mode: Mode::Auto, up_to: UpTo::Minor };
 
-    /// Chooses among `versions`: those newer than `declared`, oldest first.
+    /// Chooses among `versions`, oldest first. Where `declared` is not among them they are all newer than it.
     ///
     /// `reached` is the identity of the last good release, when there is one. What is already running is never held, and never
     /// left for an older one that the policy itself would choose; the declared release always goes, for a person declared it.
@@ -88,7 +88,8 @@ impl Policy {
             return choice;
         }
         // What was reached once, by a person's hand perhaps, is a floor as well.
-        let floor = versions.iter().position(|version| Some(version.release.id()) == reached).map_or(0, |at| at + 1);
+        let is_floor = |version: &Version| version.release.is(declared) || Some(version.release.id()) == reached;
+        let floor = versions.iter().rposition(is_floor).map_or(0, |at| at + 1);
         if let Some(version) = floor.checked_sub(1).and_then(|at| versions.get(at)) {
             choice.release = version.release.clone();
         }

@@ -98,6 +98,8 @@ pub struct Snapshot {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Progress {
+    /// There is a last good release, and the target is another one.
+    pub replaces: bool,
     /// What runs was touched at all.
     pub touched: bool,
     /// The target may have been activated.

@@ -34,6 +34,7 @@ impl Machine {
         let from = record.last_good.as_ref().map_or("nothing".to_owned(), |good| format!("`{good}`"));
         let text = format!("from {from} to `{target}`");
         record.target = Some(target);
+        record.progress.replaces = record.last_good.is_some() && !record.repeats();
         record.stage = Stage::Preparing;
         self.note(now, text);
         self.enter(Stage::Preparing, now)
@@ -73,7 +74,7 @@ impl Machine {
             Stage::Switching => self.watch(now),
             Stage::Committing => self.committed(now),
             Stage::Draining => self.enter(Stage::Retiring, now),
-            _ => self.succeed(Outcome::Upgraded, now),
+            _ => self.succeed(now),
         }
     }
 
@@ -151,26 +152,30 @@ impl Machine {
         let (previous, _) = self.kept_after(&target);
         let keep = self.keep();
         let record = &mut self.record;
-        let has_old = !record.repeats() && record.last_good.is_some();
+        let has_old = record.progress.replaces;
         record.previous = previous;
         record.snapshots.truncate(keep);
         record.taken_back.retain(|taken| taken.release != target.id());
         record.broken_off = None;
         record.good_gate = Some(record.settings.gate.clone());
         record.last_good = Some(target);
-        if has_old && record.settings.strategy == Strategy::BlueGreen {
-            return self.enter(Stage::Draining, now);
+        match record.settings.strategy {
+            Strategy::BlueGreen if has_old => self.enter(Stage::Draining, now),
+            Strategy::BlueGreen => self.enter(Stage::Retiring, now),
+            Strategy::Restart => self.succeed(now),
         }
-        self.succeed(if has_old { Outcome::Upgraded } else { Outcome::Deployed }, now)
     }
 
-    fn succeed(&mut self, outcome: Outcome, now: Millis) -> Vec<Effect> {
+    fn succeed(&mut self, now: Millis) -> Vec<Effect> {
+        let outcome = if self.record.progress.replaces { Outcome::Upgraded } else { Outcome::Deployed };
         self.note(now, "committed");
         self.settle(Stage::Committed, outcome, None, now)
     }
 
+    /// How many committed releases are kept. An old instance that still drains keeps its release.
     fn keep(&self) -> usize {
-        usize::try_from(self.record.settings.keep_releases).unwrap_or(1).max(1)
+        let least = if self.record.settings.strategy == Strategy::BlueGreen { 2 } else { 1 };
+        usize::try_from(self.record.settings.keep_releases).unwrap_or(least).max(least)
     }
 
     /// The committed releases that are kept beside `target` once that is committed, and those that are not.
@@ -194,6 +199,10 @@ impl Machine {
             Stage::Activating => self.turn_back(format!("it cannot be started: {reason}"), true, now),
             Stage::Switching => self.turn_back(format!("routes cannot be switched: {reason}"), true, now),
             Stage::Committing => self.turn_back(format!("it cannot be committed: {reason}"), true, now),
+            Stage::Draining => {
+                self.note(now, format!("the old instance does not drain: {reason}"));
+                self.enter(Stage::Retiring, now)
+            }
             // It is committed and healthy; only the old instance is in the way.
             stage => self.fail(format!("the old instance cannot be stopped: {reason}"), Some(stage), now),
         }
@@ -210,7 +219,10 @@ impl Machine {
     }
 
     /// Takes the way back, and remembers the release when it is to blame.
-    pub(super) fn turn_back(&mut self, reason: String, blame: bool, now: Millis) -> Vec<Effect> {
+    pub(super) fn turn_back(&mut self, mut reason: String, blame: bool, now: Millis) -> Vec<Effect> {
+        if (1..=limits::ROLLOUT_RESUMES).contains(&self.record.progress.resumes) {
+            reason = format!("after an interruption: {reason}");
+        }
         self.note(now, reason.clone());
         if self.record.repeats() {
             // It is the last good release itself: there is nothing to go back to.

@@ -27,11 +27,13 @@ impl Rounds {
         Self { last: now, passed: 0, waiting: 0, good: 0 }
     }
 
-    /// Counts the time since the last event: no more than a step can take, and no less than what was waited.
+    /// Counts the time since the last event. What is longer than a look can take is a clock that leaps, and not counted; a clock
+    /// that goes back, or stands still, counts as what was waited.
     pub(super) fn pass(&mut self, now: Millis, waited: u64) {
-        let leap = u64::try_from(limits::ROLLOUT_LEAP.as_millis()).unwrap_or(u64::MAX);
-        let measured = now.saturating_sub(self.last).min(leap.max(waited));
-        self.passed = self.passed.saturating_add(measured.max(waited));
+        let longest = u64::try_from(limits::ROLLOUT_LOOK.as_millis()).unwrap_or(u64::MAX).saturating_add(waited);
+        let measured = now.saturating_sub(self.last);
+        let passed = if measured > longest { waited } else { measured.max(waited) };
+        self.passed = self.passed.saturating_add(passed);
         self.last = now;
         self.waiting = 0;
     }

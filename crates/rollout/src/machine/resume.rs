@@ -20,7 +20,7 @@ impl Machine {
             }
             Phase::Stopping => self.enter(Stage::Stopping, now),
             Phase::Failed => match self.record.stuck.take() {
-                Some(Stage::Draining | Stage::Retiring) => self.enter(Stage::Draining, now),
+                Some(stage @ (Stage::Draining | Stage::Retiring)) => self.enter(stage, now),
                 Some(stage) => {
                     self.note(now, "trying again to go back");
                     self.back_at(stage, now)
@@ -29,7 +29,7 @@ impl Machine {
             },
             Phase::Activating | Phase::Gating | Phase::Watching | Phase::Committing => match stage {
                 // Committed already; whether the old instance is gone is not known.
-                Stage::Draining | Stage::Retiring => self.enter(Stage::Draining, now),
+                Stage::Draining | Stage::Retiring => self.enter(stage, now),
                 _ => self.gate_once_more(now),
             },
             Phase::Idle | Phase::Committed | Phase::RolledBack | Phase::Held | Phase::Stopped => self.finish(),
