@@ -9,19 +9,22 @@ use std::str::FromStr as _;
 
 use freehold_model::{MemberPath, PathError};
 use freehold_protocol::{WireAttrs, WireValue, v0, v1};
+use freehold_rollout::{Decision, Effect, Event, Gate, Look, Machine, Record, Settling};
 use freehold_state::nixops4::{import_nixops4, nixops4_event, nixops4_patch, parse_nixops4};
 
 /// A target: what is fuzzed, and the check of one input.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets by the name of their corpus folder.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 8] = [
     ("state_log", state_log),
     ("nixops4_state", nixops4_state),
     ("provider_v1", provider_v1),
     ("provider_v0", provider_v0),
     ("wire_value", wire_value),
     ("member_path", member_path),
+    ("rollout_gate", rollout_gate),
+    ("rollout_record", rollout_record),
 ];
 
 /// A state log never panics, and when a log can be read, so can what was there after each of its lines.
@@ -108,6 +111,58 @@ pub fn member_path(data: &[u8]) {
     let again = MemberPath::from_str(&path.to_string());
     let expected = if path.is_within_limits() { Ok(&path) } else { Err(&PathError::TooLong) };
     assert_eq!(again.as_ref(), expected, "names change when they are written");
+}
+
+/// A gate is read back as it was written, and one that is read can be used.
+pub fn rollout_gate(data: &[u8]) {
+    let Ok(gate) = Gate::parse(data) else {
+        return;
+    };
+    assert_eq!(gate.validate(), Ok(()), "a gate that was read cannot be used");
+    let again = serde_json::to_vec(&gate).ok().and_then(|text| Gate::parse(&text).ok());
+    assert!(again.is_some_and(|again| again == gate), "a gate changes when it is written");
+    if let Some(http) = &gate.http {
+        let _ = http.accepts(200, &String::from_utf8_lossy(data));
+    }
+}
+
+/// A record is read back as it was written, and a rollout that is found in it can be gone on with, to an end, through records
+/// that can be read themselves.
+pub fn rollout_record(data: &[u8]) {
+    const STEPS: usize = 1000;
+    let Ok(record) = Record::parse(data) else {
+        return;
+    };
+    let again = Record::parse(&record.to_bytes());
+    assert!(again.is_ok_and(|again| again == record), "a record changes when it is written");
+    let waits = u64::from(record.settings.gate.window_seconds) / u64::from(record.settings.gate.interval_seconds);
+    let successes = record.good_gate.as_ref().map_or(1, |gate| gate.successes).max(record.settings.gate.successes);
+    let (mut machine, mut effects) = Machine::begin(record, Decision::Resume, 0);
+    for _ in 0..STEPS.saturating_add(usize::try_from(4 * waits).unwrap_or(STEPS)) + 8 * successes as usize {
+        let event = match effects.iter().find_map(|effect| asks(effect, machine.record())) {
+            Some(event) => event,
+            None => break,
+        };
+        effects = machine.step(event, 0);
+    }
+    assert!(machine.report().is_some(), "a rollout that is gone on with does not end");
+}
+
+/// The answer of a world in which all goes well.
+fn asks(effect: &Effect, record: &Record) -> Option<Event> {
+    Some(match effect {
+        Effect::Persist(written) => {
+            assert_eq!(**written, *record, "what is written is not what is known");
+            let read = Record::parse(&written.to_bytes());
+            assert!(read.is_ok(), "a record that is written cannot be read: {read:?}");
+            Event::Persisted
+        }
+        Effect::Wait { .. } => Event::Tick,
+        Effect::Settle { .. } => Event::Settled(Settling::Settled),
+        Effect::Probe { .. } => Event::Probed(Look::Green),
+        Effect::Journal(_) | Effect::Alert(_) | Effect::ClearAlert | Effect::Finished(_) => return None,
+        _ => Event::Done,
+    })
 }
 
 /// The same lines, each with the checksum that belongs to it.

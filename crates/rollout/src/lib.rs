@@ -13,6 +13,7 @@ mod outcome;
 mod policy;
 mod record;
 mod release;
+mod schemas;
 mod settings;
 mod stage;
 
@@ -25,6 +26,7 @@ pub use outcome::{Exit, Outcome, Report};
 pub use policy::{Change, Choice, Mode, Policy, UpTo, Version};
 pub use record::{Back, BrokenOff, Entry, Progress, Record, RecordError, Snapshot, TakenBack};
 pub use release::{Release, ReleaseError};
+pub use schemas::schemas;
 pub use settings::{Settings, SettingsError, Strategy};
 pub use stage::{Phase, Stage};
 

@@ -15,7 +15,7 @@ pub struct Release {
     /// What it is, in the runtime's words.
     id: String,
     /// What the runtime needs to activate it again, whenever that is. No secrets: it is kept in the record.
-    #[serde(skip_serializing_if = "Json::is_null")]
+    #[serde(default, skip_serializing_if = "Json::is_null")]
     payload: Json,
 }
 

@@ -12,8 +12,9 @@
 mod sim;
 
 use freehold_rollout::{Outcome, Strategy};
-use sim::driver::{Ended, Knobs, Sim};
-use sim::fuzz;
+use sim::driver::{At, Ended, Knobs, Sim, When};
+use sim::fuzz::{self, Round};
+use sim::world::Health;
 
 #[test]
 fn whatever_happens_the_right_release_runs_in_the_end() {
@@ -37,11 +38,32 @@ fn whatever_happens_the_right_release_runs_in_the_end() {
     }
 }
 
+/// A rollout of v2 after v1, disturbed at every effect in turn: killed before it, killed after it, with and without a reboot.
+#[test]
+fn a_crash_at_any_effect_is_recovered_from() {
+    for seed in 0..16 {
+        let mut story = fuzz::story(seed);
+        story.health[0].1 = Health::Good;
+        story.health[1].1 = [Health::Good, Health::Red, Health::Flicker, Health::Broken][seed as usize % 4];
+        let round = Round { declared: Some("v1"), ..Round::default() };
+        for number in 1..60 {
+            for (when, reboot) in
+                [(When::Before, false), (When::After, false), (When::Before, true), (When::After, true)]
+            {
+                let knobs = Knobs { crash: Some((At::Number(number), when)), ..Knobs::default() };
+                let disturbed = Round { declared: Some("v2"), reboot, knobs, ..Round::default() };
+                story.rounds = vec![round.clone(), disturbed];
+                fuzz::play(&story);
+            }
+        }
+    }
+}
+
 #[test]
 fn a_clock_that_jumps_takes_no_healthy_release_back() {
     for seed in 0..500 {
         let mut story = fuzz::story(seed);
-        story.health.iter_mut().for_each(|(_, health)| *health = sim::world::Health::Late(2));
+        story.health.iter_mut().for_each(|(_, health)| *health = Health::Late(2));
         story.settings.gate.timeout_seconds = 5;
         let mut sim = Sim::new();
         sim.world.blue_green = story.settings.strategy == Strategy::BlueGreen;

@@ -46,18 +46,19 @@ impl Machine {
         self.record.stuck = None;
         self.record.back = None;
         self.record.journal.clear();
+        // From here on it may no longer start at boot: there is nothing to go back to. Declared again one day, it begins anew; what
+        // was good then still tells that there may be data.
+        if let Some(good) = self.record.last_good.take() {
+            self.record.previous.retain(|release| !release.is(&good));
+            self.record.previous.insert(0, good);
+        }
+        self.record.good_gate = None;
         self.record.stage = Stage::Stopping;
         self.note(now, "no longer declared");
         self.enter(Stage::Stopping, now)
     }
 
     pub(super) fn stopped(&mut self, now: Millis) -> Vec<Effect> {
-        // Declared again one day, it begins anew; what was good then still tells that there may be data.
-        if let Some(good) = self.record.last_good.take() {
-            self.record.previous.retain(|release| !release.is(&good));
-            self.record.previous.insert(0, good);
-        }
-        self.record.good_gate = None;
         self.settle(Stage::Stopped, Outcome::Stopped, None, now)
     }
 
@@ -83,9 +84,6 @@ impl Machine {
         let has_data = record.last_good.is_some() || !record.previous.is_empty();
         if !record.settings.stateful || !has_data || record.repeats() {
             return self.activate(now);
-        }
-        if record.last_good.is_none() {
-            return self.copy(now);
         }
         record.progress.touched = true;
         self.enter(Stage::StoppingOld, now)

@@ -13,7 +13,7 @@ const FAULTS: [&str; 10] =
     ["prepare", "stop", "snapshot", "activate", "routes", "drain", "commit", "restore", "persist", "commit"];
 
 /// One run of a driver within a story.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Round {
     pub declared: Option<&'static str>,
     pub retry: bool,
