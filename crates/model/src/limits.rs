@@ -124,3 +124,9 @@ pub const PROCESS_STEADY: Duration = Duration::from_secs(60);
 pub const PROCESS_LOG_BYTES: u64 = 16 * 1024 * 1024;
 /// Longest time that one look of a gate may take; what seems to be longer is a clock that leaps.
 pub const ROLLOUT_LOOK: Duration = Duration::from_secs(60);
+/// Largest object that a depot reads into memory (a manifest, a narinfo), in bytes.
+pub const DEPOT_OBJECT_BYTES: u64 = 64 * 1024 * 1024;
+/// How long a writer of a depot in a directory waits for the others.
+pub const DEPOT_LOCK: Duration = Duration::from_secs(10);
+/// Age after which an unfinished file in a depot is litter of a process that was killed.
+pub const DEPOT_DRAFT_AGE: Duration = Duration::from_secs(24 * 60 * 60);

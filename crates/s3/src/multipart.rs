@@ -33,17 +33,32 @@ impl Client {
         single_bytes: u64,
         part_bytes: u64,
     ) -> Result<Written, S3Error> {
-        let unreadable = |source| S3Error::ReadFile { path: path.to_owned(), source };
-        let file = File::open(path).map_err(unreadable)?;
+        let file = File::open(path).map_err(|source| S3Error::ReadFile { path: path.to_owned(), source })?;
+        self.put_open_file(key, &file, put, single_bytes, part_bytes)
+    }
+
+    /// As [`Client::put_file_in_parts`], for a file that is open and may have no name any more. Its position is not moved.
+    ///
+    /// # Errors
+    /// As [`Client::put_file`].
+    pub fn put_open_file(
+        &self,
+        key: &str,
+        file: &File,
+        put: &Put,
+        single_bytes: u64,
+        part_bytes: u64,
+    ) -> Result<Written, S3Error> {
+        let unreadable = |source| S3Error::ReadFile { path: file.path().to_owned(), source };
         let size = file.metadata().map_err(unreadable)?.len();
         if size <= single_bytes {
-            let md5 = md5_of(&file, 0, size).map_err(unreadable)?;
+            let md5 = md5_of(file, 0, size).map_err(unreadable)?;
             return self.put_body(key, Body::Part { file: file.file(), offset: 0, length: size }, &md5, put);
         }
         let part_bytes = part_bytes.max(size.div_ceil(limits::S3_PARTS)).max(1);
         let upload = self.begin_upload(key, put)?;
         let result = self
-            .upload_parts(key, &upload.id, &file, size, part_bytes, &unreadable)
+            .upload_parts(key, &upload.id, file, size, part_bytes, &unreadable)
             .and_then(|etags| self.complete_upload(key, &upload, put, &etags));
         if result.is_err() {
             // Best effort: the failure that matters is the one before.

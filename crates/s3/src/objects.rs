@@ -96,6 +96,8 @@ pub struct Listed {
     pub size: u64,
     /// Names its content.
     pub etag: Option<String>,
+    /// When it was written, as RFC 3339.
+    pub last_modified: Option<String>,
 }
 
 impl Client {
@@ -192,7 +194,13 @@ impl Client {
             let listing = read_text(&mut reply, &request)?;
             let listing = ListObjectsV2::parse_response(&listing).map_err(|e| odd(&request, e))?;
             for found in listing.contents {
-                if !each(Listed { key: found.key, size: found.size.unwrap_or(0), etag: found.etag }) {
+                let listed = Listed {
+                    key: found.key,
+                    size: found.size.unwrap_or(0),
+                    etag: found.etag,
+                    last_modified: found.last_modified,
+                };
+                if !each(listed) {
                     return Ok(());
                 }
             }
