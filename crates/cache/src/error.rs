@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use freehold_model::ErrorKind;
+use freehold_nar::NarError;
 use freehold_s3::S3Error;
+use freehold_store::StoreError;
 
 /// Why something of a cache could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +66,153 @@ pub enum CacheError {
         /// The limit.
         limit: u64,
     },
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The operator asked to stop.
+    #[error("stopped")]
+    Stopped,
+    /// The store tells of a path in a form that no Nix writes.
+    #[error("the store says something odd of `{path}`")]
+    OddPath {
+        /// The path.
+        path: String,
+        /// What is odd.
+        #[source]
+        source: NarError,
+    },
+    /// Paths refer to each other in a circle.
+    #[error("`{path}` refers to itself by way of others")]
+    Circle {
+        /// One of them.
+        path: String,
+    },
+    /// The NAR of a path cannot be made.
+    #[error("cannot pack `{path}`")]
+    Pack {
+        /// The path.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A path in the store is not what the store's database says.
+    #[error("`{path}` was changed in the store: its contents hash to {found}, not to {expected}")]
+    Changed {
+        /// The path.
+        path: String,
+        /// What it hashes to.
+        found: String,
+        /// What the database says.
+        expected: String,
+    },
+    /// The cache is for another store directory.
+    #[error("the cache `{cache}` holds paths of `{theirs}`, this store is `{ours}`")]
+    OtherStore {
+        /// Its address.
+        cache: String,
+        /// The store directory of the cache.
+        theirs: String,
+        /// Ours.
+        ours: String,
+    },
+    /// A text of the cache cannot be read.
+    #[error("`{key}` in `{cache}` cannot be read")]
+    BadText {
+        /// The object.
+        key: String,
+        /// The address of the cache.
+        cache: String,
+        /// What is wrong with it.
+        #[source]
+        source: NarError,
+    },
+    /// Collections came in the way of a push again and again.
+    #[error("`{cache}` was collected {rounds} times while paths were pushed to it")]
+    Collected {
+        /// Its address.
+        cache: String,
+        /// How often it was tried.
+        rounds: u32,
+    },
+    /// A path that is wanted, or that a wanted one refers to, is not in the cache.
+    #[error("`{path}` is not in `{cache}`{}", referrer.as_ref().map(|from| format!(" (`{from}` refers to it)")).unwrap_or_default())]
+    NotThere {
+        /// The path.
+        path: String,
+        /// The address of the cache.
+        cache: String,
+        /// What refers to it, when it was not asked for itself.
+        referrer: Option<String>,
+    },
+    /// A narinfo is about another path than its name says.
+    #[error("the narinfo of `{path}` in `{cache}` is about `{other}`")]
+    OtherPath {
+        /// The path that was asked for.
+        path: String,
+        /// What it is about.
+        other: String,
+        /// The address of the cache.
+        cache: String,
+    },
+    /// No trusted key has signed a path.
+    #[error("`{path}` in `{cache}` is not signed by a trusted key ({signers})")]
+    Untrusted {
+        /// The path.
+        path: String,
+        /// The address of the cache.
+        cache: String,
+        /// Who is said to have signed it.
+        signers: String,
+    },
+    /// A path is known in the cache and its NAR is not there.
+    #[error("the NAR of `{path}` is missing in `{cache}`: `{key}`")]
+    NoNar {
+        /// The path.
+        path: String,
+        /// The object that is not there.
+        key: String,
+        /// The address of the cache.
+        cache: String,
+    },
+    /// A NAR is not what the narinfo says.
+    #[error("the NAR of `{path}` in `{cache}` is not what its narinfo says: {reason}")]
+    BadNar {
+        /// The path.
+        path: String,
+        /// The address of the cache.
+        cache: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// More paths than are worked on at once.
+    #[error("more than {limit} paths")]
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
+    /// Something else lies where paths are to be staged.
+    #[error("`{dir}` cannot be used to stage paths: it holds other things", dir = dir.display())]
+    StagingTaken {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The store did not take a path, and did not say why.
+    #[error("the store did not take `{path}`")]
+    NotTaken {
+        /// The path.
+        path: String,
+    },
+    /// A manifest cannot be read, so nobody knows what it needs.
+    #[error("`{key}` in `{cache}` cannot be read, so nobody knows which paths it names: {reason}")]
+    BadManifest {
+        /// The object.
+        key: String,
+        /// The address of the cache.
+        cache: String,
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 impl CacheError {
@@ -73,9 +222,20 @@ impl CacheError {
             Self::BadUrl { .. } | Self::BadKey { .. } | Self::PreconditionFailed { .. } | Self::TooLarge { .. } => {
                 ErrorKind::User
             }
+            Self::NotThere { .. } | Self::TooMany { .. } | Self::StagingTaken { .. } => ErrorKind::User,
             Self::Bucket { source, .. } => source.kind(),
-            Self::Files { .. } => ErrorKind::Host,
-            Self::Busy { .. } => ErrorKind::Transient,
+            Self::Store(source) => source.kind(),
+            Self::Files { .. } | Self::Pack { .. } | Self::Changed { .. } => ErrorKind::Host,
+            Self::Busy { .. } | Self::Stopped | Self::Collected { .. } => ErrorKind::Transient,
+            Self::OtherStore { .. }
+            | Self::BadText { .. }
+            | Self::OtherPath { .. }
+            | Self::Untrusted { .. }
+            | Self::NoNar { .. }
+            | Self::BadNar { .. }
+            | Self::NotTaken { .. }
+            | Self::BadManifest { .. } => ErrorKind::Config,
+            Self::OddPath { .. } | Self::Circle { .. } => ErrorKind::Internal,
         }
     }
 
@@ -87,6 +247,25 @@ impl CacheError {
                     .to_owned()
             }
             Self::Bucket { source, .. } => return source.hint(),
+            Self::Store(source) => return source.hint(),
+            Self::BadText { source, .. } | Self::OddPath { source, .. } => return source.hint(),
+            Self::Changed { path, .. } => {
+                format!(
+                    "`nix-store --verify --check-contents` finds such paths, `nix-store --repair-path {path}` mends one"
+                )
+            }
+            Self::Untrusted { .. } => {
+                "trust the key that signed it (its `.pub` file), or push the path again with a key that is trusted here"
+                    .to_owned()
+            }
+            Self::NotThere { .. } => "push it: `freehold cache push PATH --to URL`".to_owned(),
+            Self::NoNar { .. } | Self::BadNar { .. } => {
+                "`freehold cache verify` finds all that is broken; delete the narinfo and push the path again"
+                    .to_owned()
+            }
+            Self::StagingTaken { .. } => "name a directory that is empty or not there yet".to_owned(),
+            Self::Collected { .. } => "push again when the collection has ended".to_owned(),
+            Self::BadManifest { key, .. } => format!("mend or delete `{key}`, then collect again"),
             _ => return None,
         })
     }

@@ -130,3 +130,23 @@ pub const DEPOT_OBJECT_BYTES: u64 = 64 * 1024 * 1024;
 pub const DEPOT_LOCK: Duration = Duration::from_secs(10);
 /// Age after which an unfinished file in a depot is litter of a process that was killed.
 pub const DEPOT_DRAFT_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+/// Questions to a cache under way at once (what is there, narinfos).
+pub const CACHE_CHECKS: usize = 64;
+/// NARs and narinfos on their way to or from a cache at once.
+pub const CACHE_TRANSFERS: usize = 32;
+/// NARs that are compressed at once, and threads that compress one large NAR, however many cores there are.
+pub const CACHE_PACKERS: usize = 4;
+/// NARs of at least this size are compressed by several threads, in bytes.
+pub const CACHE_PARALLEL_BYTES: u64 = 32 * 1024 * 1024;
+/// Memory that a decompressor may ask for, in bytes.
+pub const CACHE_UNPACK_MEMORY: u64 = 128 * 1024 * 1024;
+/// NARs whose file is larger are looked for before they are uploaded, in bytes: a question costs as much as a small upload.
+pub const CACHE_ASK_BYTES: u64 = 1024 * 1024;
+/// How long the local index may say of a path that a bucket has it before the bucket is asked again.
+pub const CACHE_INDEX_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// How often a push starts again because garbage was collected meanwhile.
+pub const CACHE_ROUNDS: u32 = 4;
+/// Paths of one pull or one verification.
+pub const CACHE_PATHS: usize = 1_000_000;
+/// Age below which a collection leaves alone what nobody refers to: a push may be about to.
+pub const CACHE_GC_AGE: Duration = Duration::from_secs(24 * 60 * 60);

@@ -2,6 +2,7 @@
 
 use crate::error::StoreError;
 use crate::nix::Nix;
+use crate::realise::chunks;
 use crate::run;
 
 /// What the store knows of a path.
@@ -25,17 +26,18 @@ impl Nix {
     /// # Errors
     /// When one is not there.
     pub fn path_info(&self, paths: &[String]) -> Result<Vec<PathInfo>, StoreError> {
-        if paths.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut command = self.command("nix-store");
-        command.arg("--dump-db").args(paths);
         let what = "tell about paths";
-        let text = run::short(command, what)?;
-        parse_dump(&text).ok_or_else(|| StoreError::Answer {
-            what: what.to_owned(),
-            reason: "the dump of its database has another form than expected".to_owned(),
-        })
+        let mut infos = Vec::with_capacity(paths.len());
+        for chunk in chunks(paths.to_vec()) {
+            let mut command = self.command("nix-store");
+            command.arg("--dump-db").args(&chunk);
+            let text = run::short(command, what)?;
+            infos.extend(parse_dump(&text).ok_or_else(|| StoreError::Answer {
+                what: what.to_owned(),
+                reason: "the dump of its database has another form than expected".to_owned(),
+            })?);
+        }
+        Ok(infos)
     }
 
     /// The closure of paths that are there: they and all they refer to, what is referred to first.

@@ -183,7 +183,8 @@ fn reason(error: &str) -> String {
     }
 }
 
-fn chunks(arguments: Vec<String>) -> Vec<Vec<String>> {
+/// Pieces that a command line takes.
+pub(crate) fn chunks(arguments: Vec<String>) -> Vec<Vec<String>> {
     let mut chunks: Vec<Vec<String>> = Vec::new();
     let mut bytes = usize::MAX;
     for argument in arguments {
@@ -199,7 +200,8 @@ fn chunks(arguments: Vec<String>) -> Vec<Vec<String>> {
     chunks
 }
 
-fn name_some(arguments: &[String]) -> String {
+/// Words for one or more paths.
+pub(crate) fn name_some(arguments: &[String]) -> String {
     match arguments {
         [one] => format!("`{one}`"),
         [first, rest @ ..] => format!("`{first}` and {} more", rest.len()),

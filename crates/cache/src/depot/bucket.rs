@@ -43,7 +43,11 @@ impl Bucket {
 
     pub(super) fn head(&self, key: &str) -> Result<Option<Listed>, CacheError> {
         match self.client.head(&self.full(key)?) {
-            Ok(meta) => Ok(meta.map(|meta| Listed { key: key.to_owned(), size: meta.size, modified: None })),
+            Ok(meta) => Ok(meta.map(|meta| Listed {
+                key: key.to_owned(),
+                size: meta.size,
+                modified: meta.last_modified.as_deref().and_then(http_date),
+            })),
             // What a store says of an object that is not there when the key may not list the bucket; a write will tell.
             Err(S3Error::AccessDenied { .. }) => Ok(None),
             Err(error) => Err(self.failed(error)),
@@ -97,6 +101,11 @@ impl Bucket {
     fn failed(&self, source: S3Error) -> CacheError {
         CacheError::Bucket { cache: self.shown.clone(), source }
     }
+}
+
+fn http_date(text: &str) -> Option<SystemTime> {
+    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+    Some(SystemTime::from(date))
 }
 
 fn said(kind: Kind) -> Put {

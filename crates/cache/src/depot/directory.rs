@@ -180,7 +180,7 @@ impl Directory {
 
 impl Draft {
     /// A file without a name, among the temporary ones.
-    pub(super) fn unnamed() -> Result<Self, CacheError> {
+    pub(crate) fn unnamed() -> Result<Self, CacheError> {
         let dir = std::env::temp_dir();
         let file = tempfile::tempfile_in(&dir).map_err(making)?;
         Ok(Self { file: File::from_parts(file, dir.join("(unnamed)")), name: None })
@@ -208,6 +208,11 @@ impl Draft {
     /// The file itself.
     pub(crate) fn file(&self) -> &File {
         &self.file
+    }
+
+    /// The file itself, to read and write.
+    pub(crate) fn file_mut(&mut self) -> &mut File {
+        &mut self.file
     }
 
     /// Moves it to its place; directories on the way are made.
