@@ -150,3 +150,11 @@ pub const CACHE_ROUNDS: u32 = 4;
 pub const CACHE_PATHS: usize = 1_000_000;
 /// Age below which a collection leaves alone what nobody refers to: a push may be about to.
 pub const CACHE_GC_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How often a publish is made again because a rival was faster.
+pub const PUBLISH_TRIES: u32 = 12;
+/// First pause before that; each further one doubles, with jitter.
+pub const PUBLISH_PAUSE: Duration = Duration::from_millis(20);
+/// How long a claim on the manifest holds, in stores without conditional writes.
+pub const PUBLISH_CLAIM: Duration = Duration::from_secs(60);
+/// How long a claim is left alone before it is read back.
+pub const PUBLISH_SETTLE: Duration = Duration::from_millis(300);

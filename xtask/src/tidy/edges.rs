@@ -10,7 +10,7 @@ use super::{Finding, Tree};
 use crate::{Outcome, stdout_of};
 
 /// A crate may depend on crates of ours with a lower rank only.
-const RANKS: [(&str, u32); 28] = [
+const RANKS: [(&str, u32); 29] = [
     ("freehold-model", 0),
     ("freehold-protocol", 1),
     ("freehold-plan", 2),
@@ -28,6 +28,7 @@ const RANKS: [(&str, u32); 28] = [
     ("freehold-router", 5),
     ("freehold-cache", 6),
     ("freehold-runtime", 6),
+    ("freehold-publish", 7),
     ("freehold-provider-local", 7),
     ("freehold-provider-s3", 7),
     ("freehold-provider-nix", 7),

@@ -1,0 +1,230 @@
+//! Reading the manifest, and moving it on.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use freehold_cache::{Condition, Depot, Fetched, Kind};
+use freehold_manifest::{Edit, Generation, Manifest, ManifestError};
+use freehold_model::limits;
+use freehold_nar::SecretKey;
+
+use crate::claim::Claim;
+use crate::error::PublishError;
+
+/// Where what is current lies.
+const CURRENT: &str = "manifest.json";
+/// Where what was lies.
+const ARCHIVE: &str = "manifests/";
+
+/// The manifests of a bucket. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Board {
+    depot: Depot,
+}
+
+/// The manifest that is current.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Current {
+    /// What it says.
+    pub manifest: Manifest,
+    /// Its bytes, which signatures are verified with.
+    pub bytes: Vec<u8>,
+    /// Names these bytes, to ask for newer ones only.
+    pub etag: String,
+}
+
+/// Answer to a look at what is current.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Look {
+    /// The same as before.
+    Unchanged,
+    /// There is no manifest, which is no fault: nothing is to run.
+    Nothing,
+    /// Another.
+    Found(Box<Current>),
+}
+
+/// What came of a publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// What was current before.
+    pub before: Option<Manifest>,
+    /// What is current now.
+    pub manifest: Manifest,
+    /// How often a rival was faster and the edit was made again.
+    pub retries: u32,
+}
+
+impl Board {
+    /// The manifests of this bucket or directory.
+    pub fn new(depot: Depot) -> Self {
+        Self { depot }
+    }
+
+    /// Where it is.
+    pub fn depot(&self) -> &Depot {
+        &self.depot
+    }
+
+    /// The manifest that is current; `None` when there is none.
+    ///
+    /// # Errors
+    /// The bucket cannot be read, or it holds something else under this name.
+    pub fn current(&self) -> Result<Option<Current>, PublishError> {
+        match self.look(None)? {
+            Look::Found(current) => Ok(Some(*current)),
+            Look::Nothing | Look::Unchanged => Ok(None),
+        }
+    }
+
+    /// Looks whether something else than `etag` is current.
+    ///
+    /// # Errors
+    /// As [`Board::current`].
+    pub fn look(&self, etag: Option<&str>) -> Result<Look, PublishError> {
+        match self.depot.get_if_changed(CURRENT, etag)? {
+            Fetched::NotModified => Ok(Look::Unchanged),
+            Fetched::Gone => Ok(Look::Nothing),
+            Fetched::Object(object) => {
+                let manifest = Manifest::parse(&object.body).map_err(|source| self.bad(CURRENT, source))?;
+                Ok(Look::Found(Box::new(Current { manifest, bytes: object.body, etag: object.etag })))
+            }
+        }
+    }
+
+    /// The generations in the archive, oldest first. What is current is not among them, unless it came from there.
+    ///
+    /// # Errors
+    /// The bucket cannot be listed.
+    pub fn archived(&self) -> Result<Vec<Generation>, PublishError> {
+        let listed = self.depot.list(ARCHIVE)?;
+        let mut found: Vec<Generation> =
+            listed.iter().filter_map(|entry| Generation::from_archive_key(&entry.key)).collect();
+        found.sort_by_key(Generation::time);
+        Ok(found)
+    }
+
+    /// A manifest by its generation, current or archived.
+    ///
+    /// # Errors
+    /// There is none, or it is no good manifest.
+    pub fn generation(&self, generation: &str) -> Result<Manifest, PublishError> {
+        if let Some(current) = self.current()?
+            && current.manifest.generation.as_str() == generation
+        {
+            return Ok(current.manifest);
+        }
+        let known = self.archived()?.into_iter().find(|known| known.as_str() == generation);
+        let missing = || PublishError::NoGeneration { generation: generation.to_owned(), place: self.place() };
+        let key = known.ok_or_else(missing)?.archive_key();
+        let object = self.depot.get(&key)?.ok_or_else(missing)?;
+        Manifest::parse(&object.body).map_err(|source| self.bad(&key, source))
+    }
+
+    /// Moves the manifest on: `edit` says what is to change in what is current, and is asked again when a rival was faster.
+    /// What was current is archived first.
+    ///
+    /// # Errors
+    /// What `edit` says, a result that does not hold together, a bucket that cannot be written to, rivals without end.
+    pub fn publish(
+        &self,
+        key: Option<&SecretKey>,
+        edit: &dyn Fn(Option<&Manifest>) -> Result<Edit, ManifestError>,
+    ) -> Result<Published, PublishError> {
+        let conditions = self.depot.honours_conditions(ARCHIVE)?;
+        let claim = if conditions.all() { None } else { Some(Claim::take(&self.depot)?) };
+        for retries in 0..limits::PUBLISH_TRIES {
+            let current = self.current()?;
+            let next = self.next(current.as_ref(), key, edit)?;
+            if let Some(current) = &current {
+                self.archive(current)?;
+            }
+            let condition = match &current {
+                _ if claim.is_some() => Condition::None,
+                Some(current) => Condition::Match(current.etag.clone()),
+                None => Condition::Absent,
+            };
+            match self.depot.put(CURRENT, &next.to_bytes(), Kind::Json, &condition) {
+                Ok(_) if claim.as_ref().is_none_or(|claim| self.stands(claim, &next)) => {
+                    let before = current.map(|current| current.manifest);
+                    return Ok(Published { before, manifest: next, retries });
+                }
+                Ok(_) => {}
+                Err(error) if error.is_precondition() => {}
+                Err(error) => return Err(error.into()),
+            }
+            std::thread::sleep(pause(retries));
+        }
+        Err(PublishError::Crowded { tries: limits::PUBLISH_TRIES })
+    }
+
+    fn next(
+        &self,
+        current: Option<&Current>,
+        key: Option<&SecretKey>,
+        edit: &dyn Fn(Option<&Manifest>) -> Result<Edit, ManifestError>,
+    ) -> Result<Manifest, PublishError> {
+        let before = current.map(|current| &current.manifest);
+        let bad = |source| PublishError::Manifest { what: "what would be published".to_owned(), source };
+        // One that an operator copied back by hand counts from where it was; the archive knows how far others had come.
+        let known = match before.and_then(|manifest| manifest.serial) {
+            Some(_) => self.newest_archived_serial()?,
+            None => 0,
+        };
+        let next = Manifest::next(before, edit(before).map_err(bad)?, now(), known).map_err(bad)?;
+        Ok(match key {
+            Some(key) => next.signed(key),
+            None => next,
+        })
+    }
+
+    fn newest_archived_serial(&self) -> Result<u64, PublishError> {
+        let Some(newest) = self.archived()?.pop() else { return Ok(0) };
+        let object = self.depot.get(&newest.archive_key())?;
+        // An archived manifest that is damaged is in nobody's way.
+        let manifest = object.and_then(|object| Manifest::parse(&object.body).ok());
+        Ok(manifest.and_then(|manifest| manifest.serial).unwrap_or(0))
+    }
+
+    /// Keeps what was current. One that is kept already stays as it is.
+    fn archive(&self, current: &Current) -> Result<(), PublishError> {
+        let key = current.manifest.generation.archive_key();
+        match self.depot.put(&key, &current.bytes, Kind::Json, &Condition::Absent) {
+            Err(error) if !error.is_precondition() => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether, without conditions, our change is the one that stands.
+    fn stands(&self, claim: &Claim, next: &Manifest) -> bool {
+        let is_current = self.current().is_ok_and(|now| now.is_some_and(|now| now.manifest == *next));
+        is_current && claim.is_ours()
+    }
+
+    fn bad(&self, key: &str, source: ManifestError) -> PublishError {
+        PublishError::Manifest { what: format!("`{key}` in {}", self.place()), source }
+    }
+
+    fn place(&self) -> String {
+        self.depot.url().to_string()
+    }
+}
+
+/// Longer with every try, and never the same for two.
+fn pause(tries: u32) -> Duration {
+    let most = limits::PUBLISH_PAUSE * 2_u32.pow(tries.min(6));
+    most.mul_f64(0.5 + 0.5 * random())
+}
+
+/// Between 0 and 1. Without randomness everybody waits as long, and the limit of tries ends it.
+pub(crate) fn random() -> f64 {
+    let mut bytes = [0_u8; 4];
+    if getrandom::fill(&mut bytes).is_err() {
+        return 0.5;
+    }
+    f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
+}
+
+/// Milliseconds since 1970 by the system's clock.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+}

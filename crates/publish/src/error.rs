@@ -1,0 +1,64 @@
+//! What can go wrong between a publisher and a bucket.
+
+use freehold_cache::CacheError;
+use freehold_manifest::ManifestError;
+use freehold_model::ErrorKind;
+
+/// Why a manifest could not be read or moved on.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The bucket cannot be used.
+    #[error(transparent)]
+    Depot(#[from] CacheError),
+    /// What lies in the bucket, or would come of an edit, is no good manifest.
+    #[error("{what} cannot be used")]
+    Manifest {
+        /// Which: `manifest.json`, an archived one, what would be published.
+        what: String,
+        /// Why not.
+        #[source]
+        source: ManifestError,
+    },
+    /// No manifest of that generation.
+    #[error("there is no generation `{generation}` in {place}")]
+    NoGeneration {
+        /// Which.
+        generation: String,
+        /// The bucket.
+        place: String,
+    },
+    /// Rivals were faster every time.
+    #[error("others changed the manifest {tries} times while this change was being made")]
+    Crowded {
+        /// How often.
+        tries: u32,
+    },
+    /// Another publisher holds the claim and does not end.
+    #[error("another publisher has claimed the manifest and not given it back")]
+    Claimed,
+}
+
+impl PublishError {
+    /// Who has to act.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Depot(error) => error.kind(),
+            Self::Manifest { source, .. } => source.kind(),
+            Self::NoGeneration { .. } => ErrorKind::User,
+            Self::Crowded { .. } | Self::Claimed => ErrorKind::Transient,
+        }
+    }
+
+    /// The way out, when there is one.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Depot(error) => error.hint(),
+            Self::Manifest { source, .. } => source.hint(),
+            Self::NoGeneration { .. } => Some("`freehold manifest list` shows what there is".to_owned()),
+            Self::Crowded { .. } => Some("publish again".to_owned()),
+            Self::Claimed => {
+                Some("wait a minute and publish again; a claim of one that died runs out by itself".to_owned())
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Publishers and readers at a directory and at a bucket, with and without conditional writes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use freehold_cache::{Depot, DepotUrl};
+use freehold_manifest::{Edit, Manifest, ServiceFlags};
+use freehold_nar::{SecretKey, TrustedKeys};
+use freehold_publish::{Board, Look};
+use freehold_s3::{CredentialsSource, Keys};
+use freehold_testkit::Scratch;
+use freehold_testkit::s3::S3Server;
+
+fn put(name: &str, revision: &str) -> impl Fn(Option<&Manifest>) -> Result<Edit, freehold_manifest::ManifestError> {
+    let flags = ServiceFlags {
+        store_path: Some(format!("/nix/store/0c2mn5xhkzyyx7hbcmxgjvwqyxf1x7bd-{name}")),
+        command: Some(name.to_owned()),
+        revision: Some(revision.to_owned()),
+        ..ServiceFlags::default()
+    };
+    let name = name.to_owned();
+    move |before| {
+        let before = before.and_then(|manifest| manifest.service(&name).ok());
+        flags.apply(&name, before).map(|service| Edit::Put(Box::new(service)))
+    }
+}
+
+fn directory(scratch: &Scratch) -> Board {
+    Board::new(Depot::open(&format!("file://{}", scratch.join("bucket").display())).unwrap())
+}
+
+#[test]
+fn a_manifest_is_published_archived_and_looked_at_only_when_it_changed() {
+    let scratch = Scratch::new();
+    let board = directory(&scratch);
+    let key = SecretKey::generate("k").unwrap();
+    assert_eq!(board.look(None).unwrap(), Look::Nothing);
+    let first = board.publish(Some(&key), &put("web", "1")).unwrap();
+    assert_eq!((first.before.is_none(), first.manifest.serial, first.retries), (true, Some(1), 0));
+    let Look::Found(current) = board.look(None).unwrap() else { panic!("there is one") };
+    assert_eq!(current.manifest, first.manifest);
+    assert!(Manifest::verify(&current.bytes, &TrustedKeys::new(vec![key.public()])).is_ok());
+    assert_eq!(board.look(Some(&current.etag)).unwrap(), Look::Unchanged);
+    assert_eq!(board.archived().unwrap(), []);
+
+    let second = board.publish(Some(&key), &put("web", "2")).unwrap();
+    assert_eq!(second.manifest.serial, Some(2));
+    assert_eq!(board.archived().unwrap(), [first.manifest.generation.clone()]);
+    assert_eq!(board.generation(first.manifest.generation.as_str()).unwrap(), first.manifest);
+    assert_eq!(board.generation(second.manifest.generation.as_str()).unwrap(), second.manifest);
+    let error = board.generation("2001-01-01T00:00:00Z").unwrap_err();
+    assert!(error.to_string().starts_with("there is no generation `2001-01-01T00:00:00Z` in file:///"), "{error}");
+}
+
+#[test]
+fn one_that_was_copied_back_by_hand_is_counted_on_from_the_newest() {
+    let scratch = Scratch::new();
+    let board = directory(&scratch);
+    let first = board.publish(None, &put("web", "1")).unwrap().manifest;
+    for revision in ["2", "3", "4"] {
+        board.publish(None, &put("web", revision)).unwrap();
+    }
+    let old = scratch.join("bucket").join(first.generation.archive_key());
+    fs_err_copy(&old, &scratch.join("bucket/manifest.json"));
+    assert_eq!(board.current().unwrap().unwrap().manifest, first);
+    let next = board.publish(None, &put("web", "5")).unwrap().manifest;
+    assert!(next.serial >= Some(4), "{:?}", next.serial);
+}
+
+fn fs_err_copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::copy(from, to).unwrap();
+}
+
+/// `n` publishers at once, each its own service: afterwards all services are there.
+fn nobody_loses_a_change(open: impl Fn() -> Board + Sync, n: usize) {
+    std::thread::scope(|scope| {
+        for at in 0..n {
+            let open = &open;
+            scope.spawn(move || {
+                let name = format!("service{at}");
+                open().publish(None, &put(&name, "1")).unwrap();
+                open().publish(None, &put(&name, "2")).unwrap();
+            });
+        }
+    });
+    let manifest = open().current().unwrap().unwrap().manifest;
+    let mut names: Vec<&str> = manifest.services.iter().map(|s| s.name.as_str()).collect();
+    names.sort_unstable();
+    let expected: Vec<String> = (0..n).map(|at| format!("service{at}")).collect();
+    assert_eq!(names, expected);
+    assert!(manifest.services.iter().all(|s| s.revision.as_deref() == Some("2")));
+    assert_eq!(manifest.serial, Some(2 * n as u64));
+    assert_eq!(open().archived().unwrap().len(), 2 * n - 1);
+}
+
+#[test]
+fn publishers_at_a_directory_do_not_lose_each_others_change() {
+    let scratch = Scratch::new();
+    nobody_loses_a_change(|| directory(&scratch), 6);
+}
+
+fn bucket(server: &S3Server) -> Board {
+    let address = server.endpoint();
+    let url = format!("s3://shop?endpoint={}&scheme=http&region=us-east-1", address.trim_start_matches("http://"));
+    let mut url = DepotUrl::parse(&url).unwrap();
+    if let DepotUrl::Bucket { settings, .. } = &mut url {
+        settings.credentials = CredentialsSource::Keys(Keys {
+            access_key_id: S3Server::ACCESS_KEY.to_owned(),
+            secret_access_key: freehold_model::Sensitive::new(S3Server::SECRET_KEY.to_owned()),
+            session_token: None,
+        });
+    }
+    Board::new(Depot::at(url).unwrap())
+}
+
+#[test]
+fn publishers_at_a_bucket_do_not_lose_each_others_change() {
+    let server = S3Server::start();
+    server.create_bucket("shop");
+    nobody_loses_a_change(|| bucket(&server), 4);
+}
+
+#[test]
+fn publishers_at_a_bucket_that_ignores_conditions_do_not_lose_each_others_change() {
+    let server = S3Server::start();
+    server.create_bucket("shop");
+    server.honour_conditions(false);
+    nobody_loses_a_change(|| bucket(&server), 2);
+    assert!(server.objects("shop").keys().all(|key| key != "manifests/claim"));
+}
+
+#[test]
+fn what_is_no_manifest_is_not_published_over() {
+    let scratch = Scratch::new();
+    scratch.write("bucket/manifest.json", r#"{"version":1,"generation":"2025-01-15T12:34:56Z","servces":[]}"#);
+    let board = directory(&scratch);
+    let error = board.publish(None, &put("web", "1")).unwrap_err();
+    assert!(error.to_string().starts_with("`manifest.json` in file:///"), "{error}");
+    assert_eq!(error.hint().unwrap(), "did you mean `services`?");
+}
