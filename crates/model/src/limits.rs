@@ -158,3 +158,7 @@ pub const PUBLISH_PAUSE: Duration = Duration::from_millis(20);
 pub const PUBLISH_CLAIM: Duration = Duration::from_secs(60);
 /// How long a claim is left alone before it is read back.
 pub const PUBLISH_SETTLE: Duration = Duration::from_millis(300);
+/// Services that an agent rolls out at once.
+pub const AGENT_ROLLOUTS: usize = 8;
+/// Longest pause between two looks at a manifest that cannot be read, unless the agent looks less often anyway.
+pub const AGENT_BACKOFF: Duration = Duration::from_secs(15 * 60);

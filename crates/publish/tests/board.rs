@@ -43,7 +43,7 @@ fn a_manifest_is_published_archived_and_looked_at_only_when_it_changed() {
 
     let second = board.publish(Some(&key), &put("web", "2")).unwrap();
     assert_eq!(second.manifest.serial, Some(2));
-    assert_eq!(board.archived().unwrap(), [first.manifest.generation.clone()]);
+    assert_eq!(board.archived().unwrap(), std::slice::from_ref(&first.manifest.generation));
     assert_eq!(board.generation(first.manifest.generation.as_str()).unwrap(), first.manifest);
     assert_eq!(board.generation(second.manifest.generation.as_str()).unwrap(), second.manifest);
     let error = board.generation("2001-01-01T00:00:00Z").unwrap_err();

@@ -19,6 +19,6 @@ mod service;
 pub use carry::{Hands, Told, carry};
 pub use error::RuntimeError;
 pub use probe::{ProbeTarget, look};
-pub use records::{Alerts, RecordFile, Records};
+pub use records::{Alerts, RecordFile, Records, write_durably};
 pub use runtime::{Instance, Runtime};
 pub use service::ServiceRelease;

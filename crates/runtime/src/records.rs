@@ -185,8 +185,11 @@ fn remove(path: &Path) -> Result<(), RuntimeError> {
     }
 }
 
-/// Writes a file so that after a crash there is the old one or the new one, whole.
-pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), RuntimeError> {
+/// Writes a file so that after a crash there is the old one or the new one, whole. Missing directories are made.
+///
+/// # Errors
+/// It cannot be written.
+pub fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), RuntimeError> {
     let dir = path.parent().unwrap_or(Path::new("."));
     fs_err::create_dir_all(dir).map_err(RuntimeError::file("make", dir))?;
     let new = path.with_extension("new");
