@@ -1,7 +1,7 @@
 //! Whether to roll out at all: declared, recorded and observed make a decision. The caller makes no choice of its own.
 //!
-//! It does nothing; `Machine::begin` carries the decision out. After `Resume` has ended a driver decides once more, and carries that
-//! out when it [changes](Decision::changes) something; otherwise what the old rollout came to is the last word.
+//! It does nothing; `Machine::begin` carries the decision out. After `Resume` has ended a driver decides once more, with
+//! `resumed`, and carries that out when it [changes](Decision::changes) something; otherwise what the old rollout came to is the last word.
 
 use crate::{Choice, Policy, Record, Release, Settings, Stage, Version};
 
@@ -14,6 +14,8 @@ pub struct Wish {
     pub retry: bool,
     /// The operator wants what others started under this name replaced.
     pub take_over: bool,
+    /// `Resume` was carried out in this run already: a way back that is stuck does not keep a newer release waiting.
+    pub resumed: bool,
 }
 
 /// A workload as it is declared.
@@ -96,7 +98,7 @@ pub fn decide(wish: &Wish, record: &Record, running: &Running) -> Decision {
     let Some(declared) = &wish.declared else {
         return undeclared(record, running);
     };
-    if record.owes_data() {
+    if record.owes_data() || (record.stuck.is_some() && !wish.resumed) {
         return Decision::Resume;
     }
     if let Running::Foreign { what } = running

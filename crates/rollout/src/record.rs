@@ -110,6 +110,8 @@ pub struct Progress {
     pub committing: bool,
     /// With blue-green: the old instance may be gone and is activated again on the way back.
     pub revive: bool,
+    /// With blue-green: other instances may run beside the one that is good. Outlives the rollout that left them.
+    pub beside: bool,
     /// How often it was taken up again after a crash.
     pub resumes: u32,
 }

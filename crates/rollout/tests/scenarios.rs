@@ -160,7 +160,7 @@ impl Script {
             versions: self.versions.clone(),
             settings: self.settings.clone(),
         });
-        Wish { declared, retry: words.contains(&"retry"), take_over: words.contains(&"take-over") }
+        Wish { declared, retry: words.contains(&"retry"), take_over: words.contains(&"take-over"), resumed: false }
     }
 
     fn run(&mut self, words: &[&str]) {

@@ -18,7 +18,7 @@ use sim::world::Health;
 
 #[test]
 fn whatever_happens_the_right_release_runs_in_the_end() {
-    let seeds = std::env::var("FREEHOLD_SIM_SEEDS").map_or(4_000, |n| n.parse().unwrap());
+    let seeds = std::env::var("FREEHOLD_SIM_SEEDS").map_or(2_500, |n| n.parse().unwrap());
     std::panic::set_hook(Box::new(|_| {}));
     let failed: Vec<u64> = (0..seeds).filter(|seed| fails(&fuzz::story(*seed)).is_some()).collect();
     let small = failed.first().map(|seed| {
@@ -41,7 +41,7 @@ fn whatever_happens_the_right_release_runs_in_the_end() {
 /// A rollout of v2 after v1, disturbed at every effect in turn: killed before it, killed after it, with and without a reboot.
 #[test]
 fn a_crash_at_any_effect_is_recovered_from() {
-    for seed in 0..16 {
+    for seed in 0..8 {
         let mut story = fuzz::story(seed);
         story.health[0].1 = Health::Good;
         story.health[1].1 = [Health::Good, Health::Red, Health::Flicker, Health::Broken][seed as usize % 4];

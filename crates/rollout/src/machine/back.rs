@@ -9,7 +9,7 @@ use freehold_model::limits;
 
 impl Machine {
     /// The stages of the way back, in order.
-    fn way_back(&self) -> Vec<Stage> {
+    pub(super) fn way_back(&self) -> Vec<Stage> {
         let record = &self.record;
         let (progress, has_good) = (record.progress, record.last_good.is_some());
         let is_blue_green = record.settings.strategy == Strategy::BlueGreen;
@@ -19,7 +19,7 @@ impl Machine {
             (has_good && progress.committing, Stage::BackCommitting),
             (has_good && is_blue_green && progress.revive, Stage::BackActivating),
             (has_good && is_blue_green && progress.routed, Stage::BackRouting),
-            (progress.activated && (!has_good || is_blue_green || restores), Stage::BackStopping),
+            ((progress.activated || progress.beside) && (!has_good || is_blue_green || restores), Stage::BackStopping),
             (restores, Stage::BackRestoring),
             (has_good && !is_blue_green, Stage::BackActivating),
             (has_good, Stage::BackGating),
@@ -43,6 +43,7 @@ impl Machine {
     }
 
     pub(super) fn go_on_back(&mut self, now: Millis) -> Vec<Effect> {
+        self.record.progress.beside &= self.record.stage != Stage::BackStopping;
         self.enter_back(Some(self.record.stage), now)
     }
 

@@ -35,6 +35,9 @@ impl Machine {
     pub(super) fn checked(&mut self, seen: Result<(), String>, now: Millis) -> Vec<Effect> {
         let Some(check) = self.check.take() else { return Vec::new() };
         self.record.progress.touched = false;
+        if seen.is_ok() && self.record.progress.beside && self.record.last_good.is_some() {
+            return self.tidy_up(now);
+        }
         match (seen, check.held) {
             (Err(reason), _) => {
                 self.record.target = self.record.last_good.clone();
@@ -150,7 +153,7 @@ impl Machine {
         let reason = "stopped by the operator".to_owned();
         if self.record.stage == Stage::Preparing {
             self.remember(&reason, now);
-            return self.fail(reason, None, now);
+            return self.unprepared(reason, now);
         }
         self.turn_back(reason, true, now)
     }

@@ -25,10 +25,17 @@ impl Machine {
             record.broken_off = None;
         }
         record.settings = settings;
-        record.progress = Progress::default();
+        // What an unfinished way back still owes stays owed until this rollout, or its own way back, has done it.
+        let before = record.progress;
+        record.progress = Progress { beside: before.beside, ..Progress::default() };
+        match record.stuck.take() {
+            Some(_) => {
+                record.progress =
+                    Progress { replaces: false, touched: false, activated: false, resumes: 0, revive: true, ..before }
+            }
+            None => record.back = None,
+        }
         record.snapshot = None;
-        record.back = None;
-        record.stuck = None;
         record.reason = None;
         record.journal.clear();
         let from = record.last_good.as_ref().map_or("nothing".to_owned(), |good| format!("`{good}`"));
@@ -75,7 +82,10 @@ impl Machine {
             Stage::Switching => self.watch(now),
             Stage::Committing => self.committed(now),
             Stage::Draining => self.enter(Stage::Retiring, now),
-            _ => self.succeed(now),
+            _ => {
+                self.record.progress.beside = false;
+                self.succeed(now)
+            }
         }
     }
 
@@ -111,6 +121,7 @@ impl Machine {
     fn activate(&mut self, now: Millis) -> Vec<Effect> {
         self.record.progress.touched = true;
         self.record.progress.activated = true;
+        self.record.progress.beside |= self.record.settings.strategy == Strategy::BlueGreen;
         self.enter(Stage::Activating, now)
     }
 
@@ -135,6 +146,13 @@ impl Machine {
     pub(super) fn watched(&mut self, now: Millis) -> Vec<Effect> {
         self.record.progress.committing = true;
         self.enter(Stage::Committing, now)
+    }
+
+    /// What is good is well; what earlier rollouts have left beside it goes.
+    pub(super) fn tidy_up(&mut self, now: Millis) -> Vec<Effect> {
+        self.record.target = self.record.last_good.clone();
+        self.record.progress = Progress { touched: true, beside: true, ..Progress::default() };
+        self.enter(Stage::Retiring, now)
     }
 
     /// The effect `Commit`, with what is no longer kept after it.
@@ -165,7 +183,13 @@ impl Machine {
     }
 
     fn succeed(&mut self, now: Millis) -> Vec<Effect> {
-        let outcome = if self.record.progress.replaces { Outcome::Upgraded } else { Outcome::Deployed };
+        let progress = self.record.progress;
+        let outcome = match (progress.activated, progress.replaces) {
+            (true, true) => Outcome::Upgraded,
+            (true, false) => Outcome::Deployed,
+            // What an earlier rollout had left beside it is gone.
+            (false, _) => Outcome::None,
+        };
         self.note(now, "committed");
         self.settle(Stage::Committed, outcome, None, now)
     }
@@ -191,7 +215,7 @@ impl Machine {
     /// A stage on the way to the target has failed.
     pub(super) fn break_off(&mut self, reason: &str, now: Millis) -> Vec<Effect> {
         match self.record.stage {
-            Stage::Preparing => self.fail(format!("it cannot be prepared: {reason}"), None, now),
+            Stage::Preparing => self.unprepared(format!("it cannot be prepared: {reason}"), now),
             Stage::StoppingOld => self.interrupted(format!("what runs cannot be stopped: {reason}"), now),
             Stage::Copying => self.interrupted(format!("its data cannot be copied: {reason}"), now),
             Stage::Activating => self.turn_back(format!("it cannot be started: {reason}"), true, now),
@@ -204,6 +228,12 @@ impl Machine {
             // It is committed and healthy; only the old instance is in the way.
             stage => self.fail(format!("the old instance cannot be stopped: {reason}"), Some(stage), now),
         }
+    }
+
+    /// It ends before anything has changed; what an earlier way back owes is gone on with by the next run.
+    pub(super) fn unprepared(&mut self, reason: String, now: Millis) -> Vec<Effect> {
+        let owed = self.record.back.as_ref().and_then(|_| self.way_back().first().copied());
+        self.fail(reason, owed, now)
     }
 
     /// What was under way before the activation has broken off: the release is not to blame, unless it happens each time.
@@ -231,7 +261,7 @@ impl Machine {
         }
         self.record.back = Some(Back { reason, blame });
         // An instance that ran on all the time needs no activation, unless a reboot may have come in between.
-        self.record.progress.revive = self.record.progress.resumes > 0;
+        self.record.progress.revive |= self.record.progress.resumes > 0;
         self.enter_back(None, now)
     }
 

@@ -12,7 +12,7 @@ impl Machine {
     pub(super) fn resume(&mut self, now: Millis) -> Vec<Effect> {
         let stage = self.record.stage;
         match stage.phase() {
-            Phase::Preparing => self.fail("interrupted while preparing; nothing had changed".to_owned(), None, now),
+            Phase::Preparing => self.unprepared("interrupted while preparing; nothing had changed".to_owned(), now),
             Phase::Snapshotting => self.interrupted("interrupted before the activation".to_owned(), now),
             Phase::RollingBack => {
                 self.note(now, "interrupted on the way back; going on");

@@ -76,9 +76,10 @@ impl Sim {
         if !goes_on || matches!(ended, Ended::Crashed) || self.locked_out {
             return ended;
         }
-        match decide(wish, &self.record(), &self.world.running()) {
+        let wish = Wish { resumed: true, ..wish.clone() };
+        match decide(&wish, &self.record(), &self.world.running()) {
             next if next.changes() => {
-                self.decide(wish);
+                self.decide(&wish);
                 self.carry_out(next, knobs)
             }
             _ => ended,

@@ -96,7 +96,7 @@ pub fn wish(declared: Option<&str>, settings: &Settings, retry: bool) -> Wish {
         versions: Vec::new(),
         settings: settings.clone(),
     });
-    Wish { declared, retry, take_over: false }
+    Wish { declared, retry, take_over: false, resumed: false }
 }
 
 /// Plays a story, and puts everything in order at its end. Panics when something does not hold.
