@@ -144,6 +144,23 @@ impl From<freehold_store::StoreError> for Failure {
     }
 }
 
+impl From<freehold_nar::NarError> for Failure {
+    fn from(error: freehold_nar::NarError) -> Self {
+        let hints = error.hint().into_iter().collect();
+        Self { hints, ..Self::new(error.kind(), error) }
+    }
+}
+
+impl From<freehold_cache::CacheError> for Failure {
+    fn from(error: freehold_cache::CacheError) -> Self {
+        use freehold_cache::CacheError::{Stopped, Store};
+        use freehold_store::StoreError;
+        let stopped = matches!(error, Stopped | Store(StoreError::Stopped { .. }));
+        let exit = if stopped { Exit::Interrupted } else { Exit::Failed };
+        Self { hints: error.hint().into_iter().collect(), exit, ..Self::new(error.kind(), error) }
+    }
+}
+
 impl From<freehold_provider::CallError> for Failure {
     fn from(error: freehold_provider::CallError) -> Self {
         let hints = error.hint().into_iter().collect();

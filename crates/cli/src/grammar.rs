@@ -102,6 +102,7 @@ pub(crate) enum Command {
     Import(commands::import::Args),
     Run(commands::run::Args),
     Identity(commands::identity::Args),
+    Cache(commands::cache::Args),
     State(commands::state::Args),
     Provider(commands::provider::Args),
     Doctor(commands::doctor::Args),

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use freehold_engine::{Engine, EngineOptions, Entry, Observer, StateLocation};
 use freehold_model::{Value, limits};
@@ -137,6 +137,20 @@ impl Session {
     /// Whether the operator asked to stop.
     pub(crate) fn is_interrupted(&self) -> bool {
         self.interrupts.load(Ordering::SeqCst) > 0
+    }
+
+    /// What is set when the operator asks to stop, for work without an engine.
+    ///
+    /// # Errors
+    /// When signals cannot be heard.
+    pub(crate) fn stopper(&self) -> Result<Arc<AtomicBool>, Failure> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (count, flag) = (Arc::clone(&self.interrupts), Arc::clone(&stop));
+        interrupt::watch(move || {
+            flag.store(true, Ordering::SeqCst);
+            count.fetch_add(1, Ordering::SeqCst) + 1
+        })?;
+        Ok(stop)
     }
 
     /// Refuses now what would have to ask later and cannot.

@@ -118,6 +118,8 @@ fn plain(text: &str, scratch: &Scratch) -> String {
         (r"\bhello [0-9a-f]{8}\b", "hello HEX"),
         (r"\d+ MiB free", "N MiB free"),
         (r"\bbyte \d+", "byte N"),
+        (r":[A-Za-z0-9+/]{43}=", ":PUBLIC"),
+        (r"\b\d+(\.\d+)? (B|kB|MB)\b", "N bytes"),
         (r"\bNix 2\.\d+(\.\d+)?", "Nix 2.N"),
         (r"\(pid \d+\)", "(pid PID)"),
         (r"(?m)[ \t]+$", ""),
@@ -167,6 +169,13 @@ fn the_state_can_be_in_a_bucket() {
     ];
     let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
     run("state-in-a-bucket.txt", nixes().first().unwrap(), &variables);
+}
+
+#[test]
+fn a_cache_is_pushed_to_pulled_from_and_looked_after() {
+    for nix in nixes() {
+        run("cache.txt", nix, &[]);
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@
 use std::str::FromStr as _;
 
 use freehold_model::{MemberPath, PathError};
+use freehold_nar::{CacheInfo, NarInfo, PublicKey, SecretKey, Sha256, StorePath, TrustedKeys};
 use freehold_protocol::{WireAttrs, WireValue, v0, v1};
 use freehold_rollout::{Decision, Effect, Event, Gate, Look, Machine, Record, Settling};
 use freehold_state::nixops4::{import_nixops4, nixops4_event, nixops4_patch, parse_nixops4};
@@ -25,6 +26,8 @@ pub const TARGETS: [Target; 8] = [
     ("member_path", member_path),
     ("rollout_gate", rollout_gate),
     ("rollout_record", rollout_record),
+    ("narinfo", narinfo),
+    ("cache_key", cache_key),
 ];
 
 /// A state log never panics, and when a log can be read, so can what was there after each of its lines.
@@ -182,4 +185,52 @@ pub fn with_checksums(log: &[u8]) -> Vec<u8> {
         out.extend_from_slice(format!("{:08x}\"}}\n", crc32c::crc32c(body)).as_bytes());
     }
     out
+}
+
+/// A narinfo that is read is written and read the same, and names nothing outside its cache. So are the small texts of a cache.
+pub fn narinfo(data: &[u8]) {
+    if let Ok(info) = NarInfo::parse(data) {
+        assert_eq!(
+            NarInfo::parse(info.render().as_bytes()).as_ref(),
+            Ok(&info),
+            "a narinfo changes when it is written"
+        );
+        assert!(
+            !info.url.starts_with('/') && !info.url.split('/').any(|part| part == ".."),
+            "`{}` leads out",
+            info.url
+        );
+        assert!(info.references.iter().all(|reference| reference.dir() == info.path.dir()), "another store's path");
+        assert!(!info.fingerprint().contains('\n'), "a fingerprint of several lines");
+    }
+    if let Ok(info) = CacheInfo::parse(data) {
+        assert_eq!(CacheInfo::parse(info.render().as_bytes()).as_ref(), Ok(&info), "it changes when it is written");
+    }
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    if let Ok(path) = StorePath::parse(text) {
+        assert_eq!(format!("{}/{}-{}", path.dir(), path.hash_part(), path.name()), text, "a path has other parts");
+    }
+    if let Ok(hash) = Sha256::parse(text) {
+        assert_eq!(Sha256::parse(&hash.to_string()), Ok(hash), "a hash changes when it is written");
+    }
+}
+
+/// A key that is read is written and read the same; a secret one signs what its public one verifies. Nothing else is a signature.
+pub fn cache_key(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    if let Ok(key) = PublicKey::parse(text) {
+        assert_eq!(PublicKey::parse(&key.to_string()).as_ref(), Ok(&key), "a key changes when it is written");
+        assert!(!key.verify(b"anything", text), "a key is taken for a signature");
+    }
+    if let Ok(key) = SecretKey::parse(text) {
+        assert!(key.public().verify(data, &key.sign(data)), "a signature is not good");
+        assert_eq!(key.to_text().expose().as_str(), text.trim(), "a key changes when it is written");
+    }
+    if let Ok(keys) = TrustedKeys::parse(text) {
+        assert_eq!(TrustedKeys::parse(&keys.to_string()), Ok(keys), "keys change when they are written");
+    }
 }

@@ -5,6 +5,7 @@
 #![allow(clippy::needless_pass_by_value, reason = "every `run` owns its arguments, whether it needs to or not")]
 
 pub(crate) mod apply;
+pub(crate) mod cache;
 pub(crate) mod completions;
 pub(crate) mod destroy;
 pub(crate) mod doctor;
@@ -57,6 +58,7 @@ pub(crate) fn dispatch(command: Option<Command>, session: &Session) -> Result<Ex
         Some(Command::Import(args)) => import::run(args, session),
         Some(Command::Run(args)) => run::run(args, session),
         Some(Command::Identity(args)) => identity::run(args, session),
+        Some(Command::Cache(args)) => cache::run(args, session),
         Some(Command::State(args)) => state::run(args, session),
         Some(Command::Provider(args)) => provider::run(args, session),
         Some(Command::Doctor(args)) => doctor::run(args, session),

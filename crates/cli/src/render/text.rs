@@ -42,6 +42,21 @@ pub(crate) fn count(n: usize, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
 
+/// Bytes as people say them: `812 B`, `1.4 MB`, `23 GB`.
+#[allow(clippy::cast_precision_loss, reason = "two digits are shown")]
+pub(crate) fn bytes(n: u64) -> String {
+    let mut amount = n as f64;
+    let mut unit = "B";
+    for larger in ["kB", "MB", "GB", "TB"] {
+        if amount < 999.5 {
+            break;
+        }
+        amount /= 1000.0;
+        unit = larger;
+    }
+    if unit == "B" || amount >= 9.95 { format!("{amount:.0} {unit}") } else { format!("{amount:.1} {unit}") }
+}
+
 /// Seconds as people say them: `0.4 s`, `12 s`, `3 min 05 s`.
 pub(crate) fn seconds(seconds: f64) -> String {
     if seconds < 10.0 {
@@ -57,6 +72,12 @@ pub(crate) fn seconds(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_are_short() {
+        let shown = [0, 812, 999, 1000, 9_949, 99_500, 999_499, 1_400_000, 23_000_000_000].map(bytes);
+        assert_eq!(shown, ["0 B", "812 B", "999 B", "1.0 kB", "9.9 kB", "100 kB", "999 kB", "1.4 MB", "23 GB"]);
+    }
 
     #[test]
     fn nothing_that_acts_on_a_terminal_is_left() {

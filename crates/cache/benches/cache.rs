@@ -1,0 +1,234 @@
+//! Figures of the binary cache, as Markdown: pushes to a directory and over a slow line beside `nix copy`, and the look at an unchanged closure.
+//!
+//! `cargo bench -p freehold-cache --bench cache`. Nix pushes over the line to a plain HTTP server, since not every Nix knows S3; both servers
+//! keep everything in memory and wait 20 ms before each answer.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a benchmark fails by panicking and talks on stdout"
+)]
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use freehold_cache::{Depot, DepotUrl, PushOptions, Pushed, push};
+use freehold_nar::{Compression, SecretKey, StorePath};
+use freehold_s3::{CredentialsSource, Keys};
+use freehold_store::Nix;
+use freehold_testkit::s3::S3Server;
+use freehold_testkit::{Scratch, nixes};
+
+const LATENCY: Duration = Duration::from_millis(20);
+const LARGE: usize = 300;
+const SMALL: usize = 2_000;
+
+struct Bench {
+    name: String,
+    nix: Nix,
+    scratch: Scratch,
+    key: SecretKey,
+}
+
+fn main() {
+    println!("| Nix | work | freehold | nix copy | ratio |\n|---|---|---:|---:|---:|");
+    for version in nixes() {
+        let scratch = Scratch::new();
+        let nix = Nix::at(&version.bin).with_environment(version.env(&scratch.dir("home")));
+        let key = SecretKey::generate("bench-1").unwrap();
+        scratch.write("key", key.to_text().expose());
+        let bench = Bench { name: version.name.clone(), nix, scratch, key };
+        bench.directory();
+        bench.line();
+        bench.unchanged();
+    }
+}
+
+impl Bench {
+    /// 300 paths of a megabyte each, into a directory.
+    fn directory(&self) {
+        let paths = self.large();
+        let depot = Depot::open(&format!("file://{}", self.scratch.join("ours").display())).unwrap();
+        let ours = self.timed_push(&depot, &paths, LARGE);
+        let url = format!("file://{}?{}", self.scratch.join("theirs").display(), self.options());
+        let theirs = self.copy(&url, &paths);
+        self.row("300 paths of 1 MB to a directory", ours, Some(theirs));
+    }
+
+    /// The same, to a server that takes 20 ms for each answer.
+    fn line(&self) {
+        let paths = self.large();
+        let (_server, depot) = bucket();
+        let ours = self.timed_push(&depot, &paths, LARGE);
+        let http = Http::start();
+        let theirs = self.copy(&format!("http://{}?{}", http.address, self.options()), &paths);
+        assert!(http.objects.lock().unwrap().len() > 2 * LARGE, "nix copy did not copy");
+        self.row("300 paths of 1 MB, 20 ms away", ours, Some(theirs));
+    }
+
+    /// A closure of 2,000 paths that is there already.
+    fn unchanged(&self) {
+        let root = [self.many()];
+        let (_server, depot) = bucket();
+        let first = self.timed_push(&depot, &root, SMALL);
+        self.row("2,000 small paths, 20 ms away", first, None);
+        let again = self.timed_push(&depot, &root, 0);
+        self.row("the same again, unchanged", again, None);
+    }
+
+    fn options(&self) -> String {
+        let key = self.scratch.join("key");
+        format!("compression=zstd&parallel-compression=true&secret-key={}", key.display())
+    }
+
+    fn row(&self, work: &str, ours: Duration, theirs: Option<Duration>) {
+        let ratio = theirs.map_or(String::new(), |theirs| format!("{:.1}", theirs.as_secs_f64() / ours.as_secs_f64()));
+        let theirs = theirs.map_or(String::new(), |theirs| format!("{:.2} s", theirs.as_secs_f64()));
+        println!("| {} | {work} | {:.2} s | {theirs} | {ratio} |", self.name, ours.as_secs_f64());
+    }
+
+    fn timed_push(&self, depot: &Depot, roots: &[StorePath], new: usize) -> Duration {
+        let index = self.scratch.join("index");
+        let options = PushOptions { compression: Compression::Zstd, index: Some(&index), recheck: false };
+        let began = Instant::now();
+        let pushed: Pushed =
+            push(&self.nix, depot, roots, &self.key, &options, &|_| {}, &AtomicBool::new(false)).unwrap();
+        let took = began.elapsed();
+        assert!(pushed.new >= new && (new > 0 || pushed.new == 0), "{pushed:?}");
+        took
+    }
+
+    fn copy(&self, url: &str, paths: &[StorePath]) -> Duration {
+        let mut command = self.nix.command("nix");
+        command.args(["--extra-experimental-features", "nix-command", "copy", "--to", url]);
+        command.args(paths.iter().map(StorePath::as_str));
+        let began = Instant::now();
+        run(&mut command);
+        began.elapsed()
+    }
+
+    /// Text that compresses to a fraction, as programs do.
+    fn large(&self) -> Vec<StorePath> {
+        let dir = self.scratch.dir("large");
+        let files: Vec<_> = (0..LARGE)
+            .map(|file| {
+                let mut text = String::with_capacity(1_010_000);
+                let mut number = file as u64;
+                while text.len() < 1_000_000 {
+                    number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    writeln!(text, "line {:x} of file {file}", number >> 40).unwrap();
+                }
+                let path = dir.join(format!("file-{file}"));
+                std::fs::write(&path, text).unwrap();
+                path
+            })
+            .collect();
+        let added = run(self.nix.command("nix-store").arg("--add").args(files));
+        added.lines().map(|line| StorePath::parse(line).unwrap()).collect()
+    }
+
+    /// A root with 2,000 paths below it.
+    fn many(&self) -> StorePath {
+        let text = format!(
+            "let leaf = n: builtins.toFile \"leaf-${{toString n}}\" (toString n); \
+             d = name: refs: derivation {{ inherit name refs; system = builtins.currentSystem; builder = \"/bin/sh\"; args = [ \"-c\" \"echo $refs > $out\" ]; }}; \
+             node = k: d \"node-${{toString k}}\" (builtins.genList (n: leaf (k * 100 + n)) 100); \
+             in d \"root\" (builtins.genList node {})",
+            SMALL / 100
+        );
+        let built = run(self.nix.command("nix-build").args(["--no-out-link", "-E", &text]));
+        StorePath::parse(built.trim()).unwrap()
+    }
+}
+
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn bucket() -> (S3Server, Depot) {
+    let server = S3Server::start();
+    server.create_bucket("cache");
+    server.set_latency(LATENCY);
+    let url = format!("s3://cache?scheme=http&endpoint={}", server.endpoint().trim_start_matches("http://"));
+    let mut url = DepotUrl::parse(&url).unwrap();
+    if let DepotUrl::Bucket { settings, .. } = &mut url {
+        settings.credentials = CredentialsSource::Keys(Keys {
+            access_key_id: S3Server::ACCESS_KEY.to_owned(),
+            secret_access_key: freehold_model::Sensitive::new(S3Server::SECRET_KEY.to_owned()),
+            session_token: None,
+        });
+    }
+    (server, Depot::at(url).unwrap())
+}
+
+/// A web server that keeps what is put, as Nix's HTTP caches want it.
+struct Http {
+    address: String,
+    objects: Arc<Mutex<HashMap<String, Vec<u8>>>>,
+}
+
+impl Http {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let objects: Arc<Mutex<HashMap<String, Vec<u8>>>> = Arc::default();
+        let shared = Arc::clone(&objects);
+        // It ends with the benchmark.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let shared = Arc::clone(&shared);
+                std::thread::spawn(move || while serve(&stream, &shared).is_some() {});
+            }
+        });
+        Self { address, objects }
+    }
+}
+
+/// One request; `None` when the connection is over.
+fn serve(stream: &TcpStream, objects: &Mutex<HashMap<String, Vec<u8>>>) -> Option<()> {
+    // A reader for each request would lose what was read ahead, but nobody sends ahead of an answer.
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
+    let mut words = line.split_whitespace();
+    let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
+    let mut length = 0;
+    loop {
+        let mut header = String::new();
+        reader.read_line(&mut header).ok().filter(|read| *read > 0)?;
+        let header = header.trim().to_lowercase();
+        if header.is_empty() {
+            break;
+        }
+        if let Some(value) = header.strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
+        if header == "expect: 100-continue" {
+            (&mut &*stream).write_all(b"HTTP/1.1 100 Continue\r\n\r\n").ok()?;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    std::thread::sleep(LATENCY);
+    let (status, answer) = match method.as_str() {
+        "PUT" => {
+            objects.lock().unwrap().insert(target, body);
+            ("200 OK", Vec::new())
+        }
+        _ => match objects.lock().unwrap().get(&target) {
+            Some(body) => ("200 OK", body.clone()),
+            None => ("404 Not Found", Vec::new()),
+        },
+    };
+    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", answer.len());
+    let answer = if method == "HEAD" { Vec::new() } else { answer };
+    (&mut &*stream).write_all(&[head.into_bytes(), answer].concat()).ok()
+}
