@@ -30,7 +30,8 @@ impl Built {
 
 impl Nix {
     /// Evaluates Nix text to a derivation. `arguments` are JSON, given to it when it is a function of named arguments;
-    /// relative paths in it start at `dir`.
+    /// relative paths in it start at `dir`. Text and arguments must hold no secret: they are words of a command line, and the
+    /// derivation is readable by everybody.
     ///
     /// # Errors
     /// Nix's own words when the text does not evaluate, or comes to none or several derivations.

@@ -63,6 +63,7 @@ impl ResourceType for Build {
     }
 
     fn check(&self, inputs: &Attrs) -> Result<(), Failure> {
+        refuse_secrets(inputs)?;
         let is_given = |name: &str| inputs.get(name).is_some_and(|value| *value != Value::Null);
         let given: Vec<&str> = WAYS.into_iter().filter(|name| is_given(name)).collect();
         match given[..] {
@@ -169,6 +170,20 @@ impl Build {
             None => Ok(None),
         }
     }
+}
+
+/// All inputs are words that Nix is called with, and most of them end in a derivation or in the name of a link.
+fn refuse_secrets(inputs: &Attrs) -> Result<(), Failure> {
+    for (name, value) in inputs {
+        if let Some(place) = value.sensitive_places().into_iter().next() {
+            return Err(Failure::user(format!(
+                "`{name}{place}` is a secret, and everybody can read the Nix store and what programs are called with"
+            ))
+            .hint("leave it out of the build, and hand it to what is built when that runs (`local.file`, `local.exec`)")
+            .at(name));
+        }
+    }
+    Ok(())
 }
 
 fn build(ctx: &Context, nix: &Nix, inputs: &Inputs) -> Result<Built, Failure> {

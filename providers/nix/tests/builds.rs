@@ -9,8 +9,9 @@
 )]
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use freehold_model::{Attrs, Value};
+use freehold_model::{Attrs, Pointer, Value};
 use freehold_protocol::v1::PlanAction;
 use freehold_provider::{Call, CallError, Launch, Object, Pool, PoolOptions, Reply};
 use freehold_store::Nix;
@@ -273,6 +274,33 @@ fn inputs_that_exclude_each_other_are_refused_with_the_input() {
         assert!(said(json!({ "installable": ".#a", "args": {} })).contains("`args` belong to an `expression`"));
         assert!(said(json!({ "derivation": "hello" })).contains("`hello` is no store path: it must be absolute"));
         assert!(said(json!({ "expression": "throw \"no such app\"" })).contains("no such app"));
+    });
+}
+
+#[test]
+fn a_secret_is_refused_before_nix_sees_it() {
+    const CANARY: &str = "canary-4711-of-the-store";
+    let uses = "{ word }: derivation { name = \"says\"; system = builtins.currentSystem; builder = \"/bin/sh\"; args = [ \"-c\" \"echo ${word} > $out\" ]; }";
+    let path = "/nix/store/00000000000000000000000000000000-canary-4711-of-the-store";
+    on_each_nix(|story| {
+        let refused = |inputs: Json, place: &[&str]| {
+            let mut inputs = Value::Map(attrs(inputs));
+            inputs.mark_sensitive(&Pointer::new(place.iter().copied())).unwrap();
+            let Value::Map(inputs) = inputs else { panic!("no attribute set") };
+            let call = Call::Create { type_name: "build".to_owned(), inputs, stateful: true };
+            let error = story.call(call).unwrap_err();
+            let shown = format!("`{}` is a secret, and everybody can read the Nix store", place.join("/"));
+            assert!(error.to_string().contains(&shown), "{error}");
+            assert!(!error.to_string().contains(CANARY), "{error}");
+        };
+        refused(json!({ "expression": uses, "args": { "word": CANARY } }), &["args", "word"]);
+        refused(json!({ "expression": uses, "args": { "word": CANARY } }), &["args"]);
+        refused(json!({ "expression": expression(CANARY) }), &["expression"]);
+        refused(json!({ "installable": format!(".#{CANARY}") }), &["installable"]);
+        refused(json!({ "derivation": path }), &["derivation"]);
+        refused(json!({ "expression": expression("one"), "rootName": CANARY }), &["rootName"]);
+        let found = Command::new("grep").args(["-rl", CANARY]).arg(story.scratch.path()).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&found.stdout), "");
     });
 }
 
