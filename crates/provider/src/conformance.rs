@@ -257,7 +257,11 @@ impl Line {
                 Ok(Message::Notification { .. } | Message::Response { id: None, .. }) => {}
                 Ok(message) => return Ok(message),
                 Err(error) => {
-                    return Err(format!("it wrote `{}`: {error}", crate::error::excerpt(&line)).into());
+                    return Err(format!(
+                        "it wrote `{}`: {error}",
+                        crate::redact::excerpt(&String::from_utf8_lossy(&line))
+                    )
+                    .into());
                 }
             }
         }

@@ -292,14 +292,3 @@ impl CallError {
 fn status(scene: &Scene) -> &str {
     scene.status.as_deref().unwrap_or("it closed its standard output")
 }
-
-/// The longest excerpt of a line that is shown.
-pub(crate) fn excerpt(line: &[u8]) -> String {
-    const SHOWN: usize = 160;
-    let text = String::from_utf8_lossy(&line[..line.len().min(SHOWN)]);
-    let mut shown: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if line.len() > SHOWN {
-        shown.push('…');
-    }
-    shown
-}

@@ -4,9 +4,10 @@
 //! get further than here. The output of an operation is not touched: whoever runs it asked for it.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::AhoCorasick;
 use freehold_model::{Attrs, Value};
 use serde_json::Value as Json;
 
@@ -20,6 +21,11 @@ const SHORTEST_LINE: usize = 16;
 const LONGEST: usize = 16 * 1024;
 /// Secrets that are looked for one by one before a new automaton is made of all.
 const RECENT: usize = 256;
+/// Longest excerpt of a line that is no message.
+const SHOWN_CHARS: usize = 160;
+/// What of such a line is looked at. A secret that lies across its end is not found, and never shown: all before it would have to be
+/// secrets, and a mark for each of the longest already fills the excerpt.
+const EXCERPTED_BYTES: usize = 32 * LONGEST;
 const MARK: &str = "(secret)";
 
 /// What is secret, and how it is found.
@@ -28,7 +34,6 @@ pub(crate) struct Redactor {
     secrets: BTreeSet<String>,
     /// Of all secrets but the recent ones.
     matcher: Option<AhoCorasick>,
-    /// Longest first.
     recent: Vec<String>,
 }
 
@@ -95,8 +100,7 @@ impl Redactor {
         if text.len() < SHORTEST || text.len() > LONGEST || !self.secrets.insert(text.to_owned()) {
             return;
         }
-        let at = self.recent.partition_point(|known| known.len() > text.len());
-        self.recent.insert(at, text.to_owned());
+        self.recent.push(text.to_owned());
     }
 
     /// An event as it may be shown; what it holds of secrets is learned first.
@@ -157,27 +161,68 @@ impl Redactor {
         }
     }
 
+    /// The beginning of a line that is no message, for people. What is secret goes before anything is cut or replaced: a part of a
+    /// secret is not found any more.
+    pub(crate) fn excerpt(&mut self, line: &[u8]) -> String {
+        let looked_at = &line[..line.len().min(EXCERPTED_BYTES)];
+        let mut text = String::from_utf8_lossy(looked_at).into_owned();
+        self.redact(&mut text);
+        excerpt(&text)
+    }
+
     fn redact(&mut self, text: &mut String) {
         if self.secrets.is_empty() || text.len() < SHORTEST {
             return;
         }
         if self.recent.len() > RECENT {
-            self.matcher = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&self.secrets).ok();
+            self.matcher = AhoCorasick::new(&self.secrets).ok();
             if self.matcher.is_none() {
                 // More than can be looked for: nothing is shown.
                 return MARK.clone_into(text);
             }
             self.recent.clear();
         }
-        for secret in &self.recent {
-            if text.contains(secret.as_str()) {
-                *text = text.replace(secret.as_str(), MARK);
+        let found = self.find(text);
+        if found.is_empty() {
+            return;
+        }
+        let mut shown = String::with_capacity(text.len());
+        let mut from = 0;
+        for place in found {
+            shown.push_str(&text[from..place.start]);
+            shown.push_str(MARK);
+            from = place.end;
+        }
+        shown.push_str(&text[from..]);
+        *text = shown;
+    }
+
+    /// Where secrets are in the text as it was said. Those that overlap are one place: each may be known from another call.
+    fn find(&self, text: &str) -> Vec<Range<usize>> {
+        let recent = self.recent.iter().flat_map(|secret| text.match_indices(secret.as_str()));
+        let mut all: Vec<Range<usize>> = recent.map(|(at, secret)| at..at + secret.len()).collect();
+        if let Some(matcher) = &self.matcher {
+            all.extend(matcher.find_overlapping_iter(text).map(|found| found.range()));
+        }
+        all.sort_by_key(|place| place.start);
+        let mut places: Vec<Range<usize>> = Vec::new();
+        for place in all {
+            match places.last_mut() {
+                Some(last) if place.start < last.end => last.end = last.end.max(place.end),
+                _ => places.push(place),
             }
         }
-        if let Some(matcher) = self.matcher.as_ref().filter(|matcher| matcher.is_match(text.as_str())) {
-            *text = matcher.replace_all(text, &vec![MARK; matcher.patterns_len()]);
-        }
+        places
     }
+}
+
+/// The beginning of a text, on one line.
+pub(crate) fn excerpt(text: &str) -> String {
+    let mut shown: String = text.chars().take(SHOWN_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(SHOWN_CHARS).is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 impl CallError {
@@ -234,6 +279,21 @@ mod tests {
             redactor.redact(&mut text);
             assert_eq!(text, "it said (secret) and (secret)");
         }
+    }
+
+    #[test]
+    fn a_secret_that_is_part_of_another_hides_no_part_of_it() {
+        let mut redactor = Redactor::default();
+        redactor.learn(&secret("canary-4711-of-the-old"));
+        redactor.learn(&secret("old-and-new"));
+        for number in 0..=RECENT {
+            redactor.learn(&secret(&format!("other-{number:05}")));
+        }
+        redactor.redact(&mut "some text".to_owned());
+        redactor.learn(&secret("4711"));
+        let mut text = "it said canary-4711-of-the-old, 4711 and canary-4711-of-the-old-and-new".to_owned();
+        redactor.redact(&mut text);
+        assert_eq!(text, "it said (secret), (secret) and (secret)");
     }
 
     #[test]

@@ -435,6 +435,27 @@ fn a_secret_that_a_provider_was_given_is_taken_out_of_what_it_says() {
 }
 
 #[test]
+fn a_secret_is_taken_out_wherever_what_is_shown_is_cut() {
+    let secret = format!("canary{}", "4711".repeat(1500));
+    let provider = |saying: &str| script(&format!("hello; read -r line; {saying}; cat > /dev/null"));
+    let said = [
+        // Across the end of what is shown of a line; longer than all that is shown; with a control character in it.
+        (Value::from("canary-4711"), "printf 'x%.0s' $(seq 153); echo canary-4711; sleep 600"),
+        (Value::from(secret.as_str()), "printf canary; printf '4711%.0s' $(seq 1500); echo; sleep 600"),
+        (Value::from("canary\t4711"), "printf 'canary\\t4711\\n'; sleep 600"),
+        // Across the beginning of what is kept of its standard error.
+        (Value::from("canary-4711"), "{ echo canary-4711; head -c 65530 /dev/zero | tr '\\0' x; echo; } >&2; exit 3"),
+    ];
+    for (secret, saying) in said {
+        let inputs = [("password".to_owned(), secret.into_sensitive())].into();
+        let create = Call::Create { type_name: "db".into(), inputs, stateful: false };
+        let error = Pool::new(quick()).call(&provider(saying), create).unwrap_err();
+        let shown = format!("{error} {:?}", error.stderr_tail());
+        assert!(!shown.contains("canary") && !shown.contains("4711") && !shown.contains("711"), "{saying}: {shown}");
+    }
+}
+
+#[test]
 fn a_refused_configuration_fails_every_call() {
     let refuse = r#"read -r line
         echo '{"jsonrpc":"2.0","id":18446744073709551615,"result":{"protocolVersion":1,"provider":{"name":"s"}}}'

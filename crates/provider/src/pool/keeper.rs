@@ -19,7 +19,6 @@ use serde_json::{Map, Value as Json};
 
 use super::process::{Heard, Outgoing, Process, ProcessId};
 use super::{CallId, Callback, v0 as old, v1 as wire};
-use crate::error::excerpt;
 use crate::redact::Redactor;
 use crate::{Call, CallError, CallEvent, Launch, PoolOptions, ProtocolChoice, ProviderError, Reply, Request, Scene};
 
@@ -346,7 +345,10 @@ impl Keeper {
                 self.condemn(id, Verdict::Rubbish(format!("a request (`{method}`)")));
             }
             Heard::V0(response) => self.hear_old(id, response),
-            Heard::Rubbish(line) => self.condemn(id, Verdict::Rubbish(excerpt(&line))),
+            Heard::Rubbish(line) => {
+                let shown = self.redactor.excerpt(&line);
+                self.condemn(id, Verdict::Rubbish(shown));
+            }
             Heard::TooLong => self.condemn(id, Verdict::TooLong),
             Heard::Talk(line) => {
                 if let [call] = running.calls.keys().copied().collect::<Vec<_>>()[..] {

@@ -31,7 +31,7 @@ pub(crate) enum Heard {
     Message(Message),
     /// A response of protocol v0.
     V0(v0::Response),
-    /// A line that is neither.
+    /// A line that is neither, whole: what is secret in it is taken out before it is cut.
     Rubbish(Vec<u8>),
     /// A line that does not end.
     TooLong,
@@ -69,7 +69,11 @@ pub(crate) struct Process {
 
 /// The last bytes of standard error.
 #[derive(Default)]
-struct Tail(VecDeque<u8>);
+struct Tail {
+    bytes: VecDeque<u8>,
+    /// It begins in the middle of something.
+    cut: bool,
+}
 
 impl Process {
     /// Starts the program of `launch`.
@@ -158,11 +162,13 @@ impl Process {
         self.status.is_some_and(|status| status.success())
     }
 
-    /// The end of its standard error.
+    /// The end of its standard error, in whole lines: the end of a secret would not be known for one.
     pub(crate) fn stderr_tail(&self) -> String {
         let tail = lock(&self.stderr);
-        let (a, b) = tail.0.as_slices();
-        String::from_utf8_lossy(&[a, b].concat()).into_owned()
+        let first = if tail.cut { tail.bytes.iter().position(|byte| *byte == b'\n') } else { None };
+        let skipped = first.map_or(if tail.cut { tail.bytes.len() } else { 0 }, |at| at + 1);
+        let bytes: Vec<u8> = tail.bytes.iter().skip(skipped).copied().collect();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 }
 
@@ -247,7 +253,7 @@ fn understand(line: &[u8]) -> Option<Heard> {
         Ok(message) => Heard::Message(message),
         Err(v1::ParseError::Envelope(_) | v1::ParseError::Json(_)) => match v0::parse_response(line) {
             Ok(response) => Heard::V0(response),
-            Err(_) => Heard::Rubbish(line[..line.len().min(4096)].to_vec()),
+            Err(_) => Heard::Rubbish(line.to_vec()),
         },
     })
 }
@@ -262,9 +268,10 @@ fn read_talk(stderr: impl Read, tail: &Mutex<Tail>, tell: &Tell) {
             Ok(0) | Err(_) => break,
             Ok(_) => {
                 let mut tail = lock(tail);
-                tail.0.extend(&line);
-                let excess = tail.0.len().saturating_sub(limits::PROVIDER_STDERR_BYTES);
-                tail.0.drain(..excess);
+                tail.bytes.extend(&line);
+                let excess = tail.bytes.len().saturating_sub(limits::PROVIDER_STDERR_BYTES);
+                tail.bytes.drain(..excess);
+                tail.cut |= excess > 0;
             }
         }
         if !tell.tell(Heard::Talk(String::from_utf8_lossy(line.trim_ascii_end()).into_owned())) {
