@@ -1,10 +1,10 @@
-//! Asking providers, and the one place where what they say enters the engine: what their schema calls a secret is marked here,
-//! whether the provider marks it itself or not, before anything else sees it.
+//! Asking providers, and the one place where what they say enters the engine: what their schema calls a secret, and what repeats a
+//! secret that they were given, is marked here, whether the provider marks it itself or not, before anything else sees it.
 
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
-use freehold_model::{Attrs, ErrorKind, MemberPath, ProviderRef};
+use freehold_model::{Attrs, ErrorKind, MemberPath, ProviderRef, SecretTexts};
 use freehold_protocol::v1::codes;
 use freehold_protocol::{ProviderSchema, TypeSchema};
 use freehold_provider::{Call, CallError, CallEvent, CallId, Callback, Launch, Object, ProviderError, Reply};
@@ -51,12 +51,16 @@ struct Marks {
     type_name: String,
     /// Whether an object was made or changed, so that all of its outputs are known.
     makes: bool,
+    /// What the provider was given that is secret.
+    secrets: SecretTexts,
 }
 
 impl Marks {
     fn of(schema: Option<&Arc<ProviderSchema>>, call: &Call) -> Self {
         let makes = matches!(call, Call::Create { .. } | Call::Update { .. });
-        Self { schema: schema.cloned(), type_name: call.type_name().unwrap_or_default().to_owned(), makes }
+        let type_name = call.type_name().unwrap_or_default().to_owned();
+        let has_schema = schema.is_some_and(|schema| schema.types.contains_key(&type_name));
+        Self { schema: schema.cloned(), secrets: secrets_in(call, has_schema), type_name, makes }
     }
 
     fn type_schema(&self) -> Option<&TypeSchema> {
@@ -64,18 +68,49 @@ impl Marks {
     }
 
     fn event(&self, mut event: CallEvent) -> CallEvent {
-        let Some(schema) = self.type_schema() else { return event };
         match &mut event {
-            CallEvent::Partial { outputs, .. } => schema.mark_sensitive_outputs(outputs),
-            CallEvent::Done(Ok(reply)) => mark_reply(schema, reply),
+            CallEvent::Partial { outputs, .. } => self.mark(None, outputs),
+            CallEvent::Done(Ok(reply)) => self.mark_reply(reply),
             CallEvent::Done(Err(error)) => {
                 if let Some(partial) = error.partial_mut() {
-                    mark_object(schema, Some(&mut partial.inputs), &mut partial.outputs);
+                    self.mark(Some(&mut partial.inputs), &mut partial.outputs);
                 }
             }
             CallEvent::Progress { .. } | CallEvent::Log { .. } | CallEvent::Output { .. } => {}
         }
-        self.refuse_half_an_object(schema, event)
+        match self.type_schema() {
+            Some(schema) => self.refuse_half_an_object(schema, event),
+            None => event,
+        }
+    }
+
+    fn mark_reply(&self, reply: &mut Reply) {
+        match reply {
+            Reply::Plan { planned_outputs, .. } => self.mark(None, planned_outputs),
+            Reply::Object { outputs, inputs, .. } => self.mark(inputs.as_mut(), outputs),
+            Reply::Imported(found) => {
+                for object in found {
+                    self.mark(Some(&mut object.inputs), &mut object.outputs);
+                }
+            }
+            Reply::Ran { outputs: Some(outputs), .. } => self.mark(None, outputs),
+            _ => {}
+        }
+    }
+
+    fn mark(&self, inputs: Option<&mut Attrs>, outputs: &mut Attrs) {
+        let mut secrets = self.secrets.clone();
+        if let Some(inputs) = inputs {
+            if let Some(schema) = self.type_schema() {
+                schema.mark_sensitive_inputs(inputs);
+            }
+            self.secrets.mark(inputs);
+            secrets = secrets.and(inputs);
+        }
+        if let Some(schema) = self.type_schema() {
+            schema.mark_sensitive_outputs(outputs);
+        }
+        secrets.mark(outputs);
     }
 
     /// A provider that makes an object and does not say all of it that its schema promises has not done what it was asked: the
@@ -104,25 +139,21 @@ impl Marks {
     }
 }
 
-fn mark_reply(schema: &TypeSchema, reply: &mut Reply) {
-    match reply {
-        Reply::Plan { planned_outputs, .. } => schema.mark_sensitive_outputs(planned_outputs),
-        Reply::Object { outputs, inputs, .. } => mark_object(schema, inputs.as_mut(), outputs),
-        Reply::Imported(found) => {
-            for object in found {
-                mark_object(schema, Some(&mut object.inputs), &mut object.outputs);
-            }
-        }
-        Reply::Ran { outputs: Some(outputs), .. } => schema.mark_sensitive_outputs(outputs),
-        _ => {}
+/// What is secret in what a call says of inputs. A type without a schema can never say that an output is a secret: what was one
+/// stays one as long as it is the same text. So it does in what is only looked at, of which not all inputs may be recorded.
+fn secrets_in(call: &Call, has_schema: bool) -> SecretTexts {
+    let of = |object: &Object| {
+        let inputs = SecretTexts::of(&object.inputs);
+        let looks = matches!(call, Call::Read { .. });
+        if looks || !has_schema { inputs.and(&object.outputs) } else { inputs }
+    };
+    match call {
+        Call::Plan { prior, inputs, .. } => prior.as_ref().map(of).unwrap_or_default().and(inputs),
+        Call::Create { inputs, .. } => SecretTexts::of(inputs),
+        Call::Update { prior, inputs, .. } => of(prior).and(inputs),
+        Call::Read { object, .. } | Call::Run { object, .. } => of(object),
+        _ => SecretTexts::default(),
     }
-}
-
-fn mark_object(schema: &TypeSchema, inputs: Option<&mut Attrs>, outputs: &mut Attrs) {
-    if let Some(inputs) = inputs {
-        schema.mark_sensitive_inputs(inputs);
-    }
-    schema.mark_sensitive_outputs(outputs);
 }
 
 #[cfg(test)]
@@ -140,7 +171,7 @@ mod tests {
         };
         let types = [("t".to_owned(), of)].into();
         let schema = ProviderSchema { name: "p".into(), version: String::new(), protocol: 1, types, config: None };
-        Marks { schema: Some(Arc::new(schema)), type_name: "t".into(), makes: true }
+        Marks { schema: Some(Arc::new(schema)), type_name: "t".into(), makes: true, secrets: SecretTexts::default() }
     }
 
     fn clear() -> Attrs {
@@ -191,6 +222,38 @@ mod tests {
     }
 
     #[test]
+    fn what_repeats_a_secret_that_was_given_is_one_with_a_schema_and_without() {
+        let attrs = |text: &str, secret: bool| -> Attrs {
+            let value = Value::from(text);
+            [("name".to_owned(), if secret { value.into_sensitive() } else { value })].into()
+        };
+        let given = attrs("canary-4711", true);
+        let object = |inputs: &Attrs| Object { inputs: inputs.clone(), outputs: given.clone(), private: None };
+        let type_name = "t".to_owned();
+        let is_marked = |schema: Option<Arc<ProviderSchema>>, call: &Call| {
+            let reply = Reply::Object { outputs: attrs("in/canary-4711", false), private: None, inputs: None };
+            match Marks::of(schema.as_ref(), call).event(CallEvent::Done(Ok(reply))) {
+                CallEvent::Done(Ok(Reply::Object { outputs, .. })) => outputs["name"].has_sensitive(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let open = attrs("open", false);
+        let create = Call::Create { type_name: type_name.clone(), inputs: given.clone(), stateful: true };
+        let update =
+            |prior, inputs: &Attrs| Call::Update { type_name: type_name.clone(), prior, inputs: inputs.clone() };
+        let read = Call::Read { type_name: type_name.clone(), object: object(&open) };
+        for (call, with_schema, without) in [
+            (create, true, true),
+            (update(object(&open), &given), true, true),
+            (update(object(&given), &open), true, true),
+            (update(object(&open), &open), false, true),
+            (read, true, true),
+        ] {
+            assert_eq!((is_marked(marks().schema, &call), is_marked(None, &call)), (with_schema, without), "{call:?}");
+        }
+    }
+
+    #[test]
     fn an_object_without_what_its_schema_promises_is_half_made() {
         let of = TypeSchema { outputs: serde_json::json!({ "required": ["id"] }), ..TypeSchema::default() };
         let schema = ProviderSchema {
@@ -200,7 +263,9 @@ mod tests {
             types: [("t".to_owned(), of)].into(),
             config: None,
         };
-        let marks = |makes| Marks { schema: Some(Arc::new(schema.clone())), type_name: "t".into(), makes };
+        let schema = Some(Arc::new(schema));
+        let secrets = SecretTexts::default();
+        let marks = |makes| Marks { schema: schema.clone(), type_name: "t".into(), makes, secrets: secrets.clone() };
         let made = |outputs: &[(&str, Value)]| {
             let outputs = outputs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
             CallEvent::Done(Ok(Reply::Object { outputs, private: None, inputs: None }))

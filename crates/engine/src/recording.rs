@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use freehold_apply::{Failure, Intent, IntentAction, RecordChange};
-use freehold_model::{MemberPath, ProviderIdentity, ProviderRef, Record};
+use freehold_model::{MemberPath, ProviderIdentity, ProviderRef, Record, SecretTexts};
 use freehold_state::{Action, Begin, Event, NewEvent, Outcome, StateError, commands};
 use freehold_store::{Nix, Progress, RealiseOptions, StoreError, Target};
 
@@ -97,6 +97,7 @@ impl Engine {
             schema.mark_sensitive_inputs(&mut record.inputs);
             schema.mark_sensitive_outputs(&mut record.outputs);
         }
+        SecretTexts::of(&record.inputs).mark(&mut record.outputs);
         record
     }
 

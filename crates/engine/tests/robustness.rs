@@ -329,6 +329,47 @@ fn what_a_schema_alone_marks_as_a_secret_is_one_from_the_beginning() {
 }
 
 #[test]
+fn what_repeats_a_secret_input_is_a_secret_whoever_says_it() {
+    let mut place = Place::with(
+        r#"members.password = { type = providers.local.password; inputs.length = 24; };
+           members.page = { type = providers.local.file; inputs = {
+             path = "${members.password.outputs.password}/page"; contents = "open"; }; };
+           members.key = { type = providers.local.key; inputs = {
+             kind = "nix"; name = { fromEnv = "SECRET"; }; }; };
+           providers.old = { executable = "./nixops4-provider.py"; types.exec.outputs.stdout = { }; };
+           members.echo = { type = providers.old.exec; inputs = {
+             executable = "/bin/cat"; args = [ ]; stdin = "is ${members.password.outputs.password}"; }; };
+           members.use = { type = providers.local.file; inputs = { path = "use"; contents = members.echo.outputs.stdout; }; };
+           members.absolute = { type = providers.local.file; inputs = {
+             path = "absolute"; contents = members.page.outputs.absolutePath; }; };"#,
+    );
+    place.env("SECRET", "canary-cache");
+    std::fs::copy(common::fixture("nixops4-provider.py"), place.dir.join("nixops4-provider.py")).unwrap();
+    let mut said = String::new();
+    for args in [
+        &["apply", "--yes", "-vv", "--json"][..],
+        &["plan", "--json"],
+        &["refresh", "--json"],
+        &["show", "--json"],
+        &["outputs", "--json"],
+        &["state", "export"],
+        &["state", "history", "--json"],
+    ] {
+        let ran = place.run(args);
+        said += &ran.stdout;
+        said += &ran.stderr;
+    }
+    place.assert_no_change();
+    let used = place.read("use");
+    let password = used.trim_start_matches("is ");
+    assert_eq!(password.len(), 24);
+    assert_has(&place.read("absolute"), password);
+    for secret in ["canary-cache", password] {
+        assert_nowhere(&place, &said, secret);
+    }
+}
+
+#[test]
 fn an_evaluator_that_is_killed_again_and_again_is_given_up() {
     let busy = r#"members.a = { type = providers.local.file; inputs = { path = "a";
         contents = toString (builtins.foldl' (a: b: a + b) 0 (builtins.genList (n: n) 200000000)); }; };"#;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use freehold_model::{Attrs, Pointer, Sensitive, Value};
+use freehold_model::{Attrs, Pointer, SecretTexts, Sensitive, Value};
 use freehold_protocol::WireAttrs;
 use freehold_protocol::v1::{self, Id, LogLevel, Message, OutputStream, notices};
 use serde::Serialize;
@@ -25,12 +25,19 @@ pub struct Context {
     pub(crate) stateful: bool,
     pub(crate) sensitive_inputs: Vec<Pointer>,
     pub(crate) sensitive_outputs: Vec<Pointer>,
+    pub(crate) secrets: SecretTexts,
     pub(crate) told: Told,
     pub(crate) cancelled: Arc<AtomicBool>,
     pub(crate) sink: Arc<Sink>,
 }
 
 impl Context {
+    /// What it is about: what of it is secret, and stays so in what is said.
+    pub(crate) fn given(&mut self, inputs: &Attrs) {
+        self.sensitive_inputs = Value::Map(inputs.clone()).sensitive_places();
+        self.secrets = SecretTexts::of(inputs);
+    }
+
     /// Whose request it is, for logs.
     pub fn member(&self) -> &str {
         &self.member
@@ -100,10 +107,11 @@ impl Context {
     }
 
     /// Tells that the object of this `create` exists, so that it is recorded before the reply. Outputs that are secrets by the
-    /// schema are marked. A failure that comes after it, and says nothing else of the object, has it too.
+    /// schema, or repeat a secret input, are marked. A failure that comes after it, and says nothing else of the object, has it too.
     pub fn partial(&self, outputs: &Attrs, private: Option<Json>) {
         let mut outputs = outputs.clone();
         freehold_protocol::mark_sensitive(&mut outputs, &self.sensitive_outputs);
+        self.secrets.mark(&mut outputs);
         let object =
             v1::WireObject { inputs: None, outputs: WireAttrs::from_attrs(&outputs), private: private.clone() };
         *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some((outputs, private.map(Sensitive::new)));

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use freehold_model::{Attrs, Pointer, Sensitive, Value};
+use freehold_model::{Attrs, Pointer, SecretTexts, Sensitive, Value};
 use freehold_protocol::v1::{self, Diagnostic, PlanAction, WireObject, codes};
 use freehold_protocol::{TypeSchema, WireAttrs};
 use schemars::JsonSchema;
@@ -74,7 +74,13 @@ impl<T: ResourceType> Erased<T> {
         })
     }
 
-    fn wire(&self, made: Made<T::Outputs>, inputs: Option<&Attrs>) -> Result<WireObject, Failure> {
+    /// With every secret marked: by the schema, by the type, and because it repeats one of `secrets`.
+    fn wire(
+        &self,
+        made: Made<T::Outputs>,
+        inputs: Option<&Attrs>,
+        secrets: &SecretTexts,
+    ) -> Result<WireObject, Failure> {
         let json = serde_json::to_value(made.outputs)
             .map_err(|e| Failure::internal("outputs cannot be written as JSON").because(&e))?;
         let mut outputs = match literal(json) {
@@ -87,6 +93,7 @@ impl<T: ResourceType> Erased<T> {
                 *value = std::mem::replace(value, Value::Null).into_sensitive();
             }
         }
+        secrets.mark(&mut outputs);
         Ok(WireObject {
             inputs: inputs.map(WireAttrs::from_attrs),
             outputs: WireAttrs::from_attrs(&outputs),
@@ -140,23 +147,24 @@ impl<T: ResourceType> AnyType for Erased<T> {
             }
         };
         let told = self.of.planned_outputs(ctx, &inputs);
-        let planned = planning::outputs(&self.schema, action, prior.as_ref().map(|p| &p.outputs), told);
+        let mut planned = planning::outputs(&self.schema, action, prior.as_ref().map(|p| &p.outputs), told);
+        SecretTexts::of(&inputs).mark(&mut planned);
         let planned_outputs = WireAttrs::from_attrs(&planned);
         Ok(v1::PlanResult { action, planned_outputs, reasons, private: None })
     }
 
     fn create(&self, ctx: &mut Context, inputs: WireAttrs) -> Result<WireObject, Failure> {
         let inputs = self.inputs(inputs)?;
-        ctx.sensitive_inputs = Value::Map(inputs.clone()).sensitive_places();
+        ctx.given(&inputs);
         let made = self.of.create(ctx, typed(&inputs, "inputs")?)?;
-        self.wire(made, None)
+        self.wire(made, None, &ctx.secrets)
     }
 
     fn read(&self, ctx: &mut Context, object: WireObject) -> Result<Option<WireObject>, Failure> {
         let object = self.existing(object)?;
-        ctx.sensitive_inputs = Value::Map(object.inputs.clone()).sensitive_places();
+        ctx.given(&object.inputs);
         match self.of.read(ctx, &object)? {
-            ReadBack::Here { made, inputs } => Ok(Some(self.wire(made, inputs.as_ref())?)),
+            ReadBack::Here { made, inputs } => Ok(Some(self.wire(made, inputs.as_ref(), &ctx.secrets)?)),
             ReadBack::Gone => Ok(None),
         }
     }
@@ -164,20 +172,23 @@ impl<T: ResourceType> AnyType for Erased<T> {
     fn update(&self, ctx: &mut Context, prior: WireObject, inputs: WireAttrs) -> Result<WireObject, Failure> {
         let prior = self.existing(prior)?;
         let inputs = self.inputs(inputs)?;
-        ctx.sensitive_inputs = Value::Map(inputs.clone()).sensitive_places();
+        ctx.given(&inputs);
         let made = self.of.update(ctx, &prior, typed(&inputs, "inputs")?)?;
-        self.wire(made, None)
+        self.wire(made, None, &ctx.secrets)
     }
 
     fn delete(&self, ctx: &mut Context, object: WireObject) -> Result<(), Failure> {
         let object = self.existing(object)?;
-        ctx.sensitive_inputs = Value::Map(object.inputs.clone()).sensitive_places();
+        ctx.given(&object.inputs);
         self.of.delete(ctx, &object)
     }
 
     fn import(&self, ctx: &Context, id: &str) -> Result<Vec<WireObject>, Failure> {
         let found = self.of.import(ctx, id)?;
-        found.into_iter().map(|Found { inputs, made }| self.wire(made, Some(&inputs))).collect()
+        found
+            .into_iter()
+            .map(|Found { inputs, made }| self.wire(made, Some(&inputs), &SecretTexts::of(&inputs)))
+            .collect()
     }
 
     fn run(&self, ctx: &mut Context, asked: v1::RunParams) -> Result<v1::RunResult, Failure> {
@@ -191,9 +202,9 @@ impl<T: ResourceType> AnyType for Erased<T> {
             });
         }
         let object = self.existing(asked.object)?;
-        ctx.sensitive_inputs = Value::Map(object.inputs.clone()).sensitive_places();
+        ctx.given(&object.inputs);
         let ran = self.of.run(ctx, &object, &asked.operation, &asked.args)?;
-        let object = ran.made.map(|made| self.wire(made, None)).transpose()?;
+        let object = ran.made.map(|made| self.wire(made, None, &ctx.secrets)).transpose()?;
         Ok(v1::RunResult { exit_code: ran.exit_code, object })
     }
 

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use freehold_model::{Attrs, ErrorKind, Pointer, Sensitive};
+use freehold_model::{Attrs, ErrorKind, Pointer, SecretTexts, Sensitive};
 use freehold_protocol::v1::{Diagnostic, ErrorData, ErrorObject, WireObject, codes};
 use freehold_protocol::{TypeSchema, WireAttrs};
 use serde_json::Value as Json;
@@ -133,9 +133,10 @@ impl Failure {
     }
 
     /// With secrets marked in what exists all the same.
-    pub(crate) fn mark_partial(mut self, schema: &TypeSchema) -> Self {
+    pub(crate) fn mark_partial(mut self, schema: &TypeSchema, secrets: &SecretTexts) -> Self {
         if let Some((outputs, _)) = &mut self.0.partial {
             schema.mark_sensitive_outputs(outputs);
+            secrets.mark(outputs);
         }
         self
     }

@@ -10,7 +10,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use freehold_model::{Value, did_you_mean, limits};
+use freehold_model::{SecretTexts, Value, did_you_mean, limits};
 use freehold_protocol::v1::{self, ErrorObject, Id, Message, names, parse_message};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
@@ -204,7 +204,8 @@ impl Server {
         if ctx.is_cancelled() {
             return Err(Failure::cancelled());
         }
-        self.dispatch(of, &method, params, &mut ctx).map_err(|failure| failure.mark_partial(of.schema()))
+        let outcome = self.dispatch(of, &method, params, &mut ctx);
+        outcome.map_err(|failure| failure.mark_partial(of.schema(), &ctx.secrets))
     }
 
     fn dispatch(&self, of: &dyn AnyType, method: &str, params: Json, ctx: &mut Context) -> Result<Json, Failure> {
@@ -309,6 +310,7 @@ impl Server {
             stateful: true,
             sensitive_inputs: Vec::new(),
             sensitive_outputs: Vec::new(),
+            secrets: SecretTexts::default(),
             told: Told::default(),
             cancelled,
             sink: Arc::clone(&self.sink),
