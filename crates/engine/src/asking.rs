@@ -175,7 +175,11 @@ mod tests {
     }
 
     fn clear() -> Attrs {
-        ["secret", "password", "open"].map(|name| (name.to_owned(), Value::from("canary"))).into()
+        texts("canary")
+    }
+
+    fn texts(word: &str) -> Attrs {
+        ["secret", "password", "open"].map(|name| (name.to_owned(), Value::from(format!("{word} of {name}")))).into()
     }
 
     #[track_caller]
@@ -200,7 +204,10 @@ mod tests {
         let done = |reply| CallEvent::Done(Ok(reply));
         check(CallEvent::Partial { outputs: clear(), private: None }, &["secret"]);
         check(done(Reply::Object { outputs: clear(), private: None, inputs: None }), &["secret"]);
-        check(done(Reply::Object { outputs: clear(), private: None, inputs: Some(clear()) }), &["secret", "password"]);
+        check(
+            done(Reply::Object { outputs: clear(), private: None, inputs: Some(texts("found")) }),
+            &["secret", "password"],
+        );
         check(done(Reply::Ran { exit_code: 0, outputs: Some(clear()), private: None }), &["secret"]);
         let planned = Reply::Plan {
             action: freehold_protocol::v1::PlanAction::Update,
