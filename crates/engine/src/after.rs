@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use freehold_apply::{ApplySummary, Failure};
 use freehold_model::{Check, ErrorKind, MemberPath, Value};
-use freehold_plan::Action;
+use freehold_plan::{Action, PlanOptions};
 use freehold_protocol::events::{self, Event};
 use freehold_state::StateError;
 
@@ -14,7 +14,12 @@ use crate::engine::Engine;
 
 impl Engine {
     /// Evaluates every condition that could not be told before, and adds those that do not hold to the failures. The records stay.
-    pub(crate) fn check_afterwards(&mut self, summary: &mut ApplySummary) -> Result<(), EngineError> {
+    /// When all was `wanted` and is done, one that still cannot be told does not hold either.
+    pub(crate) fn check_afterwards(
+        &mut self,
+        summary: &mut ApplySummary,
+        wanted: &PlanOptions,
+    ) -> Result<(), EngineError> {
         let unfinished: BTreeSet<MemberPath> = summary
             .failed
             .iter()
@@ -28,16 +33,17 @@ impl Engine {
         }
         let found = self.evaluate(&checked)?;
         let already = summary.failed.len();
+        let is_whole = unfinished.is_empty() && wanted.targets.is_empty() && wanted.excludes.is_empty();
         for member in checked {
+            if let Some(failure) = found.failed.get(&member) {
+                summary.failed.push((member, Action::None, failure.clone()));
+                continue;
+            }
             let of_resource = found.declarations.get(&member).map(|(d, _)| ("postcondition", &d.postconditions));
             let of_composite = found.structures.get(&member).map(|s| ("check", &s.checks));
             if let Some((what, checks)) = of_resource.or(of_composite) {
-                let broken = checks.iter().filter(|c| c.assertion == Value::Bool(false));
-                let failed = broken.map(|c| (member.clone(), Action::None, broken_check(what, c)));
-                summary.failed.extend(failed);
-            }
-            if let Some(failure) = found.failed.get(&member) {
-                summary.failed.push((member, Action::None, failure.clone()));
+                let broken = checks.iter().filter_map(|check| broken_check(what, check, is_whole));
+                summary.failed.extend(broken.map(|failure| (member.clone(), Action::None, failure)));
             }
         }
         for (member, _, failure) in &summary.failed[already..] {
@@ -79,10 +85,22 @@ impl Engine {
     }
 }
 
-fn broken_check(what: &str, check: &Check) -> Failure {
-    Failure {
-        kind: ErrorKind::User,
-        message: format!("its {what} does not hold: {}", check.message),
-        hint: Some("it is recorded; mend the cause and apply again".into()),
-    }
+/// What is wrong about a condition; an unknown one only when everything that could tell it `is_whole`.
+fn broken_check(what: &str, check: &Check, is_whole: bool) -> Option<Failure> {
+    let (message, hint) = match &check.assertion {
+        Value::Bool(true) => return None,
+        Value::Unknown if !is_whole => return None,
+        Value::Unknown => (
+            format!("its {what} cannot be told: it needs an output that never came"),
+            "it is recorded; look at which outputs the assertion uses, and whether their members give them",
+        ),
+        Value::Bool(false) => {
+            (format!("its {what} does not hold: {}", check.message), "it is recorded; mend the cause and apply again")
+        }
+        _ => (
+            format!("its {what} is neither true nor false: {}", check.message),
+            "it is recorded; let `assertion` be a comparison",
+        ),
+    };
+    Some(Failure { kind: ErrorKind::User, message, hint: Some(hint.into()) })
 }

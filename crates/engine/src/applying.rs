@@ -60,7 +60,7 @@ impl Engine {
             }
         };
         // What was done is told whatever happens now.
-        if let Err(error) = self.check_afterwards(&mut summary) {
+        if let Err(error) = self.check_afterwards(&mut summary, &plan.options) {
             self.add_failure(&mut summary, &error);
         }
         // A full disk or an evaluator that is gone stops it too; how the command ends says whether the operator did.

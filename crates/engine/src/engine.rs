@@ -207,7 +207,7 @@ impl Engine {
             // Nothing is to be done; whether all is well is told all the same, and what failed to be mirrored is tried again.
             self.follow_all();
             let mut summary = ApplySummary::default();
-            self.check_afterwards(&mut summary)?;
+            self.check_afterwards(&mut summary, &plan.options)?;
             return Ok(Applied { plan, summary: (!summary.is_ok()).then_some(summary) });
         }
         if !plan.problems.is_empty() || !confirm(&plan) {

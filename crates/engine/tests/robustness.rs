@@ -223,6 +223,49 @@ fn a_file_whose_member_is_renamed_stays() {
 }
 
 #[test]
+fn a_condition_that_is_not_true_does_not_hold_whatever_else_it_is() {
+    let deploy = |check: &str, operation: &str, sub: &str| {
+        format!(
+            r#"members.id = {{
+                 type = providers.local.random; inputs.bytes = 4;
+                 postconditions = [ {{ assertion = {check}; message = "not as it should be"; }} ];
+                 operations.tell = {{ executable = "/bin/echo"; args = [ ({operation}) ]; }};
+               }};
+               members.sub = {{
+                 members.memo = {{ type = providers.local.memo; inputs.initialize_with = "x"; }};
+                 checks = [ {{ assertion = {sub}; message = "sub is not as it should be"; }} ];
+               }};"#
+        )
+    };
+    let good = r#"members.id.outputs.hex != """#;
+    let place = Place::with(&deploy(
+        &format!("{good} && throw \"no such colour\""),
+        good,
+        &format!("if {good} then throw \"no such shape\" else true"),
+    ));
+    for _ in 0..2 {
+        let failed = place.fails(1, &["apply", "--yes"]);
+        assert_has(&failed.stderr, "error: `id`: postconditions/0: no such colour");
+        assert_has(&failed.stderr, "error: `sub`: checks/0: no such shape");
+    }
+    place.deploy(&deploy("members.id.outputs.hex", r#""x""#, "members.id.outputs"));
+    let failed = place.fails(1, &["apply", "--yes"]);
+    assert_has(&failed.stderr, "error: `id`: its postcondition is neither true nor false: not as it should be");
+    assert_has(&failed.stderr, "error: `sub`: its check is neither true nor false: sub is not as it should be");
+
+    for (operation, why) in [
+        (r#"throw "no such word""#, "`id`: operations.tell/args/0: no such word"),
+        ("word: word", "`id`: operations.tell/args/0: a function is no value"),
+    ] {
+        place.deploy(&deploy("true", operation, "true"));
+        assert_has(&place.fails(1, &["run", "id", "tell"]).stderr, why);
+    }
+    place.deploy(&deploy(good, "members.id.outputs.hex", good));
+    place.run(&["apply", "--yes"]);
+    assert_eq!(place.run(&["run", "id", "tell"]).stdout.trim().len(), 8);
+}
+
+#[test]
 fn no_secret_leaves_its_place() {
     let canary = "canary-3f9a-not-to-be-seen";
     let mut place = Place::with(

@@ -18,7 +18,7 @@ pub(crate) enum Outcome {
     /// A resource; `extras` when it has operations or postconditions.
     Resource { declaration: Box<Declaration>, extras: bool, flaws: Flaws },
     /// The parts that may depend on a resource's own outputs.
-    Extras(Extras),
+    Extras { extras: Extras, flaws: Flaws },
     /// Its kind or its structure failed.
     Failed,
     /// It is no longer there.
@@ -27,7 +27,7 @@ pub(crate) enum Outcome {
     BadExport,
 }
 
-/// What is not fine about a resource's values.
+/// What is not fine about a member's values.
 #[derive(Debug, Default)]
 pub(crate) struct Flaws {
     /// Leaves that failed: those that became unknown, by part.
@@ -42,8 +42,6 @@ pub(crate) struct Extras {
     pub(crate) checks: Vec<Check>,
     pub(crate) postconditions: Vec<Check>,
     pub(crate) operations: BTreeMap<String, ScriptOperation>,
-    /// Whether something in them failed.
-    pub(crate) unknown: bool,
 }
 
 /// Reads a query's result.
@@ -60,7 +58,10 @@ pub(crate) fn outcome(result: QueryResult, nonce: &str, tokens: &Tokens) -> Resu
             let declaration = Box::new(reader.resource(&mut value, launch)?);
             Outcome::Resource { declaration, extras: value["x"] == true, flaws: reader.flaws }
         }
-        Some("x") => Outcome::Extras(reader.extras(&mut value)),
+        Some("x") => {
+            let extras = reader.extras(&mut value);
+            Outcome::Extras { extras, flaws: reader.flaws }
+        }
         Some("f") => Outcome::Failed,
         Some("g") => Outcome::Gone,
         Some("b") => Outcome::BadExport,
@@ -136,20 +137,21 @@ impl Reader<'_> {
     }
 
     fn extras(&mut self, value: &mut Json) -> Extras {
-        self.part = Part::Preconditions;
+        self.part = Part::Checks;
         let checks = self.checks(value["c"].take());
+        self.part = Part::Postconditions;
         let postconditions = self.checks(value["b"].take());
         let mut operations = BTreeMap::new();
         if let Json::Object(all) = value["o"].take() {
             for (name, mut operation) in all {
+                self.part = Part::Operation(name.clone());
                 let command = self.value(operation["v"].take(), &Pointer::root());
                 let description = operation["d"].as_str().unwrap_or_default().to_owned();
                 let context = read_context(&operation["c"]);
                 operations.insert(name, ScriptOperation { command, description, context });
             }
         }
-        let unknown = !self.flaws.failed.is_empty() || !self.flaws.bad.is_empty();
-        Extras { checks, postconditions, operations, unknown }
+        Extras { checks, postconditions, operations }
     }
 
     fn checks(&mut self, json: Json) -> Vec<Check> {
@@ -203,7 +205,10 @@ impl Reader<'_> {
     fn mark(&mut self, word: &str, at: &Pointer) -> Value {
         match word.split_once(' ') {
             _ if word == "failed" => self.flaws.failed.push((self.part.clone(), at.clone())),
-            _ if word == "function" => self.bad(at, "a function cannot be an input"),
+            _ if word == "function" => match self.part {
+                Part::Input(_) => self.bad(at, "a function cannot be an input"),
+                _ => self.bad(at, "a function is no value"),
+            },
             _ if word == "deep" => self.bad(at, &format!("deeper than {} levels", freehold_model::limits::INPUT_DEPTH)),
             Some(("no-path", path)) => self.bad(at, &format!("the path `{path}` does not exist")),
             _ => self.bad(at, "a value that cannot be read"),
@@ -224,6 +229,9 @@ impl Part {
             Self::Config => format!("provider.config{at}"),
             Self::Preconditions => format!("preconditions{at}"),
             Self::ReplaceWhen => format!("lifecycle.replaceWhen{at}"),
+            Self::Checks => format!("checks{at}"),
+            Self::Postconditions => format!("postconditions{at}"),
+            Self::Operation(name) => format!("operations.{name}{at}"),
         }
     }
 }

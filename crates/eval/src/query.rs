@@ -41,6 +41,8 @@ pub(crate) struct Query {
     pub(crate) held: bool,
     /// It ended Nix in a generation that was not clean: ask it first in the next.
     pub(crate) ended_nix: bool,
+    /// How often it was asked again because it failed after an output had been missing.
+    pub(crate) asked_again: u32,
     /// What was known when it was last asked: [`crate::known::Known::version`].
     pub(crate) version: u64,
     /// Outputs it was ever seen to need while they were missing.
@@ -79,6 +81,7 @@ impl Query {
             held: !hints.is_empty(),
             hints,
             ended_nix: false,
+            asked_again: 0,
             version: 0,
             history: BTreeSet::new(),
             needs: BTreeSet::new(),
@@ -146,7 +149,7 @@ impl Query {
                 let verdict = Verdict::of_flaws(flaws);
                 (Some(Answer::Resource { declaration, extras }), verdict)
             }
-            Outcome::Extras(extras) => (Some(Answer::Extras(extras)), Verdict::Good),
+            Outcome::Extras { extras, flaws } => (Some(Answer::Extras(extras)), Verdict::of_flaws(flaws)),
             Outcome::Failed => (None, Verdict::Fails { at: None }),
             Outcome::Gone => (None, Verdict::Bad { at: None, why: "the deployment has no such member".to_owned() }),
             Outcome::BadExport => {
@@ -191,6 +194,8 @@ impl Query {
                 Part::Preconditions => {
                     declaration.preconditions.iter_mut().for_each(|check| check.assertion = Value::Unknown);
                 }
+                // No parts of a declaration's query.
+                Part::Checks | Part::Postconditions | Part::Operation(_) => {}
             }
         }
     }

@@ -36,6 +36,9 @@ pub(crate) enum Part {
     Config,
     Preconditions,
     ReplaceWhen,
+    Checks,
+    Postconditions,
+    Operation(String),
 }
 
 /// What came of a query.

@@ -278,6 +278,34 @@ fn operations_and_postconditions_never_hold_a_resource_up() {
 }
 
 #[test]
+fn a_condition_that_throws_makes_its_member_wrong_once_nothing_is_missing() {
+    on_each_nix(|nix| {
+        let mut bench = Bench::new(
+            nix,
+            r#"root (o: comp {
+                a = { resource = (res { x = 1; }).resource // { postconditions = [ { assertion = o.late.id == "7"; message = "late"; } ]; }; };
+                b = { resource = (res { x = 1; }).resource // { postconditions = [ { assertion = throw "no such colour"; message = ""; } ]; }; };
+                c = comp { } // { checks = [ { assertion = if o.late.id == "7" then throw "no such shape" else true; message = ""; } ]; };
+                d = { resource = (res { x = 1; }).resource // { operations.go = { executable = "/bin/true"; args = [ (x: x) ]; }; }; };
+                late = res { x = 1; };
+            })"#,
+        );
+        bench.want(vec![path(".")]);
+        let said = bench.settle();
+        assert!(said.failure("b").starts_with("cannot evaluate `b` (postconditions/0): no such colour"), "{said:?}");
+        assert!(said.failure("d").contains("(operations.go/args/0): a function is no value"), "{said:?}");
+        assert_eq!(said.declared[&path("a")].0.postconditions[0].assertion, Value::Unknown);
+        assert_eq!(said.structures[&path("c")].checks[0].assertion, Value::Unknown);
+
+        bench.publish("late", &[("id", "7".into())]);
+        bench.want(vec![path("a"), path("c")]);
+        let said = bench.settle();
+        assert_eq!(said.declared[&path("a")].0.postconditions[0].assertion, true.into());
+        assert!(said.failure("c").starts_with("cannot evaluate `c` (checks/0): no such shape"), "{said:?}");
+    });
+}
+
+#[test]
 fn hints_hold_a_member_back_until_its_outputs_are_there() {
     on_each_nix(|nix| {
         let mut bench = Bench::new(

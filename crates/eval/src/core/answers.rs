@@ -13,6 +13,8 @@ use crate::{EvalError, Event};
 
 /// Failures of one phase whose reason is asked for; each takes a Nix of its own.
 const EXPLAINED: u32 = 32;
+/// How often conditions and operations that fail after an output had been missing are asked again: nothing waits for them.
+const EXTRAS_AGAIN: u32 = 4;
 /// Nix processes that explain at once.
 const EXPLAINERS: usize = 2;
 
@@ -145,11 +147,14 @@ impl Core {
             Err(why) => Verdict::Bad { at: None, why },
         };
         query.ended_nix = false;
+        let fails = matches!(verdict, Verdict::Fails { .. });
+        let again = fails && query.kind == Kind::Extras && query.asked_again < EXTRAS_AGAIN;
+        query.asked_again += u32::from(again && !missing.is_empty());
         if !query.needs.is_empty() {
             self.unmet(id);
         } else if missing.is_empty() {
             self.conclude(id, verdict);
-        } else if matches!(verdict, Verdict::Fails { .. }) || self.tentative.is_spent() {
+        } else if fails && !again || self.tentative.is_spent() {
             self.set_state(id, State::Suspect(missing));
             self.announce_of_extras(id);
         } else {
