@@ -7,7 +7,7 @@
 let
   inherit (builtins)
     attrNames deepSeq elemAt foldl' fromJSON functionArgs genericClosure getContext hasContext intersectAttrs isAttrs isFunction isList
-    isString length mapAttrs match parseDrvName pathExists readFile removeAttrs seq toJSON trace tryEval typeOf
+    isString length mapAttrs parseDrvName pathExists readFile removeAttrs seq stringLength substring toJSON trace tryEval typeOf
     unsafeDiscardStringContext;
 
   cfg = fromJSON (readFile config);
@@ -24,8 +24,9 @@ let
 
   # ---- the root --------------------------------------------------------------------------------------------------------
 
+  # The engine gives back what only begins like a token.
   reveal = token:
-    if isString token && match (cfg.token + "[0-9]+__") token != null
+    if isString token && substring 0 (stringLength cfg.token) token == cfg.token && stringLength token < 4096
     then call [ "reveal" (unsafeDiscardStringContext token) ]
     else token;
 

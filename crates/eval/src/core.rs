@@ -353,14 +353,14 @@ impl Core {
                 running.error.push(text);
             }
         } else if !text.is_empty() {
-            (self.events)(Event::UserLog { text });
+            (self.events)(Event::UserLog { text: self.tokens.shown(text) });
         }
     }
 
     fn flush_error_lines(&mut self) {
         let Some(running) = &mut self.running else { return };
         for text in std::mem::take(&mut running.error) {
-            (self.events)(Event::UserLog { text });
+            (self.events)(Event::UserLog { text: self.tokens.shown(text) });
         }
     }
 
@@ -389,7 +389,8 @@ impl Core {
         }
         match (message, front) {
             (Some(message), None) => {
-                return self.give_up(EvalError::Root { what: self.host.what.clone(), message });
+                return self
+                    .give_up(EvalError::Root { what: self.host.what.clone(), message: self.tokens.shown(message) });
             }
             (Some(message), Some(id)) => {
                 self.ended_nix(id, clean, message);

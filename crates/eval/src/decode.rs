@@ -7,7 +7,7 @@ use freehold_model::{
 };
 use serde_json::Value as Json;
 
-use crate::secrets::Tokens;
+use crate::secrets::{CUT, Tokens};
 use crate::wire::{Part, QueryResult, read_context};
 
 /// What a query for a member came to.
@@ -78,7 +78,7 @@ fn composite(value: &Json, tokens: &Tokens) -> Result<Structure, String> {
     let moved = list(&value["m"]).map(|step| Some((path(&step["from"])?, path(&step["to"])?))).collect::<Option<_>>();
     let removed = list(&value["r"]).map(path).collect::<Option<_>>();
     let members = strings(&value["n"]).ok_or("`members` is not an attribute set")?;
-    if members.iter().any(|name| name.contains(tokens.prefix()) || tokens.is_mangled(name)) {
+    if members.iter().any(|name| tokens.are_in(name)) {
         return Err("the name of a member cannot be a secret".to_owned());
     }
     Ok(Structure {
@@ -104,7 +104,7 @@ impl Reader<'_> {
         for name in names {
             let json = value["v"][&name].take();
             self.part = Part::Input(name.clone());
-            if name.contains(self.tokens.prefix()) {
+            if self.tokens.are_in(&name) {
                 self.bad(&Pointer::root(), "the name of an input cannot be a secret");
             }
             inputs.insert(name, self.value(json, &Pointer::root()));
@@ -176,7 +176,7 @@ impl Reader<'_> {
             Json::Bool(b) => Value::Bool(b),
             Json::Number(n) => Value::Number(n),
             Json::String(text) if self.tokens.is_mangled(&text) => {
-                self.bad(at, "a secret was cut or changed in Nix, which never sees it: use it whole (or `freehold.lib.reveal` it)");
+                self.bad(at, CUT);
                 Value::Null
             }
             Json::String(text) => self.tokens.resolve(text),
@@ -193,7 +193,7 @@ impl Reader<'_> {
     fn attrs(&mut self, object: serde_json::Map<String, Json>, at: &Pointer) -> Value {
         let mut attrs = Attrs::new();
         for (name, json) in object {
-            if name.contains(self.tokens.prefix()) {
+            if self.tokens.are_in(&name) {
                 self.bad(at, "the name of an attribute cannot be a secret");
             }
             let value = self.value(json, &at.child(&name));

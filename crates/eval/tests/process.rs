@@ -163,15 +163,16 @@ fn a_secret_passes_through_nix_as_a_token_only() {
     on_each_nix(|nix| {
         let mut bench = Bench::new(
             nix,
-            r#"root (o: comp { key = res { }; a = res { whole = o.key.id; text = "Bearer ${o.key.id}"; plain = builtins.trace "saw ${o.key.id}" 1; }; })"#,
+            r#"root (o: comp { key = res { }; a = res { whole = o.key.id; text = "Bearer ${o.key.id}"; json = builtins.toJSON { k = o.key.id; }; plain = builtins.trace "saw ${o.key.id}" 1; }; })"#,
         );
         bench.answers.insert(path("key"), outputs(&[("id", Value::from("canary").into_sensitive())]));
         bench.want(vec![path(".")]);
         let said = bench.settle();
         assert_eq!(said.input("a", "whole"), Value::from("canary").into_sensitive());
         assert_eq!(said.input("a", "text"), Value::from("Bearer canary").into_sensitive());
+        assert_eq!(said.input("a", "json"), Value::from(r#"{"k":"canary"}"#).into_sensitive());
         assert!(!format!("{said:?}").contains("canary"));
-        assert!(said.log.iter().any(|line| line.contains("saw __freehold_sensitive_")));
+        assert!(said.log.iter().any(|line| line.contains("saw (sensitive)")));
     });
 }
 
@@ -181,6 +182,9 @@ fn a_secret_that_is_cut_or_names_a_member_is_refused() {
         let root = r#"root (o: comp {
             key = res { };
             cut = res { x = builtins.substring 0 30 o.key.id; };
+            short = res { x = builtins.substring 0 8 o.key.id; };
+            end = res { x = builtins.substring 1 3 o.key.id; };
+            word = res { x = "FREEHOLD_SENSITIVE_VAR=1"; };
             set = comp { ${o.key.id} = res { }; };
             whole = res { x = "<${o.key.id}>"; };
         })"#;
@@ -189,6 +193,9 @@ fn a_secret_that_is_cut_or_names_a_member_is_refused() {
         bench.want(vec![path(".")]);
         let said = bench.settle();
         assert!(said.failure("cut").contains("a secret was cut or changed in Nix"), "{}", said.failure("cut"));
+        assert!(said.failure("short").contains("a secret was cut or changed in Nix"), "{}", said.failure("short"));
+        assert!(said.failure("end").contains("a secret was cut or changed in Nix"), "{}", said.failure("end"));
+        assert_eq!(said.input("word", "x"), "FREEHOLD_SENSITIVE_VAR=1".into());
         assert!(said.failure("set").contains("the name of a member cannot be a secret"), "{}", said.failure("set"));
         assert_eq!(said.input("whole", "x"), Value::from("<canary>").into_sensitive());
     });

@@ -262,6 +262,7 @@ impl Core {
         if let Some(main) = self.by_member.get(&(member.clone(), Kind::Main)).copied().filter(|main| *main != id) {
             self.set_state(main, State::Failed);
         }
+        let message = self.tokens.explained(message);
         let error = EvalError::Member { member: member.clone(), at, message, hint };
         (self.events)(Event::Failed { member, error });
     }
@@ -360,7 +361,8 @@ impl Core {
             }
             Question::Output(output) => self.known.encoded(output),
             Question::Reveal(token) => {
-                self.tokens.reveal(token).map(|secret| Value::to_clear_json(secret.expose())).unwrap_or_default()
+                let secret = self.tokens.reveal(token).map(|secret| Value::to_clear_json(secret.expose()));
+                secret.unwrap_or_else(|| token.clone().into())
             }
         };
         reply.send(&answer);

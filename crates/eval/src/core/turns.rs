@@ -63,7 +63,7 @@ impl Core {
                 Question::Output(output) => running.waiting = Some(Waiting::Output(reply, output)),
                 Question::Reveal(token) => {
                     let secret = self.tokens.reveal(&token).map(|secret| secret.expose().to_clear_json());
-                    reply.send(&secret.unwrap_or_default());
+                    reply.send(&secret.unwrap_or_else(|| token.into()));
                 }
             }
         }
