@@ -16,12 +16,13 @@ fn main() -> std::process::ExitCode {
     let (first, seeds) = (number("--first", 0), number("--seeds", 10_000));
     let mut failed = 0;
     for seed in first..first + seeds {
-        if std::panic::catch_unwind(|| sim::fuzz::play(&sim::fuzz::story(seed))).is_err() {
-            let story = sim::fuzz::story(seed);
-            println!("seed {seed} fails\nbefore:\n{}after:\n{}", story.before, story.after);
-            failed += 1;
+        for (kind, story) in [("story", sim::fuzz::story(seed)), ("spiced", sim::fuzz::spiced_story(seed))] {
+            if std::panic::catch_unwind(|| sim::fuzz::play(&story)).is_err() {
+                println!("{kind} {seed} fails\nbefore:\n{}after:\n{}", story.before, story.after);
+                failed += 1;
+            }
         }
     }
-    println!("{failed} of {seeds} seeds fail");
+    println!("{failed} stories of {seeds} seeds fail");
     if failed == 0 { std::process::ExitCode::SUCCESS } else { std::process::ExitCode::FAILURE }
 }

@@ -80,6 +80,7 @@ fn stories_that_once_failed_hold() {
         let seed = words.next().unwrap().parse().unwrap();
         match kind {
             "story" => fuzz::play(&fuzz::story(seed)),
+            "spiced" => fuzz::play(&fuzz::spiced_story(seed)),
             "long" => fuzz::play_long(seed),
             "wild" => fuzz::play_wild(seed),
             other => panic!("no kind of seed {other}"),
@@ -103,12 +104,17 @@ fn after_several_disturbed_runs_everything_can_be_put_in_order() {
 
 #[test]
 fn whatever_happens_everything_can_be_put_in_order() {
+    stories_end_well(fuzz::story);
+    stories_end_well(fuzz::spiced_story);
+}
+
+fn stories_end_well(make: fn(u64) -> fuzz::Story) {
     let seeds = std::env::var("FREEHOLD_SIM_SEEDS").map_or(300, |n| n.parse().unwrap());
     let first = std::env::var("FREEHOLD_SIM_FIRST").map_or(0, |n| n.parse().unwrap());
     std::panic::set_hook(Box::new(|_| {}));
     let mut failed = Vec::new();
     for seed in first..first + seeds {
-        let story = fuzz::story(seed);
+        let story = make(seed);
         if let Some(message) = fails(&story) {
             failed.push((seed, message));
         }
@@ -117,7 +123,7 @@ fn whatever_happens_everything_can_be_put_in_order() {
     if let Some((seed, first)) = failed.first() {
         let all: Vec<String> = failed.iter().map(|(s, m)| format!("{s}: {}", kind(m))).collect();
         std::panic::set_hook(Box::new(|_| {}));
-        let small = fuzz::shrink(&fuzz::story(*seed), &|s| fails(s).is_some_and(|m| kind(&m) == kind(first)));
+        let small = fuzz::shrink(&make(*seed), &|s| fails(s).is_some_and(|m| kind(&m) == kind(first)));
         let message = fails(&small).unwrap_or_default();
         let _ = std::panic::take_hook();
         panic!(

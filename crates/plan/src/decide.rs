@@ -77,7 +77,7 @@ pub fn decide(c: Considered<'_>) -> Decision {
         let reason = if c.interrupted { Reason::Interrupted } else { Reason::New };
         return Decision::new(Action::Create, vec![reason], changes, asks);
     };
-    let inputs = effective_inputs(c.declaration, Some(record));
+    let inputs = effective_inputs(c.declaration, Some(record), c.observed);
     if matches!(c.observed, Some(Observation::Gone)) {
         let changes = diff_attrs(&Attrs::new(), &inputs);
         return Decision::new(Action::Create, vec![Reason::Gone], changes, asks);
@@ -90,7 +90,8 @@ pub fn decide(c: Considered<'_>) -> Decision {
     let mut reasons = Vec::new();
     let drifted = has_drifted(record, c.observed);
     if !changes.is_empty() {
-        let only_drift = drifted && diff_attrs(&record.inputs, &inputs).is_empty();
+        let as_recorded = || effective_inputs(c.declaration, Some(record), None);
+        let only_drift = drifted && diff_attrs(&record.inputs, &as_recorded()).is_empty();
         reasons.push(if only_drift { Reason::Drifted } else { Reason::Changed });
     } else if drifted {
         reasons.push(Reason::Drifted);
@@ -108,12 +109,14 @@ pub fn decide(c: Considered<'_>) -> Decision {
     }
 }
 
-/// The inputs that will be sent: as declared, with what `ignoreChanges` names left as recorded.
-pub fn effective_inputs(declaration: &Declaration, record: Option<&Record>) -> Attrs {
+/// The inputs that will be sent and recorded: as declared, with what `ignoreChanges` names left as it is. What there is, is what the
+/// world told of its inputs, else what is recorded. A new object, and one of another type, has nothing that could be left.
+pub fn effective_inputs(declaration: &Declaration, record: Option<&Record>, observed: Option<&Observation>) -> Attrs {
     let mut inputs = declaration.inputs.clone();
-    if let Some(record) = record {
+    let gone = matches!(observed, Some(Observation::Gone));
+    if let Some(record) = record.filter(|record| !gone && is_same_type(declaration, record)) {
         for place in &declaration.lifecycle.ignore_changes {
-            keep_recorded(&mut inputs, &record.inputs, place);
+            keep_prior(&mut inputs, prior_inputs(record, observed), place);
         }
     }
     inputs
@@ -168,10 +171,9 @@ pub(crate) fn has_drifted(record: &Record, observed: Option<&Observation>) -> bo
 
 fn replace_reasons(c: &Considered<'_>, record: &Record, changes: &mut [Change]) -> Vec<Reason> {
     let mut reasons = Vec::new();
-    let now = (provider_text(&c.declaration.provider), &c.declaration.type_name);
-    let was = (provider_text(&record.provider.provider), &record.type_name);
-    let same_provider = now.0 == was.0 || record.provider.name == now.0 || both_external(c.declaration, record);
-    if now.1 != was.1 || !same_provider {
+    if !is_same_type(c.declaration, record) {
+        let now = (provider_text(&c.declaration.provider), &c.declaration.type_name);
+        let was = (provider_text(&record.provider.provider), &record.type_name);
         reasons.push(Reason::TypeChanged { from: format!("{}.{}", was.0, was.1), to: format!("{}.{}", now.0, now.1) });
     }
     if record.status == Status::Tainted {
@@ -201,6 +203,13 @@ fn replace_reasons(c: &Considered<'_>, record: &Record, changes: &mut [Change]) 
     reasons
 }
 
+/// Whether what is recorded is of the type that is declared, and of its provider.
+fn is_same_type(declaration: &Declaration, record: &Record) -> bool {
+    let now = provider_text(&declaration.provider);
+    let same_provider = now == provider_text(&record.provider.provider) || record.provider.name == now;
+    declaration.type_name == record.type_name && (same_provider || both_external(declaration, record))
+}
+
 /// Another build of the same external program is the same provider: its path differs, its objects do not.
 fn both_external(declaration: &Declaration, record: &Record) -> bool {
     use freehold_model::ProviderRef::Stdio;
@@ -219,16 +228,16 @@ fn replace_when_changed(lifecycle: &Lifecycle, record: &Record) -> bool {
     }
 }
 
-fn keep_recorded(inputs: &mut Attrs, recorded: &Attrs, place: &Pointer) {
+fn keep_prior(inputs: &mut Attrs, prior: &Attrs, place: &Pointer) {
     let Some((first, rest)) = place.tokens().split_first() else { return };
     if rest.is_empty() {
-        match recorded.get(first) {
+        match prior.get(first) {
             Some(value) => inputs.insert(first.clone(), value.clone()),
             None => inputs.remove(first),
         };
         return;
     }
-    if let (Some(Value::Map(inner)), Some(Value::Map(old))) = (inputs.get_mut(first), recorded.get(first)) {
-        keep_recorded(inner, old, &Pointer::new(rest.to_vec()));
+    if let (Some(Value::Map(inner)), Some(Value::Map(old))) = (inputs.get_mut(first), prior.get(first)) {
+        keep_prior(inner, old, &Pointer::new(rest.to_vec()));
     }
 }

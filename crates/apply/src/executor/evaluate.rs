@@ -79,7 +79,7 @@ impl Executor {
         if let Some(failure) = refused(path, action, &declaration, facts) {
             return self.fail_member(path, failure);
         }
-        declaration.inputs = effective_inputs(&declaration, node.prior.as_deref());
+        declaration.inputs = effective_inputs(&declaration, node.prior.as_deref(), None);
         let Some(node) = self.nodes.get_mut(path) else { return };
         node.edges = edges.iter().map(|e| e.member.clone()).chain(declaration.depends_on.iter().cloned()).collect();
         // The plan may have said so because of what needs it.

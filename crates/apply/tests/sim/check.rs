@@ -76,6 +76,15 @@ pub fn order(member: &MemberPath, what: &str, call: &Call, sim: &Sim, declared: 
     }
 }
 
+/// What is ignored is left as it is.
+pub fn ignored_stays(member: &MemberPath, call: &Call) {
+    let Call::Update { declaration, prior } = call else { return };
+    for place in &declaration.lifecycle.ignore_changes {
+        let part = |inputs: &freehold_model::Attrs| freehold_model::Value::Map(inputs.clone()).get(place).cloned();
+        assert_eq!(part(&declaration.inputs), part(&prior.inputs), "`{place}` of {member} is ignored");
+    }
+}
+
 /// The names that `each` stands for with the outputs that are recorded.
 fn members_of(each: &Expr, view: &State) -> Option<Vec<String>> {
     let value = each.eval(None, &mut |r| view.record(&r.member)?.outputs.get(&r.output).cloned()).ok()?;

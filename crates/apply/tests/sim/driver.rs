@@ -283,6 +283,7 @@ impl Sim {
                 let call = run.calls.remove(op).unwrap();
                 let (member, what) = run.members[op].clone();
                 let behaviour = self.behaviour(&member, &what, &call);
+                check::ignored_stays(&member, &call);
                 if self.strict_order {
                     let declared = !run.destroy && self.declares(&member);
                     check::order(&member, &what, &call, self, declared);

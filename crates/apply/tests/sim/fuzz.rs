@@ -25,6 +25,22 @@ pub fn story(seed: u64) -> Story {
     Story { before, after, seed }
 }
 
+/// A random story with more in it: what is rare, and what was not thought of at first. Seeds of plain stories stay what they are.
+pub fn spiced_story(seed: u64) -> Story {
+    let mut story = story(seed);
+    let mut rng = Rng::new(seed ^ 0x5_91ce);
+    for d in [&mut story.before, &mut story.after] {
+        for r in d.members.values_mut().filter(|_| rng.one_in(3)) {
+            let kept: Vec<&String> =
+                r.inputs.keys().filter(|i| !["path", "name", "of"].contains(&i.as_str())).collect();
+            if let Some(input) = kept.first() {
+                r.flags.push(("ignore".to_owned(), Expr::parse(input)));
+            }
+        }
+    }
+    story
+}
+
 /// Plays a story; panics where something does not hold.
 pub fn play(story: &Story) {
     let mut sim = Sim::new("", story.seed ^ 0xabcd);

@@ -129,7 +129,7 @@ impl Planner {
             _ => self.prior(path),
         };
         let declaration = asks.then(|| {
-            let inputs = effective_inputs(&member.declaration, record.map(|r| &**r));
+            let inputs = effective_inputs(&member.declaration, record.map(|r| &**r), member.observed.as_ref());
             Box::new(Declaration { inputs, ..(*member.declaration).clone() })
         });
         let Some(member) = self.members.get_mut(path) else { return };
@@ -169,6 +169,12 @@ impl Planner {
         let mut prior = self.prior(path);
         let Some(member) = self.members.get_mut(path) else { return };
         let Some(decision) = member.decision.take() else { return };
+        if !member.declaration.lifecycle.ignore_changes.is_empty() {
+            // From here on what is declared is what is sent and recorded.
+            let record = self.records.get(path).map(|r| &**r);
+            let inputs = effective_inputs(&member.declaration, record, member.observed.as_ref());
+            Arc::make_mut(&mut member.declaration).inputs = inputs;
+        }
         let declaration = &member.declaration;
         let intent = self.intents.get(path).and_then(|all| all.last());
         let recorded = self.records.get(path).zip(prior.as_mut());
@@ -279,7 +285,7 @@ fn note_nothing_to_do(
         return decision;
     }
     let told = matches!(observed, Some(Observation::Object { inputs: Some(_), .. }));
-    let inputs = effective_inputs(declaration, Some(record));
+    let inputs = effective_inputs(declaration, Some(record), observed);
     if !told && inputs.values().all(Value::is_known) {
         Arc::make_mut(prior).inputs = inputs;
     }
