@@ -8,16 +8,15 @@ use std::time::{Duration, Instant};
 
 use freehold_apply::ApplySummary;
 use freehold_eval::{Evaluator, NixPrograms, Ticket};
-use freehold_model::{MemberPath, ProviderRef};
+use freehold_model::MemberPath;
 use freehold_plan::{Plan, PlanOptions, SavedPlan};
-use freehold_protocol::ProviderSchema;
-use freehold_provider::{Call, CallEvent, Pool, PoolOptions, Reply};
+use freehold_provider::{Pool, PoolOptions};
 use freehold_state::{
     Backend, Event as StateEvent, FileBackend, Keys, MadeKeys, NewEvent, Owner, RECIPIENTS_FILE, S3Backend,
     STATE_DIRECTORY, StateError, Store, SystemClock,
 };
 
-use crate::catalog::{Catalog, Known, call_failure, internal};
+use crate::catalog::Catalog;
 use crate::front::Parked;
 use crate::holders::Holders;
 use crate::mail::Mail;
@@ -230,78 +229,6 @@ impl Engine {
         self.store.close_writer();
         drop(guard);
         Ok(Applied { plan, summary: Some(summary?) })
-    }
-
-    /// What the built-in providers offer, by name.
-    ///
-    /// # Errors
-    /// When one cannot be started.
-    pub fn schemas(&mut self) -> Result<BTreeMap<String, Arc<ProviderSchema>>, EngineError> {
-        let mut schemas = BTreeMap::new();
-        for name in BUILTIN_PROVIDERS {
-            let provider = ProviderRef::Builtin { name: (*name).to_owned(), config: freehold_model::Value::Null };
-            schemas.insert((*name).to_owned(), self.schema_of(&provider)?);
-        }
-        Ok(schemas)
-    }
-
-    /// What a provider offers; waits for it.
-    ///
-    /// # Errors
-    /// When it cannot be started or does not answer.
-    pub fn schema_of(&mut self, provider: &ProviderRef) -> Result<Arc<ProviderSchema>, EngineError> {
-        if let Some(schema) = self.catalog.schema(provider) {
-            return Ok(Arc::clone(schema));
-        }
-        let launch = self.catalog.bare_launch(provider);
-        let failure = match self.pool.call(&launch, Call::Schema) {
-            Ok(Reply::Schema(schema)) => {
-                self.catalog.set(Catalog::key(provider), Known::Schema(Arc::clone(&schema)));
-                return Ok(schema);
-            }
-            Ok(_) => internal("a schema was asked for and something else came"),
-            Err(error) => call_failure(&error),
-        };
-        Err(EngineError::Provider {
-            provider: launch.name,
-            kind: failure.kind,
-            message: failure.message,
-            hint: failure.hint,
-        })
-    }
-
-    /// Asks a provider for its schema without waiting; answered by mail.
-    pub(crate) fn ask_schema(&mut self, provider: &ProviderRef) {
-        let key = Catalog::key(provider);
-        if self.catalog.get(&key).is_some() {
-            return;
-        }
-        self.catalog.set(key.clone(), Known::Asked);
-        let context = match provider {
-            ProviderRef::Stdio { context, .. } => context.iter().cloned().collect(),
-            ProviderRef::Builtin { .. } => Vec::new(),
-        };
-        if let Err(failure) = self.realise_now(&context) {
-            self.catalog.set(key, Known::Failed(failure));
-            return;
-        }
-        let launch = self.catalog.bare_launch(provider);
-        let sender = self.sender.clone();
-        self.pool.submit(
-            &launch,
-            Call::Schema,
-            Box::new(move |event| {
-                if let CallEvent::Done(result) = event {
-                    let result = match result {
-                        Ok(Reply::Schema(schema)) => Ok(schema),
-                        Ok(_) => return,
-                        Err(error) => Err(Box::new(error)),
-                    };
-                    // Nobody listens any more when the engine is gone.
-                    let _ = sender.send(Mail::Schema { key: key.clone(), result });
-                }
-            }),
-        );
     }
 
     /// The evaluator, started at its first use.

@@ -8,21 +8,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use freehold_apply::Failure;
-use freehold_model::{Declaration, ErrorKind, MemberPath, ProviderRef, Record};
-use freehold_plan::{Action, Move, Plan, PlanOptions, Problem};
-use freehold_provider::{Call, Object, Reply};
+use freehold_model::{Declaration, MemberPath, ProviderRef, Record};
+use freehold_plan::Move;
 use freehold_state::commands::move_member;
 use freehold_state::nixops4::nixops4_records;
-use freehold_state::{
-    Backend, Event as StateEvent, HolderBackend, LockGuard, NewEvent, Owner, StateError, Store, SystemClock,
-};
+use freehold_state::{Event as StateEvent, LockGuard, NewEvent, Owner, StateError, Store, SystemClock};
 
 use crate::EngineError;
-use crate::catalog::{call_failure, chain};
+use crate::catalog::chain;
 use crate::documents::Document;
 use crate::engine::Engine;
 use crate::front::Front;
-use crate::holder_io::ProviderIo;
+use crate::opening::Opened;
 
 /// Intervals of another log are not comparable with ours: what is held elsewhere counts as made after its holder.
 const HELD_OFFSET: u64 = 1 << 40;
@@ -32,13 +29,15 @@ const HELD_OFFSET: u64 = 1 << 40;
 pub(crate) struct Holders {
     pub(crate) open: BTreeMap<MemberPath, Held>,
     /// Tried, and there is nothing to read yet.
-    absent: BTreeSet<MemberPath>,
+    pub(crate) absent: BTreeSet<MemberPath>,
+    /// Recorded, of a type that may hold state, and holding none by their own word.
+    pub(crate) none_held: BTreeSet<MemberPath>,
     /// Read before they were made by this apply: read again when they are, before anything is written.
     unmade: BTreeSet<MemberPath>,
     /// Recorded, and what they hold cannot be read.
-    unreadable: BTreeMap<MemberPath, Failure>,
+    pub(crate) unreadable: BTreeMap<MemberPath, Failure>,
     pub(crate) held_by: BTreeMap<MemberPath, MemberPath>,
-    declared: BTreeMap<MemberPath, Declaration>,
+    pub(crate) declared: BTreeMap<MemberPath, Declaration>,
     parked: BTreeMap<MemberPath, Vec<Front>>,
     /// The documents that have, had or are to have something of a member.
     pub(crate) documents_of: BTreeMap<MemberPath, BTreeSet<MemberPath>>,
@@ -103,41 +102,6 @@ impl Engine {
         self.stores().map(|store| store.view().seq()).chain(open).max().unwrap_or_default() + 1
     }
 
-    /// Opens the logs of recorded members that hold state.
-    pub(crate) fn open_recorded_holders(&mut self) {
-        let mut providers: Vec<ProviderRef> = Vec::new();
-        for (_, record) in self.store.view().records() {
-            if !providers.contains(&record.provider.provider) {
-                providers.push(record.provider.provider.clone());
-            }
-        }
-        for provider in &providers {
-            // One that cannot be asked is reported where it matters.
-            let _ = self.schema_of(provider);
-        }
-        let holds = |record: &Record| {
-            self.catalog.type_schema(&record.provider.provider, &record.type_name).is_some_and(|t| t.holds_state)
-        };
-        let view = self.store.view();
-        let mut holders: BTreeSet<MemberPath> =
-            view.records().filter(|(_, r)| holds(r)).map(|(path, _)| path.clone()).collect();
-        // A v0 provider does not say what its types can do; the records that are mirrored in its document do.
-        let mirrored: Vec<(MemberPath, MemberPath)> =
-            view.records().filter_map(|(path, r)| Some((path.clone(), r.holder.clone()?))).collect();
-        for (member, holder) in mirrored {
-            holders.insert(holder.clone());
-            self.holders.held_by.insert(member, holder);
-        }
-        for holder in holders {
-            match self.open_holder(&holder) {
-                Ok(_) => drop(self.holders.unreadable.remove(&holder)),
-                // An object that could hold state and does not.
-                Err(failure) if failure.kind == ErrorKind::User => {}
-                Err(failure) => drop(self.holders.unreadable.insert(holder, failure)),
-            }
-        }
-    }
-
     /// Opens what recorded members hold, so that [`Engine::stores`] has everything; gives back those that cannot be read, and why.
     pub fn open_holders(&mut self) -> Vec<(MemberPath, String)> {
         self.open_recorded_holders();
@@ -188,87 +152,6 @@ impl Engine {
         Ok(broken)
     }
 
-    /// What keeps a plan from being made: records that are held where they cannot be read.
-    pub(crate) fn unreadable_problems(&self, options: &PlanOptions) -> Vec<Problem> {
-        let unreadable = self.holders.unreadable.iter().filter(|(holder, _)| !options.forgets(holder));
-        let problem = |(holder, why): (&MemberPath, &Failure)| Problem {
-            member: holder.clone(),
-            message: format!("the state that it holds cannot be read: {}", why.message),
-            hint: Some(why.hint.clone().unwrap_or_else(|| {
-                format!("bring it back; if it is lost, `--forget {holder}` drops it and what it holds from the record")
-            })),
-        };
-        unreadable.map(problem).collect()
-    }
-
-    /// An object that holds records must not be replaced: they would go with it.
-    pub(crate) fn refuse_to_lose_records(&self, plan: &mut Plan) {
-        let replaced = plan.steps.iter().filter(|s| s.action == Action::Replace);
-        let losing = replaced.filter_map(|step| match self.holders.open.get(&step.member)? {
-            Held::Log { store, .. } => {
-                let held = store.view().records().next()?.0.clone();
-                Some((step.member.clone(), held))
-            }
-            Held::Document(_) => None,
-        });
-        let problems: Vec<Problem> = losing
-            .map(|(member, held)| Problem {
-                message: format!("would be replaced and holds records, that of `{held}` among them"),
-                hint: Some(
-                    "let another member hold them first (`state = members.…`), apply, and then change it".into(),
-                ),
-                member,
-            })
-            .collect();
-        plan.problems.extend(problems);
-    }
-
-    /// Opens the log that `holder` holds; whether there is one to read.
-    fn open_holder(&mut self, holder: &MemberPath) -> Result<bool, Failure> {
-        if self.holders.open.contains_key(holder) {
-            return Ok(true);
-        }
-        let Some(io) = self.holder_io(holder)? else { return Ok(false) };
-        let call = Call::StateRead { type_name: io.type_name.clone(), object: io.object.clone() };
-        match io.ask(call) {
-            Ok(Reply::StateDocument(document)) => {
-                let document = document.into_exposed();
-                self.holders.open.insert(holder.clone(), Held::Document(Document::new(io, document)));
-            }
-            Ok(_) => {
-                let backend: Arc<dyn Backend> = Arc::new(HolderBackend::new(Box::new(io)));
-                let keys = self.store.keys().clone();
-                let store = Store::open(backend, keys, Arc::new(SystemClock)).map_err(|e| state_failure(&e))?;
-                for (member, _) in store.view().records() {
-                    self.holders.held_by.insert(member.clone(), holder.clone());
-                }
-                for intent in store.view().intents() {
-                    self.holders.held_by.insert(intent.member.clone(), holder.clone());
-                }
-                self.holders.open.insert(holder.clone(), Held::Log { store: Box::new(store), guard: None });
-            }
-            Err(error) => return Err(call_failure(&error)),
-        }
-        self.holders.absent.remove(holder);
-        Ok(true)
-    }
-
-    /// How to ask the holder: as recorded, or (on a machine that has no record of it yet) as declared.
-    fn holder_io(&mut self, holder: &MemberPath) -> Result<Option<ProviderIo>, Failure> {
-        let recorded = self.store.view().record(holder).cloned();
-        let (provider, type_name, object) = match (recorded, self.holders.declared.get(holder)) {
-            (Some(record), _) => (record.provider.provider.clone(), record.type_name.clone(), self.object_of(&record)?),
-            (None, Some(declaration)) if declaration.is_known() => {
-                let inputs = self.catalog.resolve_inputs(&declaration.inputs)?;
-                let object = Object { inputs, ..Object::default() };
-                (declaration.provider.clone(), declaration.type_name.clone(), object)
-            }
-            _ => return Ok(None),
-        };
-        let launch = self.catalog.launch(&provider)?;
-        Ok(Some(ProviderIo { pool: Arc::clone(&self.holder_pool), launch, type_name, object, member: holder.clone() }))
-    }
-
     /// Holds back what is declared until the log that has its record is open; gives back what can go on, and the records that
     /// became known.
     pub(crate) fn through_holders(&mut self, fronts: Vec<Front>) -> (Vec<Front>, BTreeMap<MemberPath, Arc<Record>>) {
@@ -310,7 +193,7 @@ impl Engine {
         (on, found)
     }
 
-    fn is_v0(&self, provider: &ProviderRef) -> bool {
+    pub(crate) fn is_v0(&self, provider: &ProviderRef) -> bool {
         self.catalog.schema(provider).is_some_and(|s| s.protocol == 0)
     }
 
@@ -331,14 +214,12 @@ impl Engine {
         let fresh = !self.holders.open.contains_key(holder);
         if fresh && !self.holders.absent.contains(holder) {
             match self.open_holder(holder) {
-                Ok(true) => {}
-                // It is to be made first.
-                Ok(false) => drop(self.holders.absent.insert(holder.clone())),
+                Ok(Opened::Open) => {}
+                // It is to be made first, or changed so that it holds state.
+                Ok(Opened::NotYet | Opened::HoldsNone(_)) => drop(self.holders.absent.insert(holder.clone())),
                 Err(failure) => {
                     self.holders.absent.insert(holder.clone());
-                    if failure.kind != ErrorKind::User {
-                        self.holders.unreadable.insert(holder.clone(), failure);
-                    }
+                    self.holders.unreadable.insert(holder.clone(), failure);
                 }
             }
         }
@@ -474,8 +355,10 @@ impl Engine {
         if self.holders.open.contains_key(holder) {
             return Ok(());
         }
-        if !self.open_holder(holder).map_err(|f| remote(holder, f))? {
-            return Err(StateError::NoRecord { member: holder.clone() });
+        match self.open_holder(holder).map_err(|f| remote(holder, f))? {
+            Opened::Open => {}
+            Opened::NotYet => return Err(StateError::NoRecord { member: holder.clone() }),
+            Opened::HoldsNone(failure) => return Err(remote(holder, failure)),
         }
         match (self.holders.open.get(holder), read_before) {
             (Some(Held::Log { store, .. }), Some(Held::Log { store: before, .. })) => {

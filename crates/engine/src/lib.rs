@@ -19,10 +19,12 @@ mod holders;
 mod importing;
 mod mail;
 mod observer;
+mod opening;
 mod operations;
 mod options;
 mod planning;
 mod recording;
+mod schemas;
 
 pub use engine::{Applied, BUILTIN_PROVIDERS, Engine, InterruptHandle};
 pub use entry::Entry;

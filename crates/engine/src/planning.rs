@@ -24,8 +24,7 @@ const QUESTIONS_AT_ONCE: usize = 256;
 impl Engine {
     pub(crate) fn run_planner(&mut self, options: PlanOptions) -> Result<Plan, EngineError> {
         let mut plan = self.plan_steps(options)?;
-        let unreadable = self.unreadable_problems(&plan.options);
-        plan.problems.splice(0..0, unreadable);
+        self.refuse_unreadable(&mut plan);
         self.refuse_to_lose_records(&mut plan);
         self.refuse_locked(&mut plan);
         Ok(plan)

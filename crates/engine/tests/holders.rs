@@ -572,3 +572,104 @@ fn a_composite_is_renamed_in_all_logs_that_have_something_of_it_or_in_none() {
     assert_has(&listed, "moved.held");
     assert_lacks(&listed, "sub.");
 }
+
+/// The built-in provider `local`, as a program of somebody else that does not start while there is a file `broken`.
+fn foreign(place: &Place, members: &str) {
+    place.write(
+        "foreign",
+        format!(
+            "#!/bin/sh\necho >> started\nif test -e broken; then rm broken; exit 3; fi\nexec {} internal provider local\n",
+            freehold_testkit::freehold_binary().display()
+        ),
+    );
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(place.dir.join("foreign"), mode).unwrap();
+    place.deploy(&format!(
+        r#"providers.foreign = {{ executable = "./foreign"; types.state_file.outputs.path = {{ }}; }}; {members}"#
+    ));
+}
+
+#[test]
+fn a_holder_whose_provider_does_not_start_is_not_taken_for_one_that_holds_nothing() {
+    let place = Place::new();
+    foreign(
+        &place,
+        r#"members.x = { type = providers.foreign.state_file; inputs.path = "x.jsonl"; };
+           members.f = { type = providers.local.file; inputs = { path = "f"; contents = "x"; }; state = members.x; };"#,
+    );
+    place.run(&["apply", "--yes"]);
+    foreign(&place, "");
+    for command in [&["destroy", "--yes"], &["apply", "--yes"]] {
+        place.write("broken", "");
+        let refused = place.fails(1, command);
+        assert_has(&refused.stderr, "`x`: provider `foreign`");
+        assert!(place.has("f") && place.has("x.jsonl"), "{}", refused.stderr);
+    }
+    assert_has(&place.run(&["plan"]).stdout, "2 to delete");
+    place.run(&["destroy", "--yes"]);
+    assert!(!place.has("f") && !place.has("x.jsonl"));
+}
+
+#[test]
+fn a_provider_that_does_not_start_is_asked_once_in_a_command() {
+    let place = Place::new();
+    foreign(
+        &place,
+        r#"members.x = { type = providers.foreign.state_file; inputs.path = "x.jsonl"; };
+           members.f = { type = providers.local.file; inputs = { path = "f"; contents = "x"; }; };"#,
+    );
+    place.run(&["apply", "--yes"]);
+    place.write("foreign", "#!/bin/sh\necho >> started\nexit 3\n");
+    for (code, command) in [(0, &["apply", "--yes", "--exclude", "x"][..]), (1, &["plan"]), (1, &["destroy", "--yes"])]
+    {
+        place.write("started", "");
+        place.fails(code, command);
+        assert_eq!(place.read("started").lines().count(), 1, "{command:?}");
+    }
+}
+
+#[test]
+fn a_held_log_that_forks_is_a_problem_and_not_an_empty_one() {
+    let members = |n: u8| {
+        format!(
+            r#"members.x = {{ type = providers.local.state_file; inputs.path = "x.jsonl"; }};
+               members.f = {{ type = providers.local.file; inputs = {{ path = "f"; contents = "{n}"; }}; state = members.x; }};"#
+        )
+    };
+    let place = Place::with(&members(1));
+    place.run(&["apply", "--yes"]);
+    let before = place.read("x.jsonl");
+    let went_on = |n: u8| {
+        place.write("x.jsonl", &before);
+        place.deploy(&members(n));
+        place.run(&["apply", "--yes"]);
+        place.read("x.jsonl")
+    };
+    let (one, other) = (went_on(2), went_on(3));
+    place.write("x.jsonl", format!("{one}{}", &other[before.len()..]));
+    for command in [&["plan"][..], &["destroy", "--yes"]] {
+        let refused = place.fails(1, command);
+        assert_has(&refused.stderr, "`x`: the state that it holds cannot be read: the state log forks");
+        assert_lacks(&refused.stdout, "local.file");
+        assert!(place.has("f") && place.has("x.jsonl"));
+    }
+    place.write("x.jsonl", other);
+    place.run(&["destroy", "--yes"]);
+    assert!(!place.has("f") && !place.has("x.jsonl"));
+}
+
+#[test]
+fn an_object_that_could_hold_state_and_has_content_is_deleted_like_any_other() {
+    let (server, place) = bucket("");
+    let with_content = |members: &str| {
+        place.deploy(&format!(
+            r#"members.c = {{ type = providers.s3.object; inputs = {{ endpoint = "{}"; bucket = "bucket"; key = "c"; contents = "c"; }}; }}; {members}"#,
+            server.endpoint()
+        ));
+    };
+    with_content("");
+    place.run(&["apply", "--yes"]);
+    place.assert_no_change();
+    place.run(&["destroy", "--yes"]);
+    assert_eq!(server.objects("bucket").len(), 0);
+}

@@ -16,6 +16,8 @@ pub const PROGRAM_STOP: Duration = Duration::from_secs(3);
 pub const PROVIDER_PROCESSES: usize = 4;
 /// Requests that one provider process works on at once, unless its `initialize` says less.
 pub const PROVIDER_CONCURRENCY: usize = 16;
+/// Providers that are started at the same time to tell their schemas.
+pub const SCHEMAS_AT_ONCE: usize = 16;
 /// Bytes of a provider's standard error that are kept to be shown with a failure.
 pub const PROVIDER_STDERR_BYTES: usize = 64 * 1024;
 /// How often a transient failure of one operation is retried.

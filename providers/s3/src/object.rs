@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use freehold_model::{Attrs, Value};
-use freehold_protocol::v1::PlanAction;
+use freehold_protocol::v1::{PlanAction, codes};
 use freehold_provider::sdk::{
     Context, Existing, Failure, Found, Made, ReadBack, ResourceType, StateLock, StateText, Traits,
 };
@@ -96,6 +96,7 @@ impl Object {
         let inputs = object.typed_inputs()?;
         if !inputs.holds_state() {
             return Err(Failure::user("this object has declared content and cannot hold state")
+                .code(codes::HOLDS_NO_STATE)
                 .hint("leave `contents` and `source` away, or set `state = true`"));
         }
         let client = self.client(ctx, &inputs)?;

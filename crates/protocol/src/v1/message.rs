@@ -23,6 +23,8 @@ pub mod codes {
     pub const CANCELLED: i64 = -32800;
     /// The work itself failed; `data.kind` says who has to act.
     pub const FAILED: i64 = 1;
+    /// To `state/read`: this object holds no state, although others of its type may. Nothing else is taken for that.
+    pub const HOLDS_NO_STATE: i64 = 2;
 }
 
 /// What tells requests apart. The client uses numbers; a provider sends back what it was given.
