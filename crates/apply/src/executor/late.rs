@@ -117,6 +117,7 @@ impl Executor {
                 let deposed = Target { member: target.clone(), deposed: Some(old.key.clone()) };
                 self.add_deletion(deposed, Arc::new((*old.record).clone()));
             }
+            self.owners.note(&target, &record);
             self.records.insert(target.clone(), record);
             if let Some(op) = self.left_open.remove(&path) {
                 self.left_open.insert(target.clone(), op);

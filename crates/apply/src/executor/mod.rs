@@ -60,6 +60,8 @@ pub struct Executor {
     deleting: BTreeMap<delete::Target, Arc<Record>>,
     /// Of those, by the objects that they are about; made when it is asked for.
     deleting_objects: objects::Index,
+    /// Who has recorded which objects; made when it is asked for.
+    owners: objects::Owners,
     deleting_started: bool,
     /// What is to be deleted, by the members that it was seen to use.
     deletion_users: BTreeMap<MemberPath, BTreeSet<delete::Target>>,
@@ -150,6 +152,7 @@ impl Executor {
             deletions: DeletionOrder::default(),
             deleting: BTreeMap::new(),
             deleting_objects: objects::Index::default(),
+            owners: objects::Owners::default(),
             deleting_started: false,
             deletion_users: BTreeMap::new(),
             exchanged: BTreeSet::new(),
@@ -295,7 +298,8 @@ impl Executor {
 
     /// Counts the unfinished members that `path` waits for; queues it when there are none.
     fn block_on_edges(&mut self, path: &MemberPath) {
-        if let Some(open) = self.open_edge(path) {
+        let owners = self.owners_of_its_object(path);
+        if let Some(open) = self.open_edge(path).or_else(|| self.open_owner(&owners)) {
             // Counted when its members are known.
             self.open_waiters.entry(open).or_default().push(path.clone());
             if let Some(node) = self.nodes.get_mut(path) {
@@ -303,22 +307,15 @@ impl Executor {
             }
             return;
         }
-        let Some(node) = self.nodes.get(path) else { return };
-        let mut blockers = Vec::new();
-        for edge in &node.edges {
-            let within = self.nodes.range(edge.clone()..).take_while(|(p, _)| p.is_within(edge));
-            for (other, blocker) in within {
-                match blocker.stage {
-                    Stage::Finished { ok: true } => {}
-                    Stage::Finished { ok: false } => {
-                        let why = Skip::Needs { member: other.clone() };
-                        let path = path.clone();
-                        return self.skip(&path, why);
-                    }
-                    _ if other != path => blockers.push(other.clone()),
-                    _ => {}
-                }
-            }
+        let mut blockers = match self.blocking_edges(path) {
+            Ok(blockers) => blockers,
+            Err(member) => return self.skip(path, Skip::Needs { member }),
+        };
+        // What another gives up is taken after that.
+        let unfinished = |n: &Node| !matches!(n.stage, Stage::Finished { .. });
+        for owner in owners.into_iter().filter(|owner| self.nodes.get(owner).is_some_and(unfinished)) {
+            self.waits.insert(path.clone(), Skip::Needs { member: owner.clone() });
+            blockers.push(owner);
         }
         if let Some(node) = self.nodes.get_mut(path) {
             node.stage = Stage::Blocked;
@@ -330,6 +327,29 @@ impl Executor {
         for blocker in blockers {
             self.waiters.entry(blocker).or_default().push(path.clone());
         }
+    }
+
+    /// The unfinished members within the edges of `path`; `Err` names one that is not done and will not be.
+    fn blocking_edges(&self, path: &MemberPath) -> Result<Vec<MemberPath>, MemberPath> {
+        let mut blockers = Vec::new();
+        for edge in self.nodes.get(path).into_iter().flat_map(|node| &node.edges) {
+            let within = self.nodes.range(edge.clone()..).take_while(|(p, _)| p.is_within(edge));
+            for (other, blocker) in within {
+                match blocker.stage {
+                    Stage::Finished { ok: true } => {}
+                    Stage::Finished { ok: false } => return Err(other.clone()),
+                    _ if other != path => blockers.push(other.clone()),
+                    _ => {}
+                }
+            }
+        }
+        Ok(blockers)
+    }
+
+    /// An open composite that decides whether a member goes on having its object.
+    fn open_owner(&self, owners: &[MemberPath]) -> Option<MemberPath> {
+        let unknown = owners.iter().filter(|owner| !self.nodes.contains_key(*owner));
+        unknown.flat_map(|owner| self.open.keys().find(|open| owner.is_within(open))).next().cloned()
     }
 
     /// An open composite that `path` depends on as a whole.

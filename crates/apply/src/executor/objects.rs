@@ -1,13 +1,14 @@
 //! Who has which object in the world: a member that takes over the object of one that leaves is that one under a new name, or waits
-//! until the object is gone.
+//! until the object is gone; one that takes what another gives up comes after that, and one that takes what another keeps is refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use freehold_model::{Declaration, MemberPath};
+use freehold_model::{Declaration, ErrorKind, MemberPath, Record};
 use freehold_plan::{Action, ObjectKey, object_key};
 
-use super::Executor;
 use super::delete::Target;
+use super::{Executor, Stage};
+use crate::{Failure, Skip};
 
 /// Deletions by their objects, for each set of inputs that name objects.
 #[derive(Debug, Default)]
@@ -18,6 +19,26 @@ impl Index {
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }
+}
+
+/// Members by the objects that they have recorded, for each set of inputs that name objects. An entry may be out of date: who asks
+/// compares with the record.
+#[derive(Debug, Default)]
+pub(super) struct Owners(BTreeMap<Vec<String>, BTreeMap<ObjectKey, BTreeSet<MemberPath>>>);
+
+impl Owners {
+    /// A record is new, or stands at a new place.
+    pub(super) fn note(&mut self, path: &MemberPath, record: &Record) {
+        for (identity, by_object) in &mut self.0 {
+            if let Some(key) = key_of(record, identity) {
+                by_object.entry(key).or_default().insert(path.clone());
+            }
+        }
+    }
+}
+
+fn key_of(record: &Record, identity: &[String]) -> Option<ObjectKey> {
+    object_key(&record.provider.provider, &record.type_name, &record.inputs, identity)
 }
 
 impl Executor {
@@ -49,6 +70,52 @@ impl Executor {
         }
     }
 
+    /// Other members that have the object which `path` is to make or to become, as it stands now.
+    pub(super) fn owners_of_its_object(&mut self, path: &MemberPath) -> Vec<MemberPath> {
+        let Some(node) = self.nodes.get(path).filter(|n| n.action.is_forward()) else { return Vec::new() };
+        let Some(d) = &node.declaration else { return Vec::new() };
+        let Some(key) = object_key(&d.provider, &d.type_name, &d.inputs, &node.identity) else { return Vec::new() };
+        let (identity, records) = (&node.identity, &self.records);
+        let by_object = self.owners.0.entry(identity.clone()).or_insert_with(|| {
+            let mut by_object: BTreeMap<ObjectKey, BTreeSet<MemberPath>> = BTreeMap::new();
+            for (owner, record) in records {
+                if let Some(key) = key_of(record, identity) {
+                    by_object.entry(key).or_default().insert(owner.clone());
+                }
+            }
+            by_object
+        });
+        let has_it = |owner: &&MemberPath| {
+            let record = records.get(*owner).filter(|_| *owner != path);
+            record.is_some_and(|record| key_of(record, identity).as_ref() == Some(&key))
+        };
+        let owners = by_object.get(&key).into_iter().flatten().filter(has_it);
+        // The object of one that is made anew is gone; one that leaves makes way when its turn has come.
+        let is_gone = |owner: &MemberPath| {
+            self.nodes.get(owner).is_some_and(|n| n.action == Action::Create && n.prior.is_none())
+                || self.deleting.contains_key(&Target { member: owner.clone(), deposed: None })
+        };
+        owners.filter(|owner| !is_gone(owner)).cloned().collect()
+    }
+
+    /// Whether `path` cannot begin because another member has its object and keeps it.
+    pub(super) fn is_refused_its_object(&mut self, path: &MemberPath) -> bool {
+        let Some(owner) = self.owners_of_its_object(path).into_iter().next() else { return false };
+        let left_out = self.nodes.get(&owner).is_some_and(|n| n.stage == Stage::Finished { ok: false });
+        let kept = self.kept.contains(&Target { member: owner.clone(), deposed: None });
+        if left_out || kept {
+            self.skip(path, Skip::StillUsed { member: owner });
+        } else {
+            let failure = Failure {
+                kind: ErrorKind::User,
+                message: format!("its object is that of `{owner}`"),
+                hint: Some("remove one of the two, or give it another name in the world".into()),
+            };
+            self.fail_member(path, failure);
+        }
+        true
+    }
+
     fn deletions_of(&mut self, declaration: &Declaration, identity: &[String]) -> BTreeSet<Target> {
         if self.deleting.is_empty() {
             return BTreeSet::new();
@@ -60,8 +127,7 @@ impl Executor {
         let by_object = self.deleting_objects.0.entry(identity.to_vec()).or_insert_with(|| {
             let mut by_object: BTreeMap<ObjectKey, BTreeSet<Target>> = BTreeMap::new();
             for (target, record) in deleting {
-                let key = object_key(&record.provider.provider, &record.type_name, &record.inputs, identity);
-                if let Some(key) = key {
+                if let Some(key) = key_of(record, identity) {
                     by_object.entry(key).or_default().insert(target.clone());
                 }
             }

@@ -72,7 +72,7 @@ impl Executor {
     pub(super) fn begin_member(&mut self, path: &MemberPath) {
         let Some(node) = self.nodes.get_mut(path) else { return };
         node.stage = super::Stage::Operating;
-        if !self.has_to_clear(path) {
+        if !self.is_refused_its_object(path) && !self.has_to_clear(path) {
             self.begin_cleared(path);
         }
     }
@@ -395,6 +395,7 @@ impl Executor {
             }
         }
         let outputs = record.outputs.clone();
+        self.owners.note(path, &record);
         self.records.insert(path.clone(), record);
         self.publish(path, outputs);
         self.count_done(path);

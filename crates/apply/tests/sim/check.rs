@@ -108,9 +108,13 @@ pub fn no_orphans(sim: &Sim) {
 
 /// Every record that is about an object finds it.
 pub fn no_phantoms(sim: &Sim) {
-    for (name, member) in objects(&sim.journal.records()) {
-        assert!(sim.world.objects.contains_key(&name), "`{member}` is recorded and its object `{name}` is gone");
-    }
+    assert_eq!(phantoms(sim), BTreeMap::new(), "recorded, and the object is gone");
+}
+
+/// Objects that are recorded and gone, with who records them.
+pub fn phantoms(sim: &Sim) -> BTreeMap<String, MemberPath> {
+    let recorded = objects(&sim.journal.records()).into_iter();
+    recorded.filter(|(name, _)| !sim.world.objects.contains_key(name)).collect()
 }
 
 /// Every beginning of the log is a state that can be planned on.

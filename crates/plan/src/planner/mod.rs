@@ -3,10 +3,11 @@
 //! It asks through [`PlanEffect`]s and is answered with [`PlanEvent`]s in any order; it ends with [`PlanEffect::Finished`].
 //! Reading order: this file (the conversation), [`members`] (one member from its declaration to its step),
 //! [`interrupted`] (what an interrupted run left open), [`quiet`] (what is done when the evaluation can go no further), [`order`]
-//! (what cannot come after what), [`removals`] (what is recorded and no longer declared).
+//! (what cannot come after what), [`removals`] (what is recorded and no longer declared), [`objects`] (who has which object).
 
 mod interrupted;
 mod members;
+mod objects;
 mod order;
 mod quiet;
 mod removals;

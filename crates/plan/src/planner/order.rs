@@ -30,7 +30,7 @@ impl Planner {
                 }
             }
         }
-        if let Some(circle) = self.find_circle() {
+        if let Some(circle) = self.find_circle(&BTreeMap::new()) {
             let text = circle.iter().map(|path| format!("`{path}`")).collect::<Vec<_>>().join(" → ");
             self.problem(
                 &circle[0],
@@ -40,10 +40,12 @@ impl Planner {
         }
     }
 
-    /// A circle among the members that come after each other, its first member repeated at the end.
-    fn find_circle(&self) -> Option<Vec<MemberPath>> {
+    /// A circle among the members that come after each other, its first member repeated at the end. `besides` says after whom members
+    /// come for other reasons than their edges.
+    pub(super) fn find_circle(&self, besides: &BTreeMap<MemberPath, BTreeSet<MemberPath>>) -> Option<Vec<MemberPath>> {
         let before = |path: &MemberPath| -> Vec<&MemberPath> {
             let edges = self.members.get(path).map(|m| &m.edges).into_iter().flatten();
+            let edges = edges.chain(besides.get(path).into_iter().flatten());
             let within = |edge: &MemberPath| {
                 let edge = edge.clone();
                 self.members.range(edge.clone()..).map(|(p, _)| p).take_while(move |p| p.is_within(&edge))

@@ -7,7 +7,6 @@ use freehold_model::{Attrs, MemberPath, Record};
 
 use super::interrupted::Looked;
 use super::{PlanEffect, Planner, Removal};
-use crate::identity::{ObjectKey, object_key};
 use crate::plan::provider_text;
 use crate::{Action, DeletionOrder, Mode, Observation, Reason, Step};
 
@@ -32,6 +31,7 @@ impl Planner {
         self.let_go_of_what_others_have();
         self.refuse_shared_objects();
         self.refuse_impossible_order();
+        self.refuse_taken_objects();
         if self.options.mode == Mode::Normal || self.options.mode == Mode::RefreshOnly {
             self.check_named_members();
         }
@@ -54,7 +54,7 @@ impl Planner {
     }
 
     /// Whether a composite that was evaluated has this member: then its record is none that nothing declares.
-    fn is_declared(&self, path: &MemberPath) -> bool {
+    pub(super) fn is_declared(&self, path: &MemberPath) -> bool {
         self.declared.contains(path) && !self.structures.contains_key(path)
     }
 
@@ -120,7 +120,7 @@ impl Planner {
         used
     }
 
-    fn is_left_open(&self, path: &MemberPath) -> bool {
+    pub(super) fn is_left_open(&self, path: &MemberPath) -> bool {
         let within = |p: &MemberPath| path.is_within(p);
         self.open.keys().any(within) || self.failed.iter().any(within) || self.skipped.iter().any(within)
     }
@@ -253,105 +253,6 @@ impl Planner {
             resumes: self.intents.get(path).and_then(|all| all.last()).map(|i| i.op),
         };
         self.removals.insert(path.clone(), Removal::Step(Box::new(step)));
-    }
-
-    /// A removed record and a new member that name the same object are one member under a new name.
-    fn recognise_renamed(&mut self) -> bool {
-        let mut leaving = self.leaving_objects();
-        let renamed: Vec<(MemberPath, MemberPath)> = self
-            .members
-            .iter()
-            .filter(|(path, m)| {
-                let made = m.step.as_ref().is_some_and(|s| s.action == Action::Create);
-                made && !self.records.contains_key(*path)
-            })
-            .filter_map(|(to, m)| {
-                let d = &m.declaration;
-                let key = object_key(&d.provider, &d.type_name, &d.inputs, &m.facts.identity)?;
-                Some((leaving.remove(&key)?, to.clone()))
-            })
-            .collect();
-        for (from, to) in &renamed {
-            self.removals.remove(from);
-            // It leaves nothing: what kept its old name from going is no problem.
-            self.problems.retain(|p| p.member != *from);
-            self.move_records(from, to);
-            if let Some(member) = self.members.get_mut(to) {
-                member.step = None;
-            }
-            self.consider(to);
-        }
-        !renamed.is_empty()
-    }
-
-    /// Objects of records that nothing declares, whether or not they are part of this plan.
-    fn leaving_objects(&self) -> BTreeMap<ObjectKey, MemberPath> {
-        if self.options.mode != Mode::Normal {
-            return BTreeMap::new();
-        }
-        let stays = |path: &MemberPath| {
-            self.members.contains_key(path)
-                || self.is_declared(path)
-                || self.is_left_open(path)
-                || self.options.excludes(path)
-                || self.is_forgotten(path)
-        };
-        let leaving = self.records.iter().filter(|(path, _)| !stays(path));
-        leaving.filter_map(|(path, record)| Some((self.object_of(record)?, path.clone()))).collect()
-    }
-
-    fn object_of(&self, record: &Record) -> Option<ObjectKey> {
-        let key = (provider_text(&record.provider.provider), record.type_name.clone());
-        object_key(&record.provider.provider, &record.type_name, &record.inputs, &self.known_types.get(&key)?.identity)
-    }
-
-    /// An object that a member which stays has recorded, too, is not deleted with the other record of it.
-    fn let_go_of_what_others_have(&mut self) {
-        let deletes = |removal: &Removal| matches!(removal, Removal::Step(step) if step.action == Action::Delete);
-        if !self.removals.values().any(deletes) {
-            return;
-        }
-        let mut owners: BTreeMap<ObjectKey, MemberPath> = BTreeMap::new();
-        for (path, member) in &self.members {
-            let stays = member.step.as_ref().is_some_and(|s| s.action != Action::Replace);
-            let Some(record) = self.records.get(path).filter(|_| stays) else { continue };
-            owners.extend(self.object_of(record).map(|key| (key, path.clone())));
-        }
-        let mut kept = Vec::new();
-        for (path, removal) in &self.removals {
-            let Removal::Step(step) = removal else { continue };
-            let record = step.prior.as_ref().filter(|_| step.action == Action::Delete);
-            if let Some(owner) = record.and_then(|record| owners.get(&self.object_of(record)?)) {
-                kept.push((path.clone(), owner.clone()));
-            }
-        }
-        for (path, owner) in kept {
-            if let Some(Removal::Step(step)) = self.removals.get_mut(&path) {
-                step.action = Action::Forget;
-                step.reasons = vec![Reason::TakenOver(owner)];
-            }
-        }
-    }
-
-    /// Two members that manage one object would undo each other's work.
-    fn refuse_shared_objects(&mut self) {
-        let mut owners: BTreeMap<ObjectKey, MemberPath> = BTreeMap::new();
-        let mut clashes = Vec::new();
-        for (path, member) in &self.members {
-            let d = &member.declaration;
-            let Some(key) = object_key(&d.provider, &d.type_name, &d.inputs, &member.facts.identity) else { continue };
-            match owners.get(&key) {
-                Some(first) => clashes.push((path.clone(), first.clone(), member.facts.identity.join(", "))),
-                None => drop(owners.insert(key, path.clone())),
-            }
-        }
-        for (path, first, identity) in clashes {
-            self.problem(
-                &path,
-                format!("manages the same object as `{first}` ({identity} are equal)"),
-                Some("remove one of the two, or give it another name in the world".into()),
-            );
-        }
     }
 
     /// Removals in the order in which they can go, deposed objects among them.
