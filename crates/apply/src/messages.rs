@@ -177,8 +177,6 @@ pub struct Intent {
     pub type_name: String,
     /// With which inputs.
     pub inputs: Attrs,
-    /// The unfinished operation that this one takes up and closes.
-    pub supersedes: Option<u64>,
 }
 
 /// What is about to be done to an object.

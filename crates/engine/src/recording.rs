@@ -14,9 +14,8 @@ use crate::holders::Held;
 use crate::{Note, Observer};
 
 impl Engine {
-    /// The events that make an intent durable; whatever was left open of the member is closed by them.
+    /// The events that make an intent durable. What was left open of the member stays so until this one has told what there is.
     pub(crate) fn intent_events(&self, op: u64, intent: Intent) -> Vec<NewEvent> {
-        let mut events = self.close_open_intents(&intent.member, op);
         let (action, deposed) = match intent.action {
             IntentAction::Create => (Action::Create, None),
             IntentAction::Update => (Action::Update, None),
@@ -32,23 +31,30 @@ impl Engine {
             deposed,
             operation: None,
         };
-        events.push(NewEvent::of(op.to_string(), Event::Begin(Box::new(begin))));
-        events
+        vec![NewEvent::of(op.to_string(), Event::Begin(Box::new(begin)))]
     }
 
-    /// The events that make a result durable.
+    /// The events that make a result durable. One that tells what there is of the object closes what was left open of it.
     pub(crate) fn result_events(&self, op: u64, member: &MemberPath, change: RecordChange) -> Vec<NewEvent> {
         let id = op.to_string();
-        let end = |outcome| vec![NewEvent::of(id.clone(), Event::End { member: member.clone(), outcome })];
+        let end = |outcome| NewEvent::of(id.clone(), Event::End { member: member.clone(), outcome });
+        let settled = |outcome| {
+            let mut events = self.close_open_intents(member, op);
+            events.push(end(outcome));
+            events
+        };
         match change {
-            RecordChange::Recorded(record) => end(Outcome::Recorded(self.signed(record))),
-            RecordChange::Deleted | RecordChange::DeposedDeleted(_) => end(Outcome::Deleted),
-            RecordChange::Failed { failure, record } => end(Outcome::Failed {
-                kind: failure.kind,
-                message: failure.message,
-                record: record.map(|r| self.signed(r)),
-            }),
-            RecordChange::NotBegun => end(Outcome::Unchanged),
+            RecordChange::Recorded(record) => settled(Outcome::Recorded(self.signed(record))),
+            RecordChange::Deleted => settled(Outcome::Deleted),
+            // Of the current object nothing is told.
+            RecordChange::DeposedDeleted(_) => vec![end(Outcome::Deleted)],
+            RecordChange::Failed { failure, record } => {
+                let is_told = record.is_some();
+                let record = record.map(|r| self.signed(r));
+                let outcome = Outcome::Failed { kind: failure.kind, message: failure.message, record };
+                if is_told { settled(outcome) } else { vec![end(outcome)] }
+            }
+            RecordChange::NotBegun => vec![end(Outcome::Unchanged)],
             RecordChange::Forgotten => {
                 let mut events = self.close_open_intents(member, op);
                 if self.home(member).view().record(member).is_some() {

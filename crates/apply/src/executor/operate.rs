@@ -126,20 +126,17 @@ impl Executor {
         self.effects.push(ApplyEffect::WriteIntent { op, intent: Box::new(intent) });
     }
 
-    fn intent(&mut self, what: &What) -> Option<Intent> {
+    fn intent(&self, what: &What) -> Option<Intent> {
         let of_record = |member: &MemberPath, action, record: &Record| Intent {
             member: member.clone(),
             action,
             provider: record.provider.provider.clone(),
             type_name: record.type_name.clone(),
             inputs: record.inputs.clone(),
-            supersedes: None,
         };
         match what {
             What::Create(path) | What::Update(path) => {
-                let node = self.nodes.get_mut(path)?;
-                let supersedes = node.resumes.take();
-                let d = node.declaration.as_ref()?;
+                let d = self.nodes.get(path)?.declaration.as_ref()?;
                 let action = if matches!(what, What::Create(_)) { IntentAction::Create } else { IntentAction::Update };
                 Some(Intent {
                     member: path.clone(),
@@ -147,14 +144,10 @@ impl Executor {
                     provider: d.provider.clone(),
                     type_name: d.type_name.clone(),
                     inputs: d.inputs.clone(),
-                    supersedes,
                 })
             }
             What::DeleteFirst(path) => {
-                let node = self.nodes.get_mut(path)?;
-                let supersedes = node.resumes.take();
-                let intent = of_record(path, IntentAction::Delete, node.prior.as_ref()?);
-                Some(Intent { supersedes, ..intent })
+                Some(of_record(path, IntentAction::Delete, self.nodes.get(path)?.prior.as_ref()?))
             }
             What::Delete(target) => {
                 let action = target.deposed.clone().map_or(IntentAction::Delete, IntentAction::DeleteDeposed);

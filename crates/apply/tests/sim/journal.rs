@@ -60,7 +60,6 @@ impl Journal {
 
     pub fn write_intent(&mut self, op: u64, intent: Intent) {
         self.own_ops.insert(op.to_string());
-        let mut events = self.close_open_intents(&intent.member, op);
         let (action, deposed) = match intent.action {
             IntentAction::Create => (Begun::Create, None),
             IntentAction::Update => (Begun::Update, None),
@@ -76,20 +75,28 @@ impl Journal {
             deposed,
             operation: None,
         };
-        events.push((op.to_string(), Event::Begin(Box::new(begin))));
-        self.append(events, Written::Intent(op));
+        self.append(vec![(op.to_string(), Event::Begin(Box::new(begin)))], Written::Intent(op));
     }
 
     pub fn write_result(&mut self, op: u64, member: &MemberPath, change: RecordChange) {
         let id = op.to_string();
-        let end = |outcome| vec![(id.clone(), Event::End { member: member.clone(), outcome })];
+        let end = |outcome| (id.clone(), Event::End { member: member.clone(), outcome });
+        let settled = |outcome| {
+            let mut events = self.close_open_intents(member, op);
+            events.push(end(outcome));
+            events
+        };
         let events = match change {
-            RecordChange::Recorded(record) => end(Outcome::Recorded(signed(record))),
-            RecordChange::Deleted | RecordChange::DeposedDeleted(_) => end(Outcome::Deleted),
+            RecordChange::Recorded(record) => settled(Outcome::Recorded(signed(record))),
+            RecordChange::Deleted => settled(Outcome::Deleted),
+            RecordChange::DeposedDeleted(_) => vec![end(Outcome::Deleted)],
             RecordChange::Failed { failure, record } => {
-                end(Outcome::Failed { kind: failure.kind, message: failure.message, record: record.map(signed) })
+                let is_told = record.is_some();
+                let record = record.map(signed);
+                let outcome = Outcome::Failed { kind: failure.kind, message: failure.message, record };
+                if is_told { settled(outcome) } else { vec![end(outcome)] }
             }
-            RecordChange::NotBegun => end(Outcome::Unchanged),
+            RecordChange::NotBegun => vec![end(Outcome::Unchanged)],
             RecordChange::Forgotten => {
                 let mut events = self.close_open_intents(member, op);
                 events.push((String::new(), Event::Forgotten { member: member.clone() }));
@@ -120,7 +127,7 @@ impl Journal {
         self.sync(all);
     }
 
-    /// As the engine does: whatever was left open of the member by another run is closed.
+    /// As the engine does when it is known what there is: whatever was left open of the member by another run is closed.
     fn close_open_intents(&self, member: &MemberPath, except: u64) -> Vec<(String, Event)> {
         let open = self.view.intents().into_iter().filter(|i| &i.member == member && i.op != except.to_string());
         open.filter(|i| !self.own_ops.contains(&i.op))
