@@ -1,5 +1,5 @@
-//! What has to be gone before a member's object is deleted to make way for a new one, or before its record is dropped: the
-//! member's own old objects, which its record lists, and what leaves the deployment and was seen to use it.
+//! What has to be gone before a member's object is deleted to make way for a new one, before its record is dropped, or before it
+//! takes an object: the old objects that a record lists, and what leaves the deployment and was seen to use what goes.
 //!
 //! These deletions come early; all others come at the end (see [`super::delete`]).
 
@@ -54,6 +54,10 @@ impl Executor {
 
     fn in_the_way(&mut self, path: &MemberPath) -> BTreeSet<Target> {
         let mut targets = self.deletions_of_its_object(path);
+        for leaving in targets.clone().into_iter().filter(|target| target.deposed.is_none()) {
+            self.add_old_objects(&leaving, &mut targets);
+            self.add_leaving_users(&leaving.member, &mut targets);
+        }
         let replaces = self.makes_way(path);
         let Some(node) = self.nodes.get(path) else { return targets };
         let drops = node.action == Action::Forget && !node.reasons.contains(&Reason::Forgotten);
@@ -99,11 +103,16 @@ impl Executor {
                 }
                 if user.deposed.is_none() {
                     trail.push(user.member.clone());
-                    let old = self.deleting.range(user.clone()..).map(|(t, _)| t);
-                    targets.extend(old.take_while(|t| t.member == user.member).cloned());
+                    self.add_old_objects(user, targets);
                 }
             }
         }
+    }
+
+    /// The old objects of a member that leaves, which its record lists.
+    fn add_old_objects(&self, leaving: &Target, targets: &mut BTreeSet<Target>) {
+        let old = self.deleting.range(leaving.clone()..).map(|(t, _)| t);
+        targets.extend(old.take_while(|t| t.member == leaving.member).cloned());
     }
 
     /// Begins the early deletions that may begin, and the members whose way is clear.

@@ -96,6 +96,9 @@ impl Executor {
     fn write_record(&mut self, op: u64, path: &MemberPath) {
         let Some(node) = self.nodes.get(path) else { return };
         let Some(mut record) = node.prior.clone() else { return };
+        if !record.deposed.is_empty() {
+            Arc::make_mut(&mut record).deposed.clear();
+        }
         if let Some(d) = &node.declaration {
             describe_life(Arc::make_mut(&mut record), d);
         }
@@ -267,6 +270,8 @@ impl Executor {
         self.record(op, &path, change, Ending::Recorded(record));
     }
 
+    /// What is recorded of an object that was made or changed. It lists no old object but the one that it takes the place of: the state
+    /// knows those that there are, and some may be deleted at this moment.
     fn made_record(
         &self,
         op: u64,
@@ -277,7 +282,7 @@ impl Executor {
     ) -> Option<Record> {
         let node = self.nodes.get(path)?;
         let d = node.declaration.as_ref()?;
-        let mut deposed = self.records.get(path).map(|r| r.deposed.clone()).unwrap_or_default();
+        let mut deposed = Vec::new();
         if matches!(what, What::Create(_))
             && node.action == Action::Replace
             && node.create_first
@@ -324,6 +329,7 @@ impl Executor {
             }),
             What::Update(_) => {
                 let mut record = Record::clone(self.nodes.get(&path)?.prior.as_ref()?);
+                record.deposed.clear();
                 record.outputs = outputs;
                 record.private = private.or(record.private);
                 Some(Arc::new(record))
@@ -379,10 +385,14 @@ impl Executor {
         }
     }
 
-    fn member_done(&mut self, path: &MemberPath, record: Arc<Record>) {
+    fn member_done(&mut self, path: &MemberPath, mut record: Arc<Record>) {
+        let old = self.records.get(path).map(|r| r.deposed.clone()).unwrap_or_default();
+        if !old.is_empty() {
+            Arc::make_mut(&mut record).deposed.extend(old);
+        }
         for deposed in &record.deposed {
             let target = Target { member: path.clone(), deposed: Some(deposed.key.clone()) };
-            if !self.deleting.contains_key(&target) {
+            if !self.deleting.contains_key(&target) && !self.kept.contains(&target) {
                 self.exchanged.insert(target.clone());
                 self.add_deletion(target, Arc::new((*deposed.record).clone()));
             }

@@ -35,7 +35,15 @@ pub fn order(member: &MemberPath, what: &str, call: &Call, sim: &Sim, declared: 
                 !left_behind(m)
                     && deployment.resource(m).is_some_and(|r| !r.refs().contains(member) && !r.comes_after(member))
             };
-            let users = view.records().filter(|(m, r)| *m != member && r.edges.contains(member) && !no_longer(m));
+            // One whose object another member takes goes early: what leaves and is still used by what stays cannot go before.
+            let taken = is_taken(member, sim);
+            let gives_way = |m: &MemberPath| {
+                let by_what_stays =
+                    |(user, r): (&MemberPath, &Record)| deployment.resource(user).is_some() && r.edges.contains(m);
+                taken && deployment.resource(m).is_none() && view.records().any(by_what_stays)
+            };
+            let uses = |m: &MemberPath, r: &Record| m != member && r.edges.contains(member);
+            let users = view.records().filter(|(m, r)| uses(m, r) && !no_longer(m) && !gives_way(m));
             let users: Vec<String> = users.map(|(m, _)| m.to_string()).collect();
             assert!(users.is_empty(), "{member} is deleted while {users:?} uses it");
         }
@@ -83,6 +91,17 @@ pub fn ignored_stays(member: &MemberPath, call: &Call) {
         let part = |inputs: &freehold_model::Attrs| freehold_model::Value::Map(inputs.clone()).get(place).cloned();
         assert_eq!(part(&declaration.inputs), part(&prior.inputs), "`{place}` of {member} is ignored");
     }
+}
+
+/// Whether the object of a member that leaves is to be that of another.
+fn is_taken(member: &MemberPath, sim: &Sim) -> bool {
+    let object = sim.journal.view.record(member).and_then(World::name_of);
+    let literal = |e: &Expr| e.eval(None, &mut |_| None).ok();
+    let named = |r: &super::deployment::Resource| {
+        let inputs = r.inputs.iter().filter_map(|(name, e)| Some((name.clone(), literal(e)?))).collect();
+        World::name(&r.type_name, &inputs, &freehold_model::Attrs::new())
+    };
+    object.is_some() && sim.deployment.members.values().any(|r| named(r) == object)
 }
 
 /// The names that `each` stands for with the outputs that are recorded.
