@@ -38,8 +38,26 @@ impl Executor {
         for used in &record.edges {
             self.deletion_users.entry(used.clone()).or_default().insert(target.clone());
         }
+        self.order_by_edges(&target, &record);
         self.deleting.insert(target, record);
         self.deleting_objects.clear();
+    }
+
+    /// What uses it goes before it, and it before what it uses: early or at the end, and where one stays, what it uses stays, too.
+    fn order_by_edges(&mut self, target: &Target, record: &Record) {
+        for used in &record.edges {
+            self.deletions.insert_edge(target, &Target { member: used.clone(), deposed: None });
+        }
+        // A member's record lists its old objects: it goes after them, and stays with them.
+        if target.deposed.is_some() {
+            return self.deletions.insert_edge(target, &target.current());
+        }
+        for user in self.deletion_users.get(&target.member).into_iter().flatten() {
+            self.deletions.insert_edge(user, target);
+        }
+        for (old, _) in self.deleting.range(target.clone()..).take_while(|(t, _)| t.member == target.member) {
+            self.deletions.insert_edge(old, target);
+        }
     }
 
     /// Begins the deletions that may begin; false when there is nothing left to do.
@@ -53,29 +71,10 @@ impl Executor {
         }
         if !self.deleting_started {
             self.deleting_started = true;
-            self.order_by_edges();
             self.spare_what_is_still_used();
         }
         self.begin_deletions();
         true
-    }
-
-    fn order_by_edges(&mut self) {
-        let edges: Vec<(Target, Target)> = self
-            .deleting
-            .iter()
-            .flat_map(|(user, record)| {
-                record.edges.iter().map(|used| (user.clone(), Target { member: used.clone(), deposed: None }))
-            })
-            .collect();
-        for (user, used) in edges {
-            self.deletions.insert_edge(&user, &used);
-        }
-        // A member's record lists its old objects: it goes after them, and stays with them.
-        let old: Vec<Target> = self.deleting.keys().filter(|t| t.deposed.is_some()).cloned().collect();
-        for target in old {
-            self.deletions.insert_edge(&target, &target.current());
-        }
     }
 
     pub(super) fn begin_deletions(&mut self) {
@@ -92,12 +91,14 @@ impl Executor {
 
     /// A member that was not brought along still uses what its record says, and may depend on what it was made after.
     fn spare_what_is_still_used(&mut self) {
-        let left: Vec<(MemberPath, &Record)> = self
-            .nodes
-            .iter()
-            .filter(|(_, n)| n.stage == Stage::Finished { ok: false })
-            .filter_map(|(path, _)| Some((path.clone(), &**self.records.get(path)?)))
-            .collect();
+        let failed = self.nodes.iter().filter(|(_, n)| n.stage == Stage::Finished { ok: false });
+        let failed = failed.filter_map(|(path, _)| self.records.get_key_value(path));
+        // Of an open composite that was given up nobody knows which members stay.
+        let undecided = self.given_up.iter().flat_map(|composite| {
+            self.records.range(composite.clone()..).take_while(move |(path, _)| path.is_within(composite))
+        });
+        let left: Vec<(MemberPath, &Record)> =
+            failed.chain(undecided).map(|(path, record)| (path.clone(), &**record)).collect();
         let used = left.iter().flat_map(|(user, record)| record.edges.iter().map(move |used| (used, user)));
         let used: BTreeMap<MemberPath, MemberPath> = used.map(|(used, user)| (used.clone(), user.clone())).collect();
         let users: Vec<(MemberPath, u64)> = left.iter().map(|(path, r)| (path.clone(), r.interval.began)).collect();

@@ -28,6 +28,7 @@ impl Executor {
         if self.nodes.contains_key(member) {
             self.fail_member(member, failure);
         } else {
+            self.given_up.insert(member.clone());
             self.report(Report::Failed { member: member.clone(), action: Action::None, failure: failure.clone() });
             self.summary.failed.push((member.clone(), Action::None, failure));
             self.quiet = false;
@@ -183,6 +184,7 @@ impl Executor {
         self.open_waiters.clear();
         for path in std::mem::take(&mut self.open).into_keys() {
             let why = self.why_stuck(&path);
+            self.given_up.insert(path.clone());
             self.report(Report::Skipped { member: path.clone(), action: Action::None, why: why.clone() });
             self.summary.skipped.push((path, Action::None, why));
         }

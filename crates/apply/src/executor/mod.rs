@@ -69,6 +69,8 @@ pub struct Executor {
     exchanged: BTreeSet<delete::Target>,
     /// What was to be deleted and could not be.
     kept: BTreeSet<delete::Target>,
+    /// Composites of which it never became known which members they have.
+    given_up: BTreeSet<MemberPath>,
     /// Members that wait until others are gone, with what is left of those.
     clearing: BTreeMap<MemberPath, DeletionOrder<delete::Target>>,
     /// Why members that cannot be evaluated wait.
@@ -157,6 +159,7 @@ impl Executor {
             deletion_users: BTreeMap::new(),
             exchanged: BTreeSet::new(),
             kept: BTreeSet::new(),
+            given_up: BTreeSet::new(),
             clearing: BTreeMap::new(),
             waits: BTreeMap::new(),
             state_broken: false,
