@@ -73,6 +73,10 @@ pub fn order(member: &MemberPath, what: &str, call: &Call, sim: &Sim, declared: 
         Call::Create { declaration } | Call::Update { declaration, .. } => {
             for used in &declaration.depends_on {
                 let made = match deployment.resource(used).and_then(|r| r.each.as_ref()) {
+                    None if deployment.resource(used).is_none() => {
+                        let mut within = deployment.members.keys().filter(|m| m.is_within(used));
+                        within.all(|m| view.record(m).is_some())
+                    }
                     None => view.record(used).is_some(),
                     Some(each) => members_of(each, view)
                         .is_some_and(|names| names.iter().all(|name| view.record(&used.child(name)).is_some())),

@@ -165,7 +165,9 @@ impl Planner {
             let hint = match () {
                 () if !self.exists(path) => continue,
                 () if options.excludes(path) => format!("leave out `{flag} {path}` or the `--exclude` that covers it"),
-                () if !options.wants(path, &self.needed) => format!("name it with `--target {path}`, too"),
+                () if !options.wants(path, &self.needed) && !self.removals.keys().any(|r| r.is_within(path)) => {
+                    format!("name it with `--target {path}`, too")
+                }
                 () => continue,
             };
             self.problem(path, format!("`{flag}` names what is no part of this plan"), Some(hint));
@@ -178,13 +180,13 @@ impl Planner {
         declared.chain(self.records.keys().map(ToString::to_string))
     }
 
-    /// Whether this is declared, may be, or is recorded.
+    /// Whether this is declared, may be, is recorded, or was begun.
     pub(super) fn exists(&self, path: &MemberPath) -> bool {
         let declared = self.may_be_declared(path);
         declared
             || self.open.keys().any(|o| path.is_within(o))
             || self.failed.iter().any(|f| path.is_within(f))
-            || self.records.keys().any(|r| r.is_within(path))
+            || self.records.keys().chain(self.intents.keys()).any(|r| r.is_within(path))
     }
 
     /// Whether it is declared as far as was asked: below a composite that is no part of the plan anything may be.

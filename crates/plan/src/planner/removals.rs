@@ -32,9 +32,7 @@ impl Planner {
         self.refuse_shared_objects();
         self.refuse_impossible_order();
         self.refuse_taken_objects();
-        if self.options.mode == Mode::Normal || self.options.mode == Mode::RefreshOnly {
-            self.check_named_members();
-        }
+        self.check_named_members();
         let steps = self.removal_steps();
         self.finish(steps);
     }
@@ -133,13 +131,13 @@ impl Planner {
         let mut seen = BTreeSet::new();
         let mut trail = vec![path.clone()];
         while let Some(here) = trail.pop() {
-            if self.options.is_target(&here) {
+            // What comes after a composite comes after each of its members.
+            if self.options.is_target(&here) || self.options.targets.iter().any(|target| target.is_within(&here)) {
                 return true;
             }
-            if seen.insert(here.clone())
-                && let Some(record) = self.records.get(&here)
-            {
-                trail.extend(record.edges.iter().cloned());
+            if seen.insert(here.clone()) {
+                let within = self.records.range(here.clone()..).take_while(|(path, _)| path.is_within(&here));
+                trail.extend(within.flat_map(|(_, record)| record.edges.iter().cloned()));
             }
         }
         false
