@@ -1,10 +1,12 @@
 //! An agent: one round, or rounds without end.
 
 use std::fs::TryLockError;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use freehold_manifest::Runtime as Kind;
 use freehold_model::limits;
 use freehold_rollout::StopWhat;
 use freehold_runtime::{Alerts, Records, RuntimeError};
@@ -106,13 +108,13 @@ impl Agent {
         }
     }
 
-    /// Stops every service of a runtime that does not outlive its agent well.
+    /// Stops every service of runtimes whose services do not outlive a stopped agent; they are started again by the next.
     ///
     /// # Errors
     /// A service that does not end.
-    pub fn stop_services(&self, names: &[String]) -> Result<(), RuntimeError> {
-        for name in names {
-            for (_, runtime) in &self.shared.options.runtimes {
+    pub fn stop_services(&self) -> Result<(), RuntimeError> {
+        for name in &self.shared.records.workloads()? {
+            for (_, runtime) in self.shared.options.runtimes.iter().filter(|(kind, _)| *kind == Kind::Process) {
                 runtime.stop(name, &StopWhat::Running)?;
             }
         }
@@ -149,6 +151,26 @@ impl Agent {
     fn is_stopped(&self) -> bool {
         self.shared.stop.load(Ordering::SeqCst)
     }
+}
+
+/// Lets the agent that works with this state look at once; gives its process, `None` when there is no agent.
+///
+/// # Errors
+/// The state cannot be read, or the process may not be signalled.
+pub fn wake(state: &Path) -> Result<Option<i32>, RuntimeError> {
+    let failed = |action| move |source| RuntimeError::File { action, path: state.join("pid"), source };
+    let lock = match fs_err::File::open(state.join("lock")) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(failed("open"))?,
+    };
+    // Who has the lock is alive, and its number is in the file beside it.
+    if lock.file().try_lock_shared().is_ok() {
+        return Ok(None);
+    }
+    let text = fs_err::read_to_string(state.join("pid")).map_err(failed("read"))?;
+    let Some(pid) = text.trim().parse().ok().and_then(rustix::process::Pid::from_raw) else { return Ok(None) };
+    rustix::process::kill_process(pid, rustix::process::Signal::HUP).map_err(|e| failed("signal")(e.into()))?;
+    Ok(Some(pid.as_raw_nonzero().get()))
 }
 
 /// Milliseconds since 1970 by the system's clock.

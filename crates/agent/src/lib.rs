@@ -15,7 +15,7 @@ mod round;
 mod router;
 mod workload;
 
-pub use agent::{Agent, Voice};
+pub use agent::{Agent, Voice, wake};
 pub use error::AgentError;
 pub use memory::{Memory, read_memory};
 pub use options::{AgentOptions, Trust};

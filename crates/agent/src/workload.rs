@@ -8,9 +8,11 @@ use freehold_cache::pull;
 use freehold_manifest::{HttpRoute, Runtime as Kind, Service};
 use freehold_nar::StorePath;
 use freehold_rollout::{
-    Alert, Declared, Entry, Gate, Look, Outcome, Release, Running, Settling, StopWhat, Strategy, Wish, decide,
+    Alert, Decision, Declared, Entry, Gate, Look, Outcome, Release, Running, Settling, StopWhat, Strategy, Wish, decide,
 };
-use freehold_runtime::{Hands, Instance, ProbeTarget, RecordFile, Runtime, RuntimeError, ServiceRelease, Told, carry, look};
+use freehold_runtime::{
+    Hands, Instance, ProbeTarget, RecordFile, Runtime, RuntimeError, ServiceRelease, Told, carry, look,
+};
 
 use crate::agent::{Shared, Voice};
 use crate::{Route, ServiceState};
@@ -49,13 +51,16 @@ fn attempt(shared: &Shared, name: &str, service: Option<&Service>) -> Result<Opt
         }
     };
     let mut last = None;
-    // A rollout that was interrupted is finished first; what is declared is decided on after that.
-    for _ in 0..2 {
+    // What was interrupted is finished first; what is declared is decided on after that.
+    for resumed in [false, true] {
         let record = file.read().map_err(chain)?;
-        let was_settled = record.stage.is_settled();
         let instances = shared.observe(name).map_err(chain)?;
-        let wish = Wish { declared: declared.clone(), retry: shared.options.retry, take_over: false };
+        let wish = Wish { declared: declared.clone(), retry: shared.options.retry, take_over: false, resumed };
         let decision = decide(&wish, &record, &running(&instances));
+        if resumed && !decision.changes() {
+            break;
+        }
+        let resumes = decision == Decision::Resume;
         let strategy = declared.as_ref().map_or(Strategy::Restart, |declared| declared.settings.strategy);
         let http = service.and_then(|service| service.http.clone());
         let mut hands = ServiceHands { shared, name, strategy, http };
@@ -64,7 +69,7 @@ fn attempt(shared: &Shared, name: &str, service: Option<&Service>) -> Result<Opt
             return Ok(None);
         };
         last = Some(report);
-        if was_settled {
+        if !resumes {
             break;
         }
     }
@@ -247,7 +252,8 @@ impl Shared {
 
     fn runtime(&self, wanted: Kind) -> Result<Arc<dyn Runtime>, String> {
         let found = self.options.runtimes.iter().find(|(kind, _)| *kind == wanted);
-        let word = serde_json::to_value(wanted).ok().and_then(|json| json.as_str().map(str::to_owned)).unwrap_or_default();
+        let word =
+            serde_json::to_value(wanted).ok().and_then(|json| json.as_str().map(str::to_owned)).unwrap_or_default();
         found.map(|(_, runtime)| Arc::clone(runtime)).ok_or_else(|| format!("this host has no runtime `{word}`"))
     }
 

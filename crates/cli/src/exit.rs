@@ -11,6 +11,8 @@ pub(crate) enum Exit {
     Failed,
     /// `--detailed-exitcode`: there are changes.
     Changes,
+    /// What runs is not what is declared, or is not healthy.
+    Unwell,
     /// The command line cannot be understood.
     Usage,
     /// Stopped by the operator.
@@ -20,10 +22,11 @@ pub(crate) enum Exit {
 }
 
 /// Code and meaning, for the documentation.
-pub(crate) const CODES: [(u8, &str); 5] = [
+pub(crate) const CODES: [(u8, &str); 6] = [
     (0, "done; with `--detailed-exitcode`: done, and there is nothing to change"),
     (1, "something failed; the message says what and how to mend it"),
     (2, "with `--detailed-exitcode`: done, and there are changes (or drift)"),
+    (3, "`agent once`: what runs is not what is declared, or something is unhealthy"),
     (64, "the command line cannot be understood"),
     (130, "stopped by the operator (Ctrl-C, or a signal that asks to end)"),
 ];
@@ -35,6 +38,7 @@ impl Exit {
             Self::Ok => 0,
             Self::Failed => 1,
             Self::Changes => 2,
+            Self::Unwell => 3,
             Self::Usage => 64,
             Self::Interrupted => 130,
             Self::Program(code) => code,

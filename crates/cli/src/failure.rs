@@ -151,6 +151,34 @@ impl From<freehold_nar::NarError> for Failure {
     }
 }
 
+impl From<freehold_publish::PublishError> for Failure {
+    fn from(error: freehold_publish::PublishError) -> Self {
+        let hints = error.hint().into_iter().collect();
+        Self { hints, ..Self::new(error.kind(), error) }
+    }
+}
+
+impl From<freehold_manifest::ManifestError> for Failure {
+    fn from(error: freehold_manifest::ManifestError) -> Self {
+        let hints = error.hint().into_iter().collect();
+        Self { hints, ..Self::new(error.kind(), error) }
+    }
+}
+
+impl From<freehold_agent::AgentError> for Failure {
+    fn from(error: freehold_agent::AgentError) -> Self {
+        let hints = error.hint().into_iter().collect();
+        Self { hints, ..Self::new(error.kind(), error) }
+    }
+}
+
+impl From<freehold_runtime::RuntimeError> for Failure {
+    fn from(error: freehold_runtime::RuntimeError) -> Self {
+        let hints = error.hint().into_iter().collect();
+        Self { hints, ..Self::new(error.kind(), error) }
+    }
+}
+
 impl From<freehold_cache::CacheError> for Failure {
     fn from(error: freehold_cache::CacheError) -> Self {
         use freehold_cache::CacheError::{Stopped, Store};
@@ -172,6 +200,17 @@ impl From<freehold_provider::CallError> for Failure {
         let message = format!("{error}\nits standard error ends with:\n  {}", indent(&tail, "  "));
         Self { hints, ..Self::new(kind, Plain(message)) }
     }
+}
+
+/// An error with its causes on one line.
+pub(crate) fn text_of(error: &dyn Error) -> String {
+    let mut chain = vec![error.to_string()];
+    let mut next = error.source();
+    while let Some(cause) = next {
+        chain.push(cause.to_string());
+        next = cause.source();
+    }
+    chain.join(": ")
 }
 
 #[cfg(test)]

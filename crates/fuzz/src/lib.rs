@@ -17,7 +17,7 @@ use freehold_state::nixops4::{import_nixops4, nixops4_event, nixops4_patch, pars
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets by the name of their corpus folder.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 10] = [
     ("state_log", state_log),
     ("nixops4_state", nixops4_state),
     ("provider_v1", provider_v1),

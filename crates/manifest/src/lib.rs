@@ -21,7 +21,7 @@ pub use diff::{Change, Difference, Field, diff};
 pub use edit::{Edit, ServiceFlags};
 pub use error::{ManifestError, Mistake};
 pub use generation::Generation;
-pub use lint::{Suspicion, suspicions};
+pub use lint::{Suspicion, service_suspicions, suspicions};
 pub use manifest::{Manifest, VERSION};
 pub use service::{
     Artifact, ArtifactKind, Exec, Hardening, HttpRoute, Instances, ProtectHome, ProtectHomeWord, ProtectSystem,

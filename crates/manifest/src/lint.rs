@@ -53,10 +53,11 @@ const FORMS: [(&str, &str); 12] = [
 
 /// Everything in the manifest that looks like a secret.
 pub fn suspicions(manifest: &Manifest) -> Vec<Suspicion> {
-    manifest.services.iter().flat_map(of_service).collect()
+    manifest.services.iter().flat_map(service_suspicions).collect()
 }
 
-fn of_service(service: &Service) -> Vec<Suspicion> {
+/// What of one service looks like a secret.
+pub fn service_suspicions(service: &Service) -> Vec<Suspicion> {
     let env = service.env.iter().filter_map(|(name, value)| {
         let why = by_name(name, value).or_else(|| by_form(value))?;
         Some((Pointer::new(["env", name]), why))

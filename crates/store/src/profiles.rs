@@ -56,7 +56,8 @@ impl Nix {
         for entry in entries.flatten() {
             let text = entry.file_name().to_string_lossy().into_owned();
             let number = text.strip_prefix(name).and_then(|rest| rest.strip_prefix('-')?.strip_suffix("-link"));
-            let is_value = number.is_some_and(|number| !number.is_empty() && number.chars().all(|c| c.is_ascii_digit()));
+            let is_value =
+                number.is_some_and(|number| !number.is_empty() && number.chars().all(|c| c.is_ascii_digit()));
             if text == name || is_value {
                 fs_err::remove_file(entry.path()).map_err(failed)?;
             }

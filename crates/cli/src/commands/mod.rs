@@ -4,6 +4,7 @@
 //! To add one: copy `refresh.rs`, list it below, in [`dispatch`] and in `grammar.rs`.
 #![allow(clippy::needless_pass_by_value, reason = "every `run` owns its arguments, whether it needs to or not")]
 
+pub(crate) mod agent;
 pub(crate) mod apply;
 pub(crate) mod cache;
 pub(crate) mod completions;
@@ -17,11 +18,14 @@ pub(crate) mod identity;
 pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod man;
+pub(crate) mod manifest;
 pub(crate) mod members;
 pub(crate) mod outputs;
 pub(crate) mod plan;
 pub(crate) mod provider;
+pub(crate) mod publish;
 pub(crate) mod refresh;
+pub(crate) mod rollback;
 pub(crate) mod run;
 pub(crate) mod show;
 pub(crate) mod state;
@@ -59,6 +63,10 @@ pub(crate) fn dispatch(command: Option<Command>, session: &Session) -> Result<Ex
         Some(Command::Run(args)) => run::run(args, session),
         Some(Command::Identity(args)) => identity::run(args, session),
         Some(Command::Cache(args)) => cache::run(args, session),
+        Some(Command::Publish(args)) => publish::run(*args, session),
+        Some(Command::Manifest(args)) => manifest::run(args, session),
+        Some(Command::Rollback(args)) => rollback::run(args, session),
+        Some(Command::Agent(args)) => agent::run(args, session),
         Some(Command::State(args)) => state::run(args, session),
         Some(Command::Provider(args)) => provider::run(args, session),
         Some(Command::Doctor(args)) => doctor::run(args, session),

@@ -33,6 +33,8 @@ enum Command {
     EvalBridge { args: Vec<OsString> },
     /// Write everything that is made from code, as a tree like the repository's
     Generate { dir: PathBuf },
+    /// Look after one instance of a service: what the runtime `process` starts
+    Supervise { dir: PathBuf },
     /// Print the directory of the Nix library
     Library,
 }
@@ -43,6 +45,10 @@ pub(crate) fn early(args: &[OsString]) -> Option<ExitCode> {
         return None;
     }
     match args.get(2)?.to_str()? {
+        "supervise" => {
+            let supervised = freehold_runtime::process::supervise(std::path::Path::new(args.get(3)?));
+            Some(if supervised.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
         "eval-bridge" => Some(freehold_eval::bridge_main(args.iter().skip(3).cloned())),
         "provider" => {
             let builtin = builtin::find(args.get(3)?.to_str()?)?;
@@ -61,6 +67,7 @@ pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
             Err(Failure::usage(format!("there is no built-in provider `{name}`"))
                 .hint(format!("there are {}", names.join(", "))))
         }
+        Command::Supervise { .. } => Err(Failure::usage("a supervisor is started by the agent, with a directory")),
         Command::EvalBridge { .. } => Err(Failure::usage("the bridge is started by Nix")),
         Command::Generate { dir } => {
             for (path, contents) in generate::files()? {

@@ -4,10 +4,10 @@
 
 mod gc;
 mod keygen;
-mod keys;
+pub(crate) mod keys;
 mod ls;
-mod moving;
-mod paths;
+pub(crate) mod moving;
+pub(crate) mod paths;
 mod pull;
 mod push;
 mod verify;

@@ -1,0 +1,135 @@
+//! `freehold agent …`: the program of a host. The work is done in `freehold_agent`; here it is set up, and its rounds are told.
+
+mod once;
+mod poke;
+mod run;
+mod status;
+mod told;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use clap::Subcommand;
+use freehold_agent::{Agent, AgentOptions, Trust, Voice};
+use freehold_cache::Depot;
+use freehold_manifest::Runtime as Kind;
+use freehold_publish::Board;
+use freehold_runtime::Runtime;
+use freehold_runtime::process::ProcessRuntime;
+use freehold_store::Nix;
+
+use crate::commands::cache::keys;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::places;
+use crate::session::Session;
+
+/// Follow the manifest on this host: pull, roll out, route, remove
+///
+/// What it remembers is in the directory `--state` [default: /var/lib/freehold].
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Once(once::Args),
+    Run(run::Args),
+    Status(status::Args),
+    Poke(poke::Args),
+}
+
+pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
+    match args.command {
+        Command::Once(args) => once::run(args, session),
+        Command::Run(args) => run::run(args, session),
+        Command::Status(args) => status::run(args, session),
+        Command::Poke(args) => poke::run(args, session),
+    }
+}
+
+/// What an agent is told.
+#[derive(Debug, clap::Args)]
+struct Told {
+    /// The bucket or directory with the manifest and the closures
+    #[arg(long, value_name = "URL")]
+    from: String,
+    /// The name of this host in the manifest [default: the host's own]
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+    /// A key whose manifests and closures are taken: NAME:BASE64, or a file that holds it
+    #[arg(long, value_name = "KEY")]
+    trusted_key: Vec<String>,
+    /// What runs services that name no runtime
+    #[arg(long, value_name = "RUNTIME", default_value = "process", value_parser = super::publish::runtime)]
+    runtime: Kind,
+    /// Follow a manifest that nobody has signed, too
+    #[arg(long)]
+    allow_unsigned: bool,
+    /// Follow a manifest that is older than one seen before, too
+    #[arg(long)]
+    allow_rollback: bool,
+    /// Try releases again that were taken back
+    #[arg(long)]
+    retry: bool,
+    /// Set no routes
+    #[arg(long)]
+    no_routes: bool,
+}
+
+/// The agent's directory: what `--state` says of every command, else where services of a system keep theirs.
+fn directory(session: &Session) -> Result<PathBuf, Failure> {
+    let given = session.global.state.as_deref().unwrap_or("/var/lib/freehold");
+    std::path::absolute(given).map_err(|e| Failure::host("cannot tell the agent's directory", e))
+}
+
+impl Told {
+    /// The agent with this state; `stop` ends what is under way.
+    fn agent(&self, poll: Duration, stop: &Arc<AtomicBool>, session: &Session) -> Result<Agent, Failure> {
+        let trusted = keys::trusted(&self.trusted_key)?;
+        if trusted.is_empty() && !self.allow_unsigned {
+            return Err(Failure::usage("nobody's manifest is trusted")
+                .hint("say `--trusted-key KEY`, which `freehold cache keygen` has printed, or `--allow-unsigned`"));
+        }
+        let state = directory(session)?;
+        let options = AgentOptions {
+            board: Board::new(Depot::open(&self.from)?),
+            host: self.host.clone().map_or_else(host_name, Ok)?,
+            trust: Trust { unsigned: self.allow_unsigned, rollback: self.allow_rollback },
+            trusted,
+            runtimes: runtimes(&state, self.runtime)?,
+            state,
+            router: None,
+            nix: Nix::find()?,
+            poll,
+            retry: self.retry,
+        };
+        let ui = Arc::clone(&session.ui);
+        let voice = Voice(Box::new(move |workload, text| ui.talk(&told::line(workload, text))));
+        Ok(Agent::open(options, voice, Arc::clone(stop))?)
+    }
+}
+
+/// The runtimes that this host has, the default first.
+fn runtimes(state: &Path, default: Kind) -> Result<Vec<(Kind, Arc<dyn Runtime>)>, Failure> {
+    let program = places::program()?;
+    let supervisor = vec![program.to_string_lossy().into_owned(), "internal".to_owned(), "supervise".to_owned()];
+    let process: (Kind, Arc<dyn Runtime>) = (Kind::Process, Arc::new(ProcessRuntime::new(state, supervisor)));
+    match default {
+        Kind::Process => Ok(vec![process]),
+        other => {
+            let word = serde_json::to_value(other).ok().and_then(|json| json.as_str().map(str::to_owned));
+            Err(Failure::usage(format!("this host has no runtime `{}`", word.unwrap_or_default()))
+                .hint("there is `process`"))
+        }
+    }
+}
+
+fn host_name() -> Result<String, Failure> {
+    let name = fs_err::read_to_string("/proc/sys/kernel/hostname")?;
+    Ok(name.trim().to_owned())
+}
