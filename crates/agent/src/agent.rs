@@ -15,15 +15,18 @@ use crate::memory::{Memory, read_memory};
 use crate::round::{chain, follow, kept_manifest, read};
 use crate::{AgentError, AgentOptions, Round};
 
-/// Is told what goes on: the workload it is about, and a line.
-pub struct Voice(pub Box<dyn Fn(Option<&str>, &str) + Send + Sync>);
+/// Is told what goes on.
+pub trait Voice: Send + Sync {
+    /// A line, and the workload it is about.
+    fn say(&self, workload: Option<&str>, text: &str);
+}
 
 /// What all services of a round share.
 pub(crate) struct Shared {
     pub(crate) options: AgentOptions,
     pub(crate) records: Records,
     pub(crate) alerts: Alerts,
-    pub(crate) voice: Voice,
+    pub(crate) voice: Box<dyn Voice>,
     pub(crate) stop: Arc<AtomicBool>,
 }
 
@@ -39,7 +42,7 @@ impl Agent {
     ///
     /// # Errors
     /// Another agent has the state, or it cannot be read.
-    pub fn open(options: AgentOptions, voice: Voice, stop: Arc<AtomicBool>) -> Result<Self, AgentError> {
+    pub fn open(options: AgentOptions, voice: Box<dyn Voice>, stop: Arc<AtomicBool>) -> Result<Self, AgentError> {
         let state = options.state.clone();
         let file = |action: &'static str| {
             let path = state.join("lock");

@@ -18,6 +18,6 @@ mod workload;
 pub use agent::{Agent, Voice, wake};
 pub use error::AgentError;
 pub use memory::{Memory, read_memory};
-pub use options::{AgentOptions, Trust};
+pub use options::{AgentOptions, Runtimes, Trust};
 pub use round::{Round, ServiceState};
 pub use router::{Route, Router};

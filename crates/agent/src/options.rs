@@ -12,6 +12,9 @@ use freehold_store::Nix;
 
 use crate::Router;
 
+/// The runtimes of a host, the one for services that name none first.
+pub type Runtimes = Vec<(Kind, Arc<dyn Runtime>)>;
+
 /// What an agent is told when it is started.
 #[derive(Clone)]
 pub struct AgentOptions {
@@ -26,7 +29,7 @@ pub struct AgentOptions {
     /// Where everything is remembered.
     pub state: PathBuf,
     /// The runtimes that this host has, the one for services that name none first.
-    pub runtimes: Vec<(Kind, Arc<dyn Runtime>)>,
+    pub runtimes: Runtimes,
     /// How routes are set; `None` for not at all.
     pub router: Option<Arc<dyn Router>>,
     /// The Nix that closures are kept by.

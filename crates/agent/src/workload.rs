@@ -14,7 +14,7 @@ use freehold_runtime::{
     Hands, Instance, ProbeTarget, RecordFile, Runtime, RuntimeError, ServiceRelease, Told, carry, look,
 };
 
-use crate::agent::{Shared, Voice};
+use crate::agent::Shared;
 use crate::{Route, ServiceState};
 
 /// Moves a workload to what is declared of it, or stops it; `None` when the agent is to stop first.
@@ -333,10 +333,4 @@ fn tempfile_works(dir: &std::path::Path) -> bool {
     // Made or not, it is not to stay.
     let _ = fs_err::remove_file(&probe);
     works
-}
-
-impl Voice {
-    pub(crate) fn say(&self, workload: Option<&str>, text: &str) {
-        (self.0)(workload, text);
-    }
 }

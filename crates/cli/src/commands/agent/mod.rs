@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use clap::Subcommand;
-use freehold_agent::{Agent, AgentOptions, Trust, Voice};
+use freehold_agent::{Agent, AgentOptions, Runtimes, Trust, Voice};
 use freehold_cache::Depot;
 use freehold_manifest::Runtime as Kind;
 use freehold_publish::Board;
@@ -25,6 +25,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::places;
 use crate::session::Session;
+use crate::ui::Ui;
 
 /// Follow the manifest on this host: pull, roll out, route, remove
 ///
@@ -108,14 +109,22 @@ impl Told {
             poll,
             retry: self.retry,
         };
-        let ui = Arc::clone(&session.ui);
-        let voice = Voice(Box::new(move |workload, text| ui.talk(&told::line(workload, text))));
+        let voice = Box::new(Talk(Arc::clone(&session.ui)));
         Ok(Agent::open(options, voice, Arc::clone(stop))?)
     }
 }
 
+/// Tells on standard error what goes on.
+struct Talk(Arc<Ui>);
+
+impl Voice for Talk {
+    fn say(&self, workload: Option<&str>, text: &str) {
+        self.0.talk(&told::line(workload, text));
+    }
+}
+
 /// The runtimes that this host has, the default first.
-fn runtimes(state: &Path, default: Kind) -> Result<Vec<(Kind, Arc<dyn Runtime>)>, Failure> {
+fn runtimes(state: &Path, default: Kind) -> Result<Runtimes, Failure> {
     let program = places::program()?;
     let supervisor = vec![program.to_string_lossy().into_owned(), "internal".to_owned(), "supervise".to_owned()];
     let process: (Kind, Arc<dyn Runtime>) = (Kind::Process, Arc::new(ProcessRuntime::new(state, supervisor)));
