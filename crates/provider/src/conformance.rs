@@ -11,8 +11,10 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use freehold_model::Pointer;
 use freehold_protocol::v1::{self, ErrorObject, Id, Message, names, parse_message};
 use freehold_protocol::{Example, TypeSchema};
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value as Json, json};
 
 use crate::{Launch, credentials};
@@ -193,7 +195,8 @@ impl Line {
     fn open(launch: &Launch, directory: &Path) -> Result<Self, Problem> {
         let config = credentials::resolve(&launch.config, directory).map_err(|e| e.to_string())?;
         let mut command = Command::new(&launch.program);
-        command.args(&launch.args).envs(&launch.env.set).current_dir(directory).process_group(0);
+        command.args(&launch.args).current_dir(directory).process_group(0);
+        launch.env.apply(&mut command);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child =
             command.spawn().map_err(|e| format!("`{}` cannot be started: {e}", launch.program.display()))?;
@@ -333,8 +336,10 @@ impl Line {
         let found: v1::ValidateResult = self.result(names::VALIDATE, with(json!({ "inputs": inputs })))?;
         must(found.diagnostics.is_empty(), || format!("`validate` refuses the example: {:?}", found.diagnostics))?;
         let planned: v1::PlanResult = self.result(names::PLAN, with(json!({ "inputs": inputs })))?;
+        let unknown = self.plans_of_unknowns(&address, example)?;
         let made: v1::WireObject = self.result(names::CREATE, with(json!({ "inputs": inputs, "stateful": true })))?;
         must_foretell(&planned, &made)?;
+        unknown.iter().try_for_each(|(_, planned)| must_foretell(planned, &made))?;
         let mut object = object(&inputs, &made);
         let again: v1::PlanResult = self.result(names::PLAN, with(json!({ "prior": object, "inputs": inputs })))?;
         must(again.action == v1::PlanAction::None, || {
@@ -365,6 +370,55 @@ impl Line {
                     other => other,
                 },
             )?;
+            self.live_with_secrets(&address, of, example, &unknown)?;
+        }
+        Ok(())
+    }
+
+    /// What is promised while one of the inputs is not known.
+    fn plans_of_unknowns(
+        &mut self,
+        address: &Json,
+        example: &Example,
+    ) -> Result<Vec<(String, v1::PlanResult)>, Problem> {
+        let mut plans = Vec::new();
+        for name in example.inputs.keys() {
+            let mut inputs = example.inputs.clone();
+            inputs.insert(name.clone(), json!({ "$freehold": "unknown" }));
+            let asked = merge(address, json!({ "inputs": { "value": inputs } }));
+            let planned = self.result(names::PLAN, asked).map_err(|problem| match problem {
+                Problem::Failed(why) => Problem::Failed(format!("while `{name}` is not known: {why}")),
+                other => other,
+            })?;
+            plans.push((name.clone(), planned));
+        }
+        Ok(plans)
+    }
+
+    /// plan → create → delete, once for each input as a secret. What was promised while it was not known must come true here, too.
+    /// A type may refuse a secret.
+    fn live_with_secrets(
+        &mut self,
+        address: &Json,
+        of: &TypeSchema,
+        example: &Example,
+        unknown: &[(String, v1::PlanResult)],
+    ) -> Checked {
+        for (name, unknown) in unknown {
+            let inputs = json!({ "value": example.inputs, "sensitive": [Pointer::new([name])] });
+            let Ok(planned) = self.ask(names::PLAN, merge(address, json!({ "inputs": inputs })))? else { continue };
+            let planned: v1::PlanResult = serde_json::from_value(planned)
+                .map_err(|e| format!("the result of `{}` has the wrong shape: {e}", names::PLAN))?;
+            let create = merge(address, json!({ "inputs": inputs, "stateful": true }));
+            let made: v1::WireObject = self.result(names::CREATE, create)?;
+            let as_a_secret = |problem| match problem {
+                Problem::Failed(why) => Problem::Failed(format!("with `{name}` as a secret: {why}")),
+                other => other,
+            };
+            must_foretell(&planned, &made).and_then(|()| must_foretell(unknown, &made)).map_err(as_a_secret)?;
+            let object = object(&inputs, &made);
+            self.reads_as(address, of, &object, &made).map_err(as_a_secret)?;
+            self.result::<v1::Done>(names::DELETE, merge(address, json!({ "object": object })))?;
         }
         Ok(())
     }
@@ -383,7 +437,12 @@ impl Line {
 impl Drop for Line {
     fn drop(&mut self) {
         self.stdin = None;
-        // It may have ended already.
+        // While it is not waited for the number is its own, and that of the group in which it may have started others.
+        if let (Ok(None), Ok(pid)) = (self.child.try_wait(), i32::try_from(self.child.id()))
+            && let Some(pid) = Pid::from_raw(pid)
+        {
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

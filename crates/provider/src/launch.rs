@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use freehold_model::{Value, limits};
@@ -48,6 +49,17 @@ pub struct EnvPolicy {
     pub keep: Option<Vec<String>>,
     /// What is set beside.
     pub set: BTreeMap<String, String>,
+}
+
+impl EnvPolicy {
+    /// Gives a program that is to be started this environment.
+    pub(crate) fn apply(&self, command: &mut Command) {
+        if let Some(keep) = &self.keep {
+            command.env_clear();
+            command.envs(keep.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        }
+        command.envs(&self.set);
+    }
 }
 
 /// Which protocol to speak.

@@ -82,6 +82,12 @@ fn each_defect_is_found_by_its_check() {
             "it survives lines",
             "ended instead",
         ),
+        (
+            "UNKNOWN if text == UNKNOWN else",
+            "7777 if text == UNKNOWN else",
+            "`note` lives through its example",
+            "`plan` promised another value of output `length`",
+        ),
         ("os.dup2(2, 1)", "os.write(1, b'Loading...\\n')", "it answers `initialize`", "it wrote `Loading...`"),
     ] {
         let Some((_dir, launch)) = python(&[(good, bad)]) else { return };

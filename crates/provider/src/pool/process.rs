@@ -196,11 +196,7 @@ impl Tell {
 fn command(launch: &Launch, cwd: &PathBuf) -> Command {
     let mut command = Command::new(&launch.program);
     command.args(&launch.args).current_dir(cwd).process_group(0);
-    if let Some(keep) = &launch.env.keep {
-        command.env_clear();
-        command.envs(keep.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
-    }
-    command.envs(&launch.env.set);
+    launch.env.apply(&mut command);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
