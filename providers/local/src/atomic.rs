@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{XattrFlags, getxattr, setxattr};
+use fs_err::os::unix::fs::OpenOptionsExt;
+use rustix::fs::{OFlags, XattrFlags, getxattr, setxattr};
 
 use crate::secret;
 
@@ -33,6 +34,22 @@ pub(crate) fn write(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
     }
     written?;
     fs_err::File::open(directory)?.sync_all()
+}
+
+/// Opens what is a regular file, and `InvalidInput` for anything else. A pipe does not hold it up until somebody comes to the other
+/// end.
+pub(crate) fn open_file(path: &Path, options: &mut fs_err::OpenOptions) -> io::Result<fs_err::File> {
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
+    let not_regular = || {
+        let message = format!("`{}` is not a regular file", path.display());
+        io::Error::new(io::ErrorKind::InvalidInput, message)
+    };
+    let file = match options.custom_flags(flags).open(path) {
+        // Nobody reads the pipe, or it is a socket.
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => return Err(not_regular()),
+        opened => opened?,
+    };
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
 }
 
 /// Makes the directories above `path`; gives those, outermost first, that were made here, now or before.

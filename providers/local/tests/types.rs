@@ -12,10 +12,11 @@
 mod world;
 
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 use freehold_model::{ErrorKind, Value};
 use freehold_protocol::v1::PlanAction;
-use freehold_provider::{Call, CallEvent, Object, Reply};
+use freehold_provider::{Call, CallEvent, Object, Pool, PoolOptions, Reply};
 use serde_json::json;
 use world::{World, attrs, clear, shown, unknown};
 
@@ -83,6 +84,31 @@ fn drift_of_a_file_is_seen_and_mended() {
     let refreshed = Object { inputs: attrs(wanted.clone()), ..found };
     let (action, _, reasons) = world.plan("file", Some(&refreshed), wanted);
     assert_eq!((action, reasons), (PlanAction::Update, vec!["`mode` is not as declared".to_owned()]));
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_holds_nothing_up() {
+    let mut world = World::new();
+    world.pool = Pool::new(PoolOptions { call_timeout: Duration::from_secs(10), ..PoolOptions::default() });
+    let file = world.create("file", json!({ "path": "page", "contents": "x" }));
+    let state = world.create("state_file", json!({ "path": "state" }));
+    for name in ["page", "state"] {
+        fs_err::remove_file(world.path(name)).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, world.path(name), rustix::fs::Mode::RWXU).unwrap();
+    }
+    let read = Call::Read { type_name: "file".into(), object: file };
+    let (type_name, object) = ("state_file".to_owned(), state);
+    let append = Call::StateAppend {
+        type_name: type_name.clone(),
+        object: object.clone(),
+        expected_version: String::new(),
+        lines: Vec::new(),
+        fence: 0,
+    };
+    for call in [read, Call::StateRead { type_name, object }, append] {
+        let error = world.ask(call).unwrap_err();
+        assert!(error.to_string().ends_with("is not a regular file"), "{error}");
+    }
 }
 
 #[test]
@@ -243,7 +269,12 @@ fn output_of_a_program_that_was_given_a_secret_is_a_secret() {
     let made = world.try_create("exec", inputs.clone()).unwrap();
     assert_eq!(shown(&made.outputs)["stdout"], json!({ "$freehold": "sensitive" }));
     inputs.insert("sensitiveOutput".into(), false.into());
-    assert_eq!(shown(&world.try_create("exec", inputs).unwrap().outputs)["stdout"], "canary");
+    // Who says that it is none is shown it, but for what it was given.
+    let made = world.try_create("exec", inputs.clone()).unwrap();
+    assert_eq!(shown(&made.outputs)["stdout"], json!({ "$freehold": "sensitive" }));
+    inputs.insert("executable".into(), "wc".into());
+    inputs.insert("args".into(), Value::List(vec!["-c".into()]));
+    assert_eq!(shown(&world.try_create("exec", inputs).unwrap().outputs)["stdout"], "6\n");
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub(crate) struct Inputs {
     timeout_seconds: Option<u64>,
     /// A program and its arguments that undo it, run when the resource is deleted.
     on_delete: Option<Vec<String>>,
-    /// Whether the output is a secret; without it, it is one when any input is.
+    /// Whether the output is a secret; without it, it is one when any input is. One that repeats a secret input always is.
     sensitive_output: Option<bool>,
 }
 

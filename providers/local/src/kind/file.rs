@@ -70,16 +70,16 @@ impl ResourceType for File {
             told.insert("path".into(), path.as_str().into());
             told.insert("absolutePath".into(), ctx.resolve(path).to_string_lossy().into_owned().into());
         }
-        let (digest, secret) = match inputs.get("contents") {
-            Some(Value::String(contents)) => (Some(digest(contents.as_bytes())), false),
+        let (contents, secret) = match inputs.get("contents") {
+            Some(Value::String(contents)) => (Some(contents), false),
             Some(Value::Sensitive(inner)) => match &**inner.expose() {
-                Value::String(contents) => (Some(digest(contents.as_bytes())), true),
+                Value::String(contents) => (Some(contents), true),
                 _ => (None, true),
             },
             _ => (None, false),
         };
-        if let Some(digest) = digest {
-            let digest = Value::from(digest);
+        if let Some(contents) = contents {
+            let digest = Value::from(digest(contents.as_bytes()));
             told.insert("sha256".into(), if secret { digest.into_sensitive() } else { digest });
         }
         match inputs.get("mode") {
@@ -88,7 +88,8 @@ impl ResourceType for File {
                     told.insert("mode".into(), format_mode(mode).into());
                 }
             }
-            None | Some(Value::Null) => {
+            // Contents that are not known may turn out to be a secret.
+            None | Some(Value::Null) if contents.is_some() => {
                 told.insert("mode".into(), format_mode(default_mode(secret)).into());
             }
             _ => {}
@@ -208,18 +209,19 @@ struct Seen {
 
 /// What is at `path`; none when nothing is.
 fn look(path: &Path) -> Result<Option<Seen>, Failure> {
-    let mut file = match fs_err::File::open(path) {
+    let mut file = match atomic::open_file(path, fs_err::OpenOptions::new().read(true)) {
         Ok(file) => file,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             return Ok(None);
         }
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            return Err(
+                Failure::user(error.to_string()).hint("move it out of the way, or give the resource another path")
+            );
+        }
         Err(error) => return Err(error.into()),
     };
     let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(Failure::user(format!("`{}` is not a regular file", path.display()))
-            .hint("move it out of the way, or give the resource another path"));
-    }
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 64 * 1024];
     let mut kept = Vec::new();

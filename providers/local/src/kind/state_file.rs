@@ -76,7 +76,7 @@ impl ResourceType for StateFile {
     fn create(&self, ctx: &Context, inputs: Inputs) -> Result<Made<Outputs>, Failure> {
         let path = ctx.resolve(&inputs.path);
         atomic::make_parents(&path)?;
-        match fs_err::File::open(&path) {
+        match open(&path) {
             Ok(mut file) => check_beginning(&mut file, &path)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => atomic::write(&path, b"", 0o600)?,
             Err(error) => return Err(error.into()),
@@ -102,7 +102,7 @@ impl ResourceType for StateFile {
 
     fn state_read(&self, ctx: &Context, object: &Existing<Self>) -> Result<StateText, Failure> {
         let (_, path) = place(ctx, object)?;
-        let mut file = match fs_err::File::open(&path) {
+        let mut file = match open(&path) {
             // It is to be made: there is no state yet. One that was made and is not there is lost.
             Err(e) if e.kind() == io::ErrorKind::NotFound && object.output_text("path").is_none() => {
                 return Ok(StateText { text: String::new(), version: version(0, &[]) });
@@ -130,7 +130,7 @@ impl ResourceType for StateFile {
         fence: u64,
     ) -> Result<String, Failure> {
         let (_, path) = place(ctx, object)?;
-        let mut file = fs_err::OpenOptions::new().read(true).append(true).open(&path)?;
+        let mut file = atomic::open_file(&path, fs_err::OpenOptions::new().read(true).append(true))?;
         flock(&file, FlockOperation::LockExclusive).map_err(io::Error::from)?;
         let newest = read_lock(&path)?.fence;
         if fence < newest {
@@ -168,7 +168,7 @@ impl ResourceType for StateFile {
         token: Option<&str>,
     ) -> Result<StateLock, Failure> {
         let (_, path) = place(ctx, object)?;
-        let guard = fs_err::File::open(&path)?;
+        let guard = open(&path)?;
         flock(&guard, FlockOperation::LockExclusive).map_err(io::Error::from)?;
         let mut lock = read_lock(&path)?;
         let now = jiff::Timestamp::now().as_second();
@@ -192,7 +192,7 @@ impl ResourceType for StateFile {
 
     fn state_unlock(&self, ctx: &Context, object: &Existing<Self>, token: Option<&str>) -> Result<(), Failure> {
         let (_, path) = place(ctx, object)?;
-        let guard = fs_err::File::open(&path)?;
+        let guard = open(&path)?;
         flock(&guard, FlockOperation::LockExclusive).map_err(io::Error::from)?;
         let mut lock = read_lock(&path)?;
         if token.is_some() && lock.token.as_deref() != token {
@@ -225,6 +225,10 @@ fn check_beginning(file: &mut fs_err::File, path: &Path) -> Result<(), Failure> 
             .hint("move it out of the way, or give the resource another path")
             .at("path")),
     }
+}
+
+fn open(path: &Path) -> io::Result<fs_err::File> {
+    atomic::open_file(path, fs_err::OpenOptions::new().read(true))
 }
 
 fn tail(file: &mut fs_err::File, length: u64) -> io::Result<Vec<u8>> {
@@ -261,7 +265,11 @@ fn lock_path(path: &Path) -> PathBuf {
 }
 
 fn read_lock(path: &Path) -> Result<Lock, Failure> {
-    match fs_err::read(lock_path(path)) {
+    let read = open(&lock_path(path)).and_then(|mut file| {
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map(|_| bytes)
+    });
+    match read {
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| {
             Failure::config(format!("the lock file `{}` cannot be read", lock_path(path).display()))
                 .because(&e)
