@@ -81,7 +81,12 @@ impl ResourceType for Build {
 
     fn planned_outputs(&self, _: &Context, inputs: &Attrs) -> Attrs {
         match inputs.get("derivation") {
-            Some(Value::String(path)) => [("storePath".to_owned(), Value::from(path.as_str()))].into(),
+            // Of a derivation's file it cannot be told which outputs it has, or where they are.
+            Some(Value::String(path))
+                if !path.ends_with(".drv") && matches!(Target::parse(path), Ok(Target::Path(_))) =>
+            {
+                [("storePath".to_owned(), Value::from(path.as_str()))].into()
+            }
             _ => Attrs::new(),
         }
     }
@@ -100,7 +105,9 @@ impl ResourceType for Build {
         if !recorded.rooted {
             return Ok((PlanAction::Update, vec!["one of its GC roots is gone".to_owned()]));
         }
-        if inputs.values().all(Value::is_known) {
+        // What is none's output, or is named by its path, comes to the same for ever.
+        let may_change = recorded.drv_path.is_some() && !names_an_output(inputs);
+        if may_change && inputs.values().all(Value::is_known) {
             let wanted = self.evaluate(ctx, &inputs_of(inputs)?)?;
             if wanted.is_some() && wanted != recorded.drv_path {
                 return Ok((PlanAction::Update, vec!["it evaluates to another derivation".to_owned()]));
@@ -169,6 +176,17 @@ impl Build {
             Some(installable) => nix.derivation_of(installable, dir, stop).map(Some).map_err(failure),
             None => Ok(None),
         }
+    }
+}
+
+/// Whether the installable is the path of something in the store, and no derivation.
+fn names_an_output(inputs: &Attrs) -> bool {
+    match inputs.get("installable") {
+        Some(Value::String(path)) => {
+            let is_path = !path.contains(['#', '^', '!']) && !path.ends_with(".drv");
+            is_path && matches!(Target::parse(path), Ok(Target::Path(_)))
+        }
+        _ => false,
     }
 }
 

@@ -231,6 +231,42 @@ fn a_derivation_value_arrives_as_its_output_and_is_told_before_it_is_made() {
 }
 
 #[test]
+fn only_the_path_of_an_output_is_promised_before_the_build() {
+    on_each_nix(|story| {
+        let built = story.create(json!({ "expression": SEVERAL, "rootName": "lib" })).unwrap();
+        let derivation = output(&built, "drvPath").as_str().unwrap().to_owned();
+        for named in [derivation.clone(), format!("{derivation}!dev")] {
+            let (type_name, inputs) = ("build".to_owned(), attrs(json!({ "derivation": named })));
+            let plan = Call::Plan { type_name, prior: None, inputs, replace: false };
+            let Reply::Plan { planned_outputs, .. } = story.call(plan).unwrap() else { panic!("no plan") };
+            assert_eq!(planned_outputs["storePath"], Value::Unknown, "{named}");
+        }
+        let again = story.create(json!({ "derivation": derivation, "rootName": "again" })).unwrap();
+        assert_eq!(output(&again, "storePath"), output(&built, "storePath"));
+    });
+}
+
+#[test]
+fn an_installable_that_is_a_path_of_the_store_stays_what_it_is() {
+    on_each_nix(|story| {
+        let add = |text: &str| {
+            story.scratch.write("project/plain", text);
+            let mut command = story.nix.command("nix-store");
+            let added = command.arg("--add").arg(story.scratch.join("project/plain")).output().unwrap();
+            String::from_utf8(added.stdout).unwrap().trim().to_owned()
+        };
+        let built = story.create(json!({ "expression": expression("one"), "rootName": "one" })).unwrap();
+        for path in [add("nobody's output"), output(&built, "storePath").as_str().unwrap().to_owned()] {
+            let inputs = json!({ "installable": path, "rootName": "kept" });
+            let kept = story.create(inputs.clone()).unwrap();
+            assert_eq!(output(&kept, "storePath"), json!(path));
+            assert_eq!(story.plan(&kept, inputs), (PlanAction::None, Vec::new()), "{path}");
+            story.delete(&kept);
+        }
+    });
+}
+
+#[test]
 fn every_output_is_kept_and_an_installable_is_built() {
     on_each_nix(|story| {
         let built = story.create(json!({ "expression": SEVERAL, "rootName": "lib" })).unwrap();
