@@ -10,6 +10,9 @@ pub const PROVIDER_START: Duration = Duration::from_secs(30);
 pub const PROVIDER_CALL: Duration = Duration::from_secs(60 * 60);
 /// How long a provider that was asked to stop may go on before it is killed.
 pub const PROVIDER_STOP: Duration = Duration::from_secs(5);
+/// How long the standard output of a provider that has ended in the middle of a call may be silent before it is given up: what it wrote
+/// last may still be on its way, and a program that it has left behind may hold it open for ever.
+pub const PROVIDER_LAST_OUTPUT: Duration = Duration::from_secs(5);
 /// How long a program of the deployment (`exec`, a script of an operation) that was asked to stop may go on before it is killed.
 pub const PROGRAM_STOP: Duration = Duration::from_secs(3);
 /// Processes per (executable, arguments, configuration).

@@ -551,6 +551,28 @@ fn a_nixops4_provider_is_recognised_and_spoken_to_in_its_own_way() {
 }
 
 #[test]
+fn the_answer_of_a_provider_that_has_ended_is_read_to_its_end() {
+    let mut launch = script(
+        r#"read -r line; printf '{"createResourceResponse":{"outputProperties":{"value":['
+        head -c 8000000 /dev/zero | sed 's/\x00/0,/g'; printf '0]}}}\n'"#,
+    );
+    launch.protocol = ProtocolChoice::V0;
+    let made = value(Pool::new(quick()).call(&launch, create(json!({}))));
+    assert_eq!(made.as_array().unwrap().len(), 8_000_001);
+}
+
+#[test]
+fn a_program_that_says_nothing_and_ends_is_no_provider_of_protocol_v0() {
+    let launch = Launch::new("true", "/bin/true");
+    let pool = Pool::new(quick());
+    for _ in 0..2 {
+        let error = pool.call(&launch, act("")).unwrap_err();
+        assert!(matches!(error, CallError::ExitedEarly { .. }) && !error.is_outcome_unknown(), "{error}");
+        assert!(error.hint().unwrap().contains("protocol = \"v0\""));
+    }
+}
+
+#[test]
 fn what_protocol_v0_cannot_do_is_refused_before_anything_is_started() {
     let mut launch = v0("exit 1");
     launch.protocol = ProtocolChoice::V0;

@@ -22,7 +22,7 @@ use super::{CallId, Callback, v0 as old, v1 as wire};
 use crate::redact::Redactor;
 use crate::{Call, CallError, CallEvent, Launch, PoolOptions, ProtocolChoice, ProviderError, Reply, Request, Scene};
 
-/// How long the pipes of a process that has ended may still bring something (a grandchild may hold them open for ever).
+/// How long the pipes of a process that has ended and owes no answer may still bring something (a grandchild may hold them open for ever).
 const PIPES_AFTER_EXIT: Duration = Duration::from_millis(250);
 /// Ids of the handshake; ids of calls start above them.
 const INITIALIZE: u64 = u64::MAX;
@@ -57,6 +57,8 @@ struct Group {
     queue: VecDeque<CallId>,
     protocol: ProtocolChoice,
     schema: Option<Arc<ProviderSchema>>,
+    /// It has answered in protocol v0 once, or is said to speak it.
+    is_known_as_old: bool,
 }
 
 /// A process and what it is doing.
@@ -70,9 +72,12 @@ struct Running {
     identity: v1::Program,
     /// When the present phase (starting, closing, exited) is over, or since when it is idle.
     since: Instant,
-    pipes_open: u8,
+    output_open: bool,
+    talk_open: bool,
     /// Whether it has been through the handshake (always, for v0).
     was_ready: bool,
+    /// It was started for one request of v0.
+    is_old: bool,
     /// What ends its calls when it ends, if it is not simply its end.
     verdict: Option<Verdict>,
 }
@@ -194,7 +199,8 @@ impl Keeper {
         }
         let cwd = launch.cwd.clone().or_else(|| std::env::current_dir().ok()).unwrap_or_else(|| PathBuf::from("/"));
         let protocol = launch.protocol;
-        self.groups.push(Group { launch, cwd, queue: VecDeque::new(), protocol, schema: None });
+        let is_known_as_old = protocol == ProtocolChoice::V0;
+        self.groups.push(Group { launch, cwd, queue: VecDeque::new(), protocol, schema: None, is_known_as_old });
         self.groups.len() - 1
     }
 
@@ -295,8 +301,10 @@ impl Keeper {
             concurrency: self.options.concurrency,
             identity: v1::Program::default(),
             since: Instant::now(),
-            pipes_open: 2,
+            output_open: true,
+            talk_open: true,
             was_ready: phase == Phase::Old,
+            is_old: phase == Phase::Old,
             verdict: None,
         };
         self.running.insert(id, running);
@@ -357,9 +365,16 @@ impl Keeper {
                 }
             }
             Heard::OutputEnded | Heard::TalkEnded => {
-                running.pipes_open = running.pipes_open.saturating_sub(1);
-                let ended = running.phase == Phase::Exited && running.pipes_open == 0;
-                if ended {
+                match heard {
+                    Heard::OutputEnded => running.output_open = false,
+                    _ => running.talk_open = false,
+                }
+                // From now on nothing but last words is waited for.
+                let is_exited = running.phase == Phase::Exited;
+                if is_exited && matches!(heard, Heard::OutputEnded) {
+                    running.since = Instant::now();
+                }
+                if is_exited && !running.output_open && !running.talk_open {
                     self.bury(id);
                 } else if matches!(heard, Heard::OutputEnded) && running.phase != Phase::Exited {
                     // Nothing more can be heard from it: give it a moment to end by itself.
@@ -382,7 +397,7 @@ impl Keeper {
                 running.process.close();
                 running.phase = Phase::Exited;
                 running.since = Instant::now();
-                if running.pipes_open == 0 {
+                if !running.output_open && !running.talk_open {
                     self.bury(id);
                 }
             }
@@ -492,6 +507,7 @@ impl Keeper {
 
     fn hear_old(&mut self, id: ProcessId, response: v0::Response) {
         let Some(running) = self.running.get_mut(&id) else { return };
+        self.groups[running.group].is_known_as_old = true;
         // It may have ended before its answer is heard.
         let unheard = running.phase == Phase::Starting
             || running.phase >= Phase::Closing

@@ -8,6 +8,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
@@ -64,7 +65,18 @@ pub(crate) struct Process {
     pid: Option<Pid>,
     writer: Option<Sender<Outgoing>>,
     stderr: Arc<Mutex<Tail>>,
+    output: Arc<Output>,
+    /// Pieces of its output that had come when it was asked about last.
+    pieces: u64,
     status: Option<ExitStatus>,
+}
+
+/// How far its standard output has been read.
+#[derive(Default)]
+struct Output {
+    /// Nothing is there to be read or understood.
+    is_silent: AtomicBool,
+    pieces: AtomicU64,
 }
 
 /// The last bytes of standard error.
@@ -92,7 +104,16 @@ impl Process {
         let stdin = child.stdin.take();
         let stdout = child.stdout.take();
         let talk = child.stderr.take();
-        let process = Self { child, pid, writer: Some(writer), stderr: Arc::clone(&stderr), status: None };
+        let output = Arc::new(Output::default());
+        let process = Self {
+            child,
+            pid,
+            writer: Some(writer),
+            stderr: Arc::clone(&stderr),
+            output: Arc::clone(&output),
+            pieces: 0,
+            status: None,
+        };
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
             thread::Builder::new().name(format!("provider-{name}")).stack_size(512 * 1024).spawn(work).map(drop)
         };
@@ -103,7 +124,8 @@ impl Process {
         }
         if let Some(stdout) = stdout {
             let tell = tell.clone();
-            spawn("read", Box::new(move || read_lines(stdout, message_bytes, &tell)))?;
+            let watched = Watched { inner: stdout, output };
+            spawn("read", Box::new(move || read_lines(watched, message_bytes, &tell)))?;
         }
         if let Some(talk) = talk {
             let tell = tell.clone();
@@ -146,6 +168,13 @@ impl Process {
             self.status = self.child.try_wait().ok().flatten();
         }
         self.status
+    }
+
+    /// Whether something of its standard output has come since this was asked last, or is being understood now.
+    pub(crate) fn is_heard(&mut self) -> bool {
+        let pieces = self.output.pieces.load(Ordering::SeqCst);
+        let is_new = std::mem::replace(&mut self.pieces, pieces) != pieces;
+        is_new || !self.output.is_silent.load(Ordering::SeqCst)
     }
 
     /// How it ended, in words.
@@ -215,6 +244,22 @@ fn write_lines(mut stdin: ChildStdin, lines: &Receiver<Outgoing>, tell: &Tell) {
             tell.tell(Heard::NotReading);
             return;
         }
+    }
+}
+
+/// Standard output, with a note of when it is silent.
+struct Watched<R> {
+    inner: R,
+    output: Arc<Output>,
+}
+
+impl<R: Read> Read for Watched<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.output.is_silent.store(true, Ordering::SeqCst);
+        let read = self.inner.read(buffer);
+        self.output.is_silent.store(false, Ordering::SeqCst);
+        self.output.pieces.fetch_add(1, Ordering::SeqCst);
+        read
     }
 }
 

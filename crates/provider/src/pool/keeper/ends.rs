@@ -33,7 +33,7 @@ impl Keeper {
                 let error = verdict.start_error(scene, &self.options);
                 self.fail_queue(group, &error);
             }
-            // It read a line that it does not know and went away without a word: so does a v0 provider.
+            // It read a line that it does not know and went away without a word: so does a v0 provider. Its first answer will show it.
             None if !running.was_ready && auto && running.process.ended_well() => {
                 self.groups[group].protocol = ProtocolChoice::V0;
             }
@@ -58,6 +58,12 @@ impl Keeper {
             (Some(Verdict::Unasked(id)), _) => CallError::Unasked { scene, id: id.clone() },
             (Some(Verdict::TooLong), _) => CallError::LineTooLong { scene, limit: self.options.message_bytes },
             (Some(Verdict::Killed(because)), _) => CallError::Killed { scene, method, because },
+            // It was only taken for a v0 provider, and ends without complaint whatever it is asked: it is none.
+            (None, None)
+                if running.is_old && running.process.ended_well() && !self.groups[running.group].is_known_as_old =>
+            {
+                CallError::ExitedEarly { scene }
+            }
             _ => CallError::DiedMidway { scene, method },
         }
     }

@@ -1,6 +1,15 @@
 //! The clock: when a process needs attention although nothing is heard from it.
 
+use freehold_model::limits;
+
 use super::*;
+
+impl Running {
+    /// Whether an answer of it is waited for: to a call or, while nothing is known of it, to the handshake.
+    fn owes(&self) -> bool {
+        !self.calls.is_empty() || !self.was_ready
+    }
+}
 
 impl Keeper {
     /// When a process needs attention if nothing is heard from it.
@@ -10,6 +19,9 @@ impl Keeper {
             Phase::Ready if running.calls.is_empty() => Some(running.since + self.options.idle_timeout),
             Phase::Ready | Phase::Old => None,
             Phase::Closing => Some(running.since + self.options.stop_timeout),
+            Phase::Exited if running.output_open && running.owes() => {
+                Some(running.since + limits::PROVIDER_LAST_OUTPUT)
+            }
             Phase::Exited => Some(running.since + PIPES_AFTER_EXIT),
         };
         phase_ends.into_iter().chain(running.calls.values().min().copied()).min()
@@ -34,6 +46,11 @@ impl Keeper {
     pub(super) fn process_is_due(&mut self, id: ProcessId, now: Instant) {
         let Some(running) = self.running.get_mut(&id) else { return };
         match running.phase {
+            // What it wrote before it ended is still being read: only silence counts.
+            Phase::Exited if running.output_open && running.owes() && running.process.is_heard() => {
+                running.since = now;
+                return;
+            }
             Phase::Exited => return self.bury(id),
             Phase::Starting | Phase::Configuring if running.since + self.options.start_timeout <= now => {
                 return self.condemn(id, Verdict::StartTimedOut);
