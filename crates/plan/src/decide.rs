@@ -2,7 +2,7 @@
 
 use freehold_model::{Attrs, Declaration, Lifecycle, Pointer, Record, Status, Value};
 
-use crate::identity::spelled_alike;
+use crate::identity::is_same_object;
 use crate::plan::provider_text;
 use crate::{Action, Change, Observation, Proposal, ProposedAction, Reason, TypeFacts, diff_attrs};
 
@@ -142,11 +142,9 @@ pub fn life_differs(declaration: &Declaration, record: &Record) -> bool {
 /// then the deletion would hit the new one.
 pub fn can_create_first(declaration: &Declaration, record: Option<&Record>, facts: &TypeFacts) -> bool {
     let Some(record) = record else { return true };
-    let same = |name: &String| match (declaration.inputs.get(name), record.inputs.get(name)) {
-        (Some(now), Some(was)) => spelled_alike(name, now).same_content(&spelled_alike(name, was)),
-        (now, was) => now.is_none() && was.is_none(),
-    };
-    facts.identity.is_empty() || declaration.type_name != record.type_name || !facts.identity.iter().all(same)
+    facts.identity.is_empty()
+        || declaration.type_name != record.type_name
+        || !is_same_object(&facts.identity, &declaration.inputs, &record.inputs)
 }
 
 /// What an update starts from: the world where it told its inputs, else the record.

@@ -27,8 +27,14 @@ pub fn object_key(provider: &ProviderRef, type_name: &str, inputs: &Attrs, ident
     Some(ObjectKey(key))
 }
 
+/// Whether two sets of inputs of one type name the same object; true where the type names none.
+pub(crate) fn is_same_object(identity: &[String], one: &Attrs, other: &Attrs) -> bool {
+    let of = |inputs: &Attrs, name: &String| spelled_alike(name, inputs.get(name).unwrap_or(&Value::Null));
+    identity.iter().all(|name| of(one, name).same_content(&of(other, name)))
+}
+
 /// The same for all spellings of one path: `./a//b/` is `a/b`. Only an input that is called `path` is one.
-pub(crate) fn spelled_alike(name: &str, value: &Value) -> Value {
+fn spelled_alike(name: &str, value: &Value) -> Value {
     match value {
         Value::String(text) if name == "path" => {
             let parts = Path::new(text).components().filter(|part| *part != Component::CurDir);

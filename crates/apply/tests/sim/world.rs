@@ -119,7 +119,7 @@ impl World {
     pub fn name(type_name: &str, inputs: &Attrs, outputs: &Attrs) -> Option<String> {
         let of = |attrs: &Attrs, key: &str| attrs.get(key).map(plain_text);
         match type_name {
-            "file" | "relic" => Some(format!("{type_name}:{}", of(inputs, "path").unwrap_or_default())),
+            "file" | "relic" => Some(format!("{type_name}:{}", tidy(&of(inputs, "path").unwrap_or_default()))),
             "db" => Some(format!("db:{}", of(inputs, "name").unwrap_or_default())),
             "server" => of(outputs, "id"),
             _ => None,
@@ -220,6 +220,12 @@ impl World {
         };
         Proposal { action, outputs: [("url".to_owned(), known)].into(), reasons: Vec::new() }
     }
+}
+
+/// A path has many spellings: `//a/./b` is `/a/b`.
+fn tidy(path: &str) -> String {
+    let parts: Vec<&str> = path.split('/').filter(|part| !["", "."].contains(part)).collect();
+    format!("{}{}", if path.starts_with('/') { "/" } else { "" }, parts.join("/"))
 }
 
 /// The outputs of an object follow from its inputs.

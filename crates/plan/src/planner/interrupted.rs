@@ -7,6 +7,7 @@ use std::sync::Arc;
 use freehold_model::{Deposed, Interval, MemberPath, Record, Status};
 
 use super::{Member, PlanEffect, Planner, Removal};
+use crate::identity::is_same_object;
 use crate::plan::provider_text;
 use crate::{Action, Mode, Observation, OpenIntent, Recovery, TypeFacts};
 
@@ -141,10 +142,7 @@ impl Planner {
             if facts.identity.is_empty() {
                 return intent.partial.is_some() && known.outputs == object.outputs;
             }
-            facts.identity.iter().all(|name| match (known.inputs.get(name), object.inputs.get(name)) {
-                (Some(was), Some(is)) => was.same_content(is),
-                (was, is) => was.is_none() && is.is_none(),
-            })
+            is_same_object(&facts.identity, &known.inputs, &object.inputs)
         };
         same(current) || current.deposed.iter().any(|d| same(&d.record))
     }
