@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use freehold_apply::{ApplyEffect, ApplyEvent, Executor, Outcome};
 use freehold_model::{Attrs, Declaration, Lifecycle, MemberPath, ProviderRef, Value};
-use freehold_plan::{Action, OpenStructure, Plan, Reason, Step};
+use freehold_plan::{Action, Old, OpenStructure, Plan, Reason, Step};
 
 #[test]
 fn outputs_are_told_together_while_others_wait_for_their_turn() {
@@ -64,6 +64,7 @@ fn create(n: usize) -> Step {
         declaration: Some(declaration().into()),
         exact: true,
         identity: Vec::new(),
+        old: Old::Deleted,
         open: false,
         outputs: Attrs::new(),
         edges: BTreeSet::new(),

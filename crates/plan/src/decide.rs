@@ -202,7 +202,7 @@ fn replace_reasons(c: &Considered<'_>, record: &Record, changes: &mut [Change]) 
 }
 
 /// Whether what is recorded is of the type that is declared, and of its provider.
-fn is_same_type(declaration: &Declaration, record: &Record) -> bool {
+pub fn is_same_type(declaration: &Declaration, record: &Record) -> bool {
     let now = provider_text(&declaration.provider);
     let same_provider = now == provider_text(&record.provider.provider) || record.provider.name == now;
     declaration.type_name == record.type_name && (same_provider || both_external(declaration, record))

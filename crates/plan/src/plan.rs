@@ -197,6 +197,8 @@ pub struct Step {
     pub open: bool,
     /// Inputs that together name the object in the world; empty when the world does not name it.
     pub identity: Vec<String>,
+    /// What a replacement does about the old object.
+    pub old: Old,
     /// Outputs as far as they are known before.
     pub outputs: Attrs,
     /// Members that are done first, as far as it was seen.
@@ -205,6 +207,18 @@ pub struct Step {
     pub prior: Option<Arc<Record>>,
     /// The unfinished operation that this step takes up.
     pub resumes: Option<u64>,
+}
+
+/// What a replacement does about the object that there was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Old {
+    /// It is deleted.
+    #[default]
+    Deleted,
+    /// It cannot be deleted, and the operator said `--forget`: its record is dropped, then the new object is made.
+    Forgotten,
+    /// It cannot be deleted: there is no replacement.
+    InTheWay,
 }
 
 /// A record that changes its path.

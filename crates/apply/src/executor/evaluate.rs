@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use freehold_model::{Declaration, ErrorKind, MemberPath, OutputRef, Value};
 use freehold_plan::{
-    Action, Considered, Decision, Observation, Problem, Proposal, Reason, TypeFacts, can_create_first, decide,
-    diff_attrs, effective_inputs, life_differs,
+    Action, Considered, Decision, Observation, Old, Problem, Proposal, Reason, TypeFacts, can_create_first, decide,
+    diff_attrs, effective_inputs, is_same_type, life_differs,
 };
 
 use super::{Executor, Node, Stage};
@@ -77,15 +77,29 @@ impl Executor {
             Ok(settled) => settled,
             Err(failure) => return self.fail_member(path, failure),
         };
-        if let Some(failure) = refused(path, action, &declaration, facts) {
+        if let Some(check) = declaration.preconditions.iter().find(|c| c.assertion != Value::Bool(true)) {
+            let failure = Failure { kind: ErrorKind::User, message: check.message.clone(), hint: None };
             return self.fail_member(path, failure);
         }
+        let old = match &node.prior {
+            // The plan knew nothing of this member. An old object of another type is found out about when it is deleted.
+            Some(prior) if node.declaration.is_none() && is_same_type(&declaration, prior) && !facts.can_delete => {
+                if self.options.forgets(path) {
+                    Old::Forgotten
+                } else {
+                    Old::InTheWay
+                }
+            }
+            _ => node.old,
+        };
         declaration.inputs = effective_inputs(&declaration, node.prior.as_deref(), None);
         let Some(node) = self.nodes.get_mut(path) else { return };
         node.edges = edges.iter().map(|e| e.member.clone()).chain(declaration.depends_on.iter().cloned()).collect();
         // The plan may have said so because of what needs it.
         node.create_first = (node.create_first || declaration.lifecycle.create_before_destroy)
+            && old == Old::Deleted
             && can_create_first(&declaration, node.prior.as_deref(), facts);
+        node.old = old;
         let declaration: Arc<Declaration> = Arc::from(declaration);
         node.declaration = Some(Arc::clone(&declaration));
         node.reasons = decision.reasons;
@@ -112,10 +126,6 @@ impl Executor {
                     ask_provider: false,
                 }
                 .with_proposal(&proposal);
-                let protect = node.declaration.as_ref().is_some_and(|d| d.lifecycle.protect);
-                if said.action == Action::Replace && protect {
-                    return self.fail_member(path, protected(path, "replaced"));
-                }
                 let action = said.action;
                 if action == Action::Read
                     && let (Some(declaration), Some(prior)) = (&node.declaration, &mut node.prior)
@@ -137,6 +147,9 @@ impl Executor {
     /// The action is final: nothing to do, or in line.
     fn settle(&mut self, path: &MemberPath, action: Action) {
         let Some(node) = self.nodes.get_mut(path) else { return };
+        if let Some(failure) = refused(path, action, node) {
+            return self.fail_member(path, failure);
+        }
         let mut action = action;
         if action == Action::None
             && let (Some(declaration), Some(record)) = (&node.declaration, &node.prior)
@@ -247,19 +260,18 @@ fn changed_since(what: &str) -> Failure {
     }
 }
 
-fn refused(path: &MemberPath, action: Action, declaration: &Declaration, facts: &TypeFacts) -> Option<Failure> {
-    if let Some(check) = declaration.preconditions.iter().find(|c| c.assertion != Value::Bool(true)) {
-        return Some(Failure { kind: ErrorKind::User, message: check.message.clone(), hint: None });
+/// Why a replacement must not be.
+fn refused(path: &MemberPath, action: Action, node: &Node) -> Option<Failure> {
+    if action != Action::Replace {
+        return None;
     }
-    if action == Action::Replace && declaration.lifecycle.protect {
+    if node.declaration.as_ref().is_some_and(|d| d.lifecycle.protect) {
         return Some(protected(path, "replaced"));
     }
-    (action == Action::Replace && !facts.can_delete).then(|| Failure {
+    (node.old == Old::InTheWay).then(|| Failure {
         kind: ErrorKind::User,
         message: "has to be replaced, and its provider cannot delete".into(),
-        hint: Some(format!(
-            "`freehold state rm {path}` drops the old object from the record and leaves it in the world"
-        )),
+        hint: Some(format!("`--forget {path}` drops the old object from the record and leaves it in the world")),
     })
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use freehold_model::{MemberPath, Structure};
-use freehold_plan::{Action, Move, Observation, Reason};
+use freehold_plan::{Action, Move, Observation, Old, Reason};
 
 use super::delete::Target;
 use super::evaluate::protected;
@@ -53,6 +53,7 @@ impl Executor {
                 open: true,
                 reasons: resumes.map(|_| Reason::Interrupted).into_iter().collect(),
                 declaration: None,
+                old: Old::Deleted,
                 identity: Vec::new(),
                 edges: BTreeSet::new(),
                 prior,

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use freehold_model::{Attrs, Declaration, MemberPath, Record, limits};
-use freehold_plan::{Action, DeletionOrder, Observation, Plan, PlanOptions, Reason, Step};
+use freehold_plan::{Action, DeletionOrder, Observation, Old, Plan, PlanOptions, Reason, Step};
 
 use crate::{ApplyEffect, ApplyEvent, ApplySummary, Failure, RecordChange, Report, Skip};
 use operate::Op;
@@ -106,6 +106,8 @@ struct Node {
     open: bool,
     reasons: Vec<Reason>,
     declaration: Option<Arc<Declaration>>,
+    /// What a replacement does about the old object.
+    old: Old,
     /// Inputs that name its object in the world.
     identity: Vec<String>,
     edges: BTreeSet<MemberPath>,
@@ -266,6 +268,7 @@ impl Executor {
                 open: step.open,
                 reasons: step.reasons,
                 declaration: step.declaration,
+                old: step.old,
                 identity: step.identity,
                 edges: step.edges,
                 prior: step.prior,

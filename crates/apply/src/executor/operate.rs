@@ -5,7 +5,7 @@ use std::sync::Arc;
 use freehold_model::{
     Attrs, ErrorKind, Interval, MemberPath, ProviderIdentity, ProviderRef, Record, Sensitive, Status, limits,
 };
-use freehold_plan::Action;
+use freehold_plan::{Action, Old};
 use serde_json::Value as Json;
 
 use super::delete::Target;
@@ -36,6 +36,8 @@ pub(super) enum What {
     Update(MemberPath),
     /// Deletes the old object before the new one is made.
     DeleteFirst(MemberPath),
+    /// Drops the old object, which cannot be deleted, from the record before the new one is made.
+    ForgetFirst(MemberPath),
     /// Deletes for good.
     Delete(Target),
     /// Writes the record alone.
@@ -81,13 +83,19 @@ impl Executor {
     pub(super) fn begin_cleared(&mut self, path: &MemberPath) {
         let Some(node) = self.nodes.get(path) else { return };
         let (action, create_first, has_prior) = (node.action, node.create_first, node.prior.is_some());
+        let forgets = node.old == Old::Forgotten;
         let op = self.new_op();
         match action {
             Action::Create => self.begin_op(op, What::Create(path.clone())),
             Action::Replace if create_first || !has_prior => self.begin_op(op, What::Create(path.clone())),
+            Action::Replace if forgets => {
+                self.write(op, What::ForgetFirst(path.clone()), RecordChange::Forgotten, Ending::Forgotten);
+            }
             Action::Replace => self.begin_op(op, What::DeleteFirst(path.clone())),
             Action::Update => self.begin_op(op, What::Update(path.clone())),
-            Action::Forget => self.write(op, path, RecordChange::Forgotten, Ending::Forgotten),
+            Action::Forget => {
+                self.write(op, What::Write(path.clone()), RecordChange::Forgotten, Ending::Forgotten);
+            }
             Action::Read | Action::Adopt | Action::None | Action::Delete => self.write_record(op, path),
         }
     }
@@ -103,15 +111,15 @@ impl Executor {
             describe_life(Arc::make_mut(&mut record), d);
         }
         let change = RecordChange::Observed(Arc::clone(&record));
-        self.write(op, path, change, Ending::Recorded(record));
+        self.write(op, What::Write(path.clone()), change, Ending::Recorded(record));
     }
 
-    fn write(&mut self, op: u64, path: &MemberPath, change: RecordChange, ending: Ending) {
-        let what = What::Write(path.clone());
+    fn write(&mut self, op: u64, what: What, change: RecordChange, ending: Ending) {
+        let path = what.member();
         self.ops.insert(op, Op { what, phase: Phase::Recording, attempts: 0, partial: None, ending: Some(ending) });
-        let action = self.nodes.get(path).map_or(Action::None, |n| n.action);
+        let action = self.nodes.get(&path).map_or(Action::None, |n| n.action);
         self.report(Report::Started { op, member: path.clone(), action });
-        self.effects.push(ApplyEffect::WriteResult { op, member: path.clone(), change: Box::new(change) });
+        self.effects.push(ApplyEffect::WriteResult { op, member: path, change: Box::new(change) });
     }
 
     /// Drops a record that no node stands for.
@@ -156,7 +164,7 @@ impl Executor {
                 let action = target.deposed.clone().map_or(IntentAction::Delete, IntentAction::DeleteDeposed);
                 Some(of_record(&target.member, action, self.deleting.get(target)?))
             }
-            What::Write(_) | What::Aside => None,
+            What::Write(_) | What::ForgetFirst(_) | What::Aside => None,
         }
     }
 
@@ -207,7 +215,7 @@ impl Executor {
             }
             What::DeleteFirst(path) => Call::Delete { prior: self.nodes.get(path)?.prior.clone()? },
             What::Delete(target) => Call::Delete { prior: self.deleting.get(target)?.clone() },
-            What::Write(_) | What::Aside => return None,
+            What::Write(_) | What::ForgetFirst(_) | What::Aside => return None,
         })
     }
 
@@ -366,7 +374,7 @@ impl Executor {
         let Some(state) = self.ops.remove(&op) else { return };
         match (state.what, state.ending) {
             (What::Delete(target), Some(Ending::Deleted)) => self.deletion_done(&target),
-            (What::DeleteFirst(path), Some(Ending::Deleted)) => {
+            (What::DeleteFirst(path), Some(Ending::Deleted)) | (What::ForgetFirst(path), Some(Ending::Forgotten)) => {
                 self.records.remove(&path);
                 let next = self.new_op();
                 self.begin_op(next, What::Create(path));
@@ -467,7 +475,11 @@ impl Executor {
 impl What {
     pub(super) fn member(&self) -> MemberPath {
         match self {
-            Self::Create(path) | Self::Update(path) | Self::DeleteFirst(path) | Self::Write(path) => path.clone(),
+            Self::Create(path)
+            | Self::Update(path)
+            | Self::DeleteFirst(path)
+            | Self::ForgetFirst(path)
+            | Self::Write(path) => path.clone(),
             Self::Delete(target) => target.member.clone(),
             Self::Aside => MemberPath::root(),
         }

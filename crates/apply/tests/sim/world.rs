@@ -170,6 +170,9 @@ impl World {
         match call {
             Call::Create { declaration } => self.create(op, declaration),
             Call::Update { declaration, prior } => self.update(declaration, prior),
+            Call::Delete { prior } if !facts(&prior.type_name).can_delete => {
+                failed(ErrorKind::Internal, &format!("a {} cannot be deleted", prior.type_name))
+            }
             Call::Delete { prior } => {
                 if let Some(name) = Self::name_of(prior) {
                     self.objects.remove(&name);

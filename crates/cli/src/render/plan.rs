@@ -253,6 +253,7 @@ mod tests {
             edges: BTreeSet::new(),
             prior: None,
             resumes: None,
+            old: freehold_plan::Old::Deleted,
         }
     }
 

@@ -10,8 +10,8 @@ use super::{Member, PlanEffect, Planner};
 use crate::decide::has_drifted;
 use crate::plan::provider_text;
 use crate::{
-    Action, Considered, Decision, Drift, Observation, Problem, Proposal, Reason, Step, TypeFacts, can_create_first,
-    decide, diff_attrs, effective_inputs, life_differs,
+    Action, Considered, Decision, Drift, Observation, Old, Problem, Proposal, Reason, Step, TypeFacts,
+    can_create_first, decide, diff_attrs, effective_inputs, is_same_type, life_differs,
 };
 
 impl Planner {
@@ -49,8 +49,8 @@ impl Planner {
             Looked::Asking => return,
             Looked::Stuck => return self.fail(path.clone()),
         }
-        let Some(member) = self.members.get(path) else { return };
-        let looks = member.facts.can_read && (self.options.refresh || self.intents.contains_key(path));
+        let Some(prior) = self.prior_facts(path) else { return };
+        let looks = prior.can_read && (self.options.refresh || self.intents.contains_key(path));
         match self.records.get(path) {
             // What was just found was looked at.
             Some(record) if looks && !self.found.contains_key(path) => {
@@ -59,6 +59,29 @@ impl Planner {
                 self.effects.push(PlanEffect::Read { member: path.clone(), record });
             }
             _ => self.decide_member(path),
+        }
+    }
+
+    /// What is known of the type that the recorded object is of, which may be another than the declared one. Asks for it and returns
+    /// `None` when it is not at hand.
+    fn prior_facts(&mut self, path: &MemberPath) -> Option<Arc<TypeFacts>> {
+        let member = self.members.get(path)?;
+        match self.records.get(path) {
+            Some(record) if !is_same_type(&member.declaration, record) => {
+                let record = Arc::clone(record);
+                // What is dropped from the record needs no provider.
+                if self.is_forgotten(path) { Some(Arc::default()) } else { self.facts_of(path, &record) }
+            }
+            _ => Some(Arc::clone(&member.facts)),
+        }
+    }
+
+    /// What a replacement of the member's object does about the old one.
+    fn old(&mut self, path: &MemberPath) -> Old {
+        match self.prior_facts(path) {
+            Some(prior) if !prior.can_delete && self.options.forgets(path) => Old::Forgotten,
+            Some(prior) if !prior.can_delete => Old::InTheWay,
+            _ => Old::Deleted,
         }
     }
 
@@ -167,6 +190,7 @@ impl Planner {
     /// Makes the step and tells the evaluation what is known of the outputs.
     fn settle(&mut self, path: &MemberPath, planned: Attrs) {
         let mut prior = self.prior(path);
+        let old = self.old(path);
         let Some(member) = self.members.get_mut(path) else { return };
         let Some(decision) = member.decision.take() else { return };
         if !member.declaration.lifecycle.ignore_changes.is_empty() {
@@ -191,11 +215,15 @@ impl Planner {
             reasons.push(Reason::MayChange(needs));
         }
         let gone = reasons.contains(&Reason::Gone);
+        if decision.action == Action::Replace && old == Old::Forgotten {
+            reasons.push(Reason::Forgotten);
+        }
         let step = Step {
             member: path.clone(),
             deposed: None,
             action: decision.action,
             create_first: declaration.lifecycle.create_before_destroy
+                && old == Old::Deleted
                 && can_create_first(declaration, prior.as_deref(), &member.facts),
             reasons,
             provider: provider_text(&declaration.provider),
@@ -205,6 +233,7 @@ impl Planner {
             exact: member.exact,
             open: member.open,
             identity: member.facts.identity.clone(),
+            old,
             outputs: outputs.clone(),
             edges: member.edges.clone(),
             prior: if gone { None } else { prior },
@@ -233,7 +262,9 @@ impl Planner {
                 let within = self.members.range_mut(edge.clone()..).take_while(|(p, _)| p.is_within(&edge));
                 for (path, member) in within {
                     let Some(step) = &mut member.step else { continue };
-                    if !step.create_first && can_create_first(&member.declaration, step.prior.as_deref(), &member.facts)
+                    if !step.create_first
+                        && step.old == Old::Deleted
+                        && can_create_first(&member.declaration, step.prior.as_deref(), &member.facts)
                     {
                         step.create_first = true;
                         trail.push(path.clone());
@@ -251,7 +282,6 @@ impl Planner {
         if step.action != Action::Replace {
             return;
         }
-        let Some(member) = self.members.get(&step.member) else { return };
         let why = step.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         if declaration.lifecycle.protect {
             self.problem(
@@ -259,7 +289,7 @@ impl Planner {
                 format!("is protected and would be replaced: {why}"),
                 Some("take back the change, or set `lifecycle.protect = false` first".into()),
             );
-        } else if !member.facts.can_delete && !self.options.forgets(&step.member) {
+        } else if step.old == Old::InTheWay {
             self.problem(
                 &step.member,
                 format!("has to be replaced ({why}), and its provider cannot delete"),

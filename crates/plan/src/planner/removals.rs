@@ -8,7 +8,7 @@ use freehold_model::{Attrs, MemberPath, Record};
 use super::interrupted::Looked;
 use super::{PlanEffect, Planner, Removal};
 use crate::plan::provider_text;
-use crate::{Action, DeletionOrder, Mode, Observation, Reason, Step};
+use crate::{Action, DeletionOrder, Mode, Observation, Old, Reason, Step};
 
 impl Planner {
     /// Settles the removals one question at a time; finishes the plan when none is left.
@@ -245,6 +245,7 @@ impl Planner {
             exact: true,
             open: false,
             identity: Vec::new(),
+            old: Old::Deleted,
             outputs: Attrs::new(),
             edges: prior.as_ref().map(|r| r.edges.clone()).unwrap_or_default(),
             prior,
@@ -319,6 +320,7 @@ fn deposed_step(member: MemberPath, deposed: freehold_model::Deposed) -> Step {
         exact: true,
         open: false,
         identity: Vec::new(),
+        old: Old::Deleted,
         outputs: Attrs::new(),
         edges: deposed.record.edges.clone(),
         prior: Some(Arc::from(deposed.record)),
