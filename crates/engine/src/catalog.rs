@@ -40,7 +40,7 @@ impl Catalog {
     pub(crate) fn key(provider: &ProviderRef) -> String {
         match provider {
             ProviderRef::Builtin { name, .. } => format!("builtin {name}"),
-            ProviderRef::Stdio { executable, args, .. } => format!("stdio {executable} {}", args.join(" ")),
+            ProviderRef::Stdio { executable, args, .. } => format!("stdio {executable} {args:?}"),
         }
     }
 

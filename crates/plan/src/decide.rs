@@ -1,9 +1,8 @@
 //! What happens to one member: the decision that plan and apply share.
 
-use freehold_model::{Attrs, Declaration, Lifecycle, Pointer, Record, Status, Value};
+use freehold_model::{Attrs, Declaration, Lifecycle, Pointer, ProviderRef, Record, Status, Value};
 
-use crate::identity::is_same_object;
-use crate::plan::provider_text;
+use crate::identity::{is_same_object, is_same_program, program};
 use crate::{Action, Change, Observation, Proposal, ProposedAction, Reason, TypeFacts, diff_attrs};
 
 /// Everything that bears on the decision about one declared member.
@@ -170,9 +169,14 @@ pub(crate) fn has_drifted(record: &Record, observed: Option<&Observation>) -> bo
 fn replace_reasons(c: &Considered<'_>, record: &Record, changes: &mut [Change]) -> Vec<Reason> {
     let mut reasons = Vec::new();
     if !is_same_type(c.declaration, record) {
-        let now = (provider_text(&c.declaration.provider), &c.declaration.type_name);
-        let was = (provider_text(&record.provider.provider), &record.type_name);
-        reasons.push(Reason::TypeChanged { from: format!("{}.{}", was.0, was.1), to: format!("{}.{}", now.0, now.1) });
+        let text = |provider, type_name: &str| {
+            let words = program(provider);
+            format!("{}.{type_name}", words.strip_prefix(&["stdio"]).unwrap_or(&words).join(" "))
+        };
+        reasons.push(Reason::TypeChanged {
+            from: text(&record.provider.provider, &record.type_name),
+            to: text(&c.declaration.provider, &c.declaration.type_name),
+        });
     }
     if record.status == Status::Tainted {
         reasons.push(Reason::Tainted);
@@ -203,19 +207,9 @@ fn replace_reasons(c: &Considered<'_>, record: &Record, changes: &mut [Change]) 
 
 /// Whether what is recorded is of the type that is declared, and of its provider.
 pub fn is_same_type(declaration: &Declaration, record: &Record) -> bool {
-    let now = provider_text(&declaration.provider);
-    let same_provider = now == provider_text(&record.provider.provider) || record.provider.name == now;
-    declaration.type_name == record.type_name && (same_provider || both_external(declaration, record))
-}
-
-/// Another build of the same external program is the same provider: its path differs, its objects do not.
-fn both_external(declaration: &Declaration, record: &Record) -> bool {
-    use freehold_model::ProviderRef::Stdio;
-    let base = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
-    match (&declaration.provider, &record.provider.provider) {
-        (Stdio { executable: a, .. }, Stdio { executable: b, .. }) => base(a) == base(b),
-        _ => false,
-    }
+    let said = matches!(&declaration.provider, ProviderRef::Builtin { name, .. } if *name == record.provider.name);
+    declaration.type_name == record.type_name
+        && (said || is_same_program(&declaration.provider, &record.provider.provider))
 }
 
 fn replace_when_changed(lifecycle: &Lifecycle, record: &Record) -> bool {

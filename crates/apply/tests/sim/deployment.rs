@@ -8,7 +8,7 @@
 //! moved old -> new
 //! removed gone
 //! ```
-//! Flags: `@protect @keep @cbd @ignore=INPUT @when=VALUE @moved=PATH @after=PATH @check=VALUE`; of an `each` also
+//! Flags: `@at=PLACE` (a setting of the provider) `@protect @keep @cbd @ignore=INPUT @when=VALUE @moved=PATH @after=PATH @check=VALUE`; of an `each` also
 //! `@from=OLD>NEW @gone=OLD`.
 
 use std::collections::{BTreeMap, BTreeSet};

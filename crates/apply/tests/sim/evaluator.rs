@@ -173,6 +173,7 @@ impl Evaluator {
             })
         };
         let inputs: Attrs = resource.inputs.iter().map(|(name, expr)| (name.clone(), eval(expr))).collect();
+        let mut place = Value::Null;
         let (mut lifecycle, mut depends_on, mut preconditions) = (Lifecycle::default(), BTreeSet::new(), Vec::new());
         for (flag, expr) in &resource.flags {
             let value = eval(expr);
@@ -189,6 +190,7 @@ impl Evaluator {
                     let assertion = if value.is_known() { Value::Bool(text == "true") } else { Value::Unknown };
                     preconditions.push(Check { assertion, message: format!("`{member}` wants true, not `{text}`") });
                 }
+                "at" => place = value,
                 "from" | "gone" => {}
                 other => panic!("no flag @{other}"),
             }
@@ -197,7 +199,7 @@ impl Evaluator {
             return Front::Failed { member, message };
         }
         let declaration = Box::new(Declaration {
-            provider: ProviderRef::Builtin { name: "sim".into(), config: Value::Null },
+            provider: ProviderRef::Builtin { name: "sim".into(), config: place },
             type_name: resource.type_name.clone(),
             inputs,
             context: BTreeSet::new(),

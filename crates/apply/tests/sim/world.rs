@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use freehold_apply::{Call, Failure, Outcome};
-use freehold_model::{Attrs, Declaration, ErrorKind, Record, Value};
+use freehold_model::{Attrs, Declaration, ErrorKind, ProviderRef, Record, Value};
 use freehold_plan::{Observation, Proposal, ProposedAction, Recovery, TypeFacts, diff_attrs};
 
 use super::deployment::plain_text;
@@ -127,7 +127,8 @@ impl World {
     }
 
     pub fn name_of(record: &Record) -> Option<String> {
-        Self::name(&record.type_name, &record.inputs, &record.outputs)
+        let name = Self::name(&record.type_name, &record.inputs, &record.outputs)?;
+        Some(at(&record.provider.provider, &name))
     }
 
     pub fn read(&self, record: &Record) -> Observation {
@@ -194,7 +195,7 @@ impl World {
                 self.next_id += 1;
                 format!("server-{}", self.next_id)
             }
-            _ => Self::name(&d.type_name, &d.inputs, &Attrs::new()).unwrap(),
+            _ => at(&d.provider, &Self::name(&d.type_name, &d.inputs, &Attrs::new()).unwrap()),
         };
         let outputs = describe(&name, &object);
         self.objects.insert(name, object);
@@ -222,6 +223,16 @@ impl World {
             Some(_) => ProposedAction::Update,
         };
         Proposal { action, outputs: [("url".to_owned(), known)].into(), reasons: Vec::new() }
+    }
+}
+
+/// Where the settings of the provider say that its objects are; those with an id of their own are everywhere the same.
+fn at(provider: &ProviderRef, name: &str) -> String {
+    let (ProviderRef::Builtin { config, .. } | ProviderRef::Stdio { config, .. }) = provider;
+    if *config == Value::Null || name.starts_with("server") {
+        name.to_owned()
+    } else {
+        format!("{}/{name}", plain_text(config))
     }
 }
 

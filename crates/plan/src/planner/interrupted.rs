@@ -7,8 +7,7 @@ use std::sync::Arc;
 use freehold_model::{Deposed, Interval, MemberPath, Record, Status};
 
 use super::{Member, PlanEffect, Planner, Removal};
-use crate::identity::is_same_object;
-use crate::plan::provider_text;
+use crate::identity::{is_same_object, is_same_program, wording};
 use crate::{Action, Mode, Observation, OpenIntent, Recovery, TypeFacts};
 
 /// How far the open operations of a member are looked into.
@@ -134,9 +133,9 @@ impl Planner {
     /// Whether the object of an unfinished create is one that the record lists.
     fn is_recorded(&self, path: &MemberPath, object: &Record, intent: &OpenIntent, facts: &TypeFacts) -> bool {
         let Some(current) = self.records.get(path) else { return false };
-        let provider = provider_text(&object.provider.provider);
         let same = |known: &Record| {
-            if known.type_name != object.type_name || provider_text(&known.provider.provider) != provider {
+            let same_program = is_same_program(&known.provider.provider, &object.provider.provider);
+            if known.type_name != object.type_name || !same_program {
                 return false;
             }
             if facts.identity.is_empty() {
@@ -187,7 +186,7 @@ impl Planner {
 
     /// Its type's facts; asks for them and returns `None` when they are not at hand.
     pub(super) fn facts_of(&mut self, path: &MemberPath, record: &Record) -> Option<Arc<TypeFacts>> {
-        let key = (provider_text(&record.provider.provider), record.type_name.clone());
+        let key = (wording(&record.provider.provider), record.type_name.clone());
         if let Some(facts) = self.known_types.get(&key) {
             return Some(Arc::clone(facts));
         }

@@ -8,6 +8,7 @@ use freehold_model::{Attrs, Declaration, MemberPath, Record, Value};
 use super::interrupted::Looked;
 use super::{Member, PlanEffect, Planner};
 use crate::decide::has_drifted;
+use crate::identity::wording;
 use crate::plan::provider_text;
 use crate::{
     Action, Considered, Decision, Drift, Observation, Old, Problem, Proposal, Reason, Step, TypeFacts,
@@ -33,7 +34,7 @@ impl Planner {
         // What comes first without giving an output comes along with a target, too.
         self.need(declaration.depends_on.clone());
         self.known_types
-            .entry((provider_text(&declaration.provider), declaration.type_name.clone()))
+            .entry((wording(&declaration.provider), declaration.type_name.clone()))
             .or_insert_with(|| Arc::clone(&facts));
         let exact = self.exact && !open;
         let declaration = Arc::from(declaration);

@@ -144,7 +144,7 @@ pub struct Planner {
     /// Members with an object that an open operation had made: the operation.
     found: BTreeMap<MemberPath, u64>,
     /// Members for which a type is being asked for.
-    describing: BTreeMap<MemberPath, (String, String)>,
+    describing: BTreeMap<MemberPath, (Vec<String>, String)>,
     structures: BTreeMap<MemberPath, Vec<String>>,
     /// Members that composites name.
     declared: BTreeSet<MemberPath>,
@@ -158,7 +158,7 @@ pub struct Planner {
     /// Members that targets need.
     needed: BTreeSet<MemberPath>,
     forgotten: BTreeSet<MemberPath>,
-    known_types: BTreeMap<(String, String), Arc<TypeFacts>>,
+    known_types: BTreeMap<(Vec<String>, String), Arc<TypeFacts>>,
     removals: BTreeMap<MemberPath, Removal>,
     /// Members of open composites whose open operations were looked into: the last one.
     left_open: BTreeMap<MemberPath, u64>,

@@ -6,8 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use freehold_model::{MemberPath, Record};
 
 use super::{Planner, Removal};
-use crate::identity::{ObjectKey, object_key};
-use crate::plan::provider_text;
+use crate::identity::{ObjectKey, object_key, wording};
 use crate::{Action, Mode, Reason};
 
 impl Planner {
@@ -57,7 +56,7 @@ impl Planner {
     }
 
     fn object_of(&self, record: &Record) -> Option<ObjectKey> {
-        let key = (provider_text(&record.provider.provider), record.type_name.clone());
+        let key = (wording(&record.provider.provider), record.type_name.clone());
         object_key(&record.provider.provider, &record.type_name, &record.inputs, &self.known_types.get(&key)?.identity)
     }
 
