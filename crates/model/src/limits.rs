@@ -167,3 +167,5 @@ pub const PUBLISH_SETTLE: Duration = Duration::from_millis(300);
 pub const AGENT_ROLLOUTS: usize = 8;
 /// Longest pause between two looks at a manifest that cannot be read, unless the agent looks less often anyway.
 pub const AGENT_BACKOFF: Duration = Duration::from_secs(15 * 60);
+/// Longest line of a unit file that systemd reads, in bytes.
+pub const UNIT_LINE_BYTES: usize = 1024 * 1024;

@@ -88,6 +88,14 @@ pub enum RuntimeError {
         /// Its words.
         reason: String,
     },
+    /// A unit cannot hold what a service says.
+    #[error("`{field}` cannot be written into a unit: {reason}")]
+    Unwritable {
+        /// The manifest's field.
+        field: String,
+        /// Why not.
+        reason: String,
+    },
     /// This runtime cannot do that.
     #[error("the runtime `{runtime}` cannot {action}")]
     Unsupported {
@@ -107,7 +115,7 @@ impl RuntimeError {
             Self::Busy { .. } | Self::TooLong { .. } => ErrorKind::Transient,
             Self::NoRelease { source, .. } => source.kind(),
             Self::Release { .. } | Self::Refused { .. } => ErrorKind::Host,
-            Self::NoProgram { .. } | Self::Unsupported { .. } => ErrorKind::User,
+            Self::NoProgram { .. } | Self::Unsupported { .. } | Self::Unwritable { .. } => ErrorKind::User,
         }
     }
 
@@ -119,6 +127,9 @@ impl RuntimeError {
             Self::Busy { .. } => Some("wait for it to finish".to_owned()),
             Self::NoProgram { .. } => {
                 Some("name a program in the artifact's `bin`, or an absolute path, in `exec.command`".to_owned())
+            }
+            Self::Unwritable { .. } => {
+                Some("change it in the manifest; what is longer or stranger belongs into a file on the host".to_owned())
             }
             _ => None,
         }

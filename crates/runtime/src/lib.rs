@@ -8,6 +8,7 @@
 //! To add a runtime: a folder that implements [`Runtime`], a test of the same stories, a line in the agent's choice.
 
 pub mod process;
+pub mod systemd;
 
 mod carry;
 mod error;
