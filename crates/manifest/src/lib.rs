@@ -14,6 +14,7 @@ mod error;
 mod generation;
 mod lint;
 mod manifest;
+mod schemas;
 mod service;
 mod signature;
 
@@ -23,6 +24,7 @@ pub use error::{ManifestError, Mistake};
 pub use generation::Generation;
 pub use lint::{Suspicion, service_suspicions, suspicions};
 pub use manifest::{Manifest, VERSION};
+pub use schemas::schemas;
 pub use service::{
     Artifact, ArtifactKind, Exec, Hardening, HttpRoute, Instances, ProtectHome, ProtectHomeWord, ProtectSystem,
     ProtectSystemWord, Restart, Runtime, Service, StartType, Systemd,

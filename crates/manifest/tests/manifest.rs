@@ -88,6 +88,23 @@ fn what_is_wrong_is_said_with_the_place_and_the_way_out() {
 }
 
 #[test]
+fn the_schema_takes_what_is_read_and_refuses_what_is_not() {
+    let schema = jsonschema::validator_for(&freehold_manifest::schemas()["manifest"]).unwrap();
+    let good: Json = serde_json::from_str(SEED).unwrap();
+    assert!(schema.is_valid(&good), "{:?}", schema.validate(&good).unwrap_err());
+    let signed = seed().signed(&SecretKey::generate("k").unwrap());
+    assert!(schema.is_valid(&serde_json::from_slice(&signed.to_bytes()).unwrap()));
+    for (pointer, value) in
+        [("/services/0/systemd/restrat", json!(1)), ("/version", json!(2)), ("/services/0/exec", json!({}))]
+    {
+        let mut bad = good.clone();
+        let (above, last) = pointer.rsplit_once('/').unwrap();
+        bad.pointer_mut(above).unwrap()[last] = value;
+        assert!(!schema.is_valid(&bad), "{pointer}");
+    }
+}
+
+#[test]
 fn what_is_no_json_is_said_to_be_none() {
     for (bytes, message) in [
         (&b""[..], "`/` cannot be read: EOF while parsing a value at line 1 column 0"),

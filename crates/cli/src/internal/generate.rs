@@ -22,7 +22,8 @@ pub(super) fn files() -> Result<BTreeMap<String, Vec<u8>>, Failure> {
     for (name, page) in reference::pages() {
         files.insert(format!("docs/reference/generated/{name}"), page.into_bytes());
     }
-    for (name, schema) in freehold_protocol::schemas().into_iter().chain(freehold_rollout::schemas()) {
+    let schemas = freehold_protocol::schemas().into_iter().chain(freehold_rollout::schemas());
+    for (name, schema) in schemas.chain(freehold_manifest::schemas()) {
         files.insert(format!("docs/schemas/{name}.json"), pretty(&schema));
     }
     files.insert("docs/schemas/plan.json".to_owned(), PLAN_SCHEMA.as_bytes().to_vec());
