@@ -18,10 +18,18 @@ pub(crate) struct Fact {
 }
 
 /// The closure of `roots`.
-pub(crate) fn closure(nix: &Nix, roots: &[StorePath]) -> Result<Vec<Fact>, CacheError> {
-    let roots: Vec<String> = roots.iter().map(|path| path.as_str().to_owned()).collect();
-    let paths = nix.requisites(&roots)?;
-    nix.path_info(&paths)?.iter().map(fact).collect()
+pub(crate) fn closure(nix: &Nix, roots: &[StorePath]) -> Result<Vec<StorePath>, CacheError> {
+    let parse = |path: String| StorePath::parse(&path).map_err(|source| CacheError::OddPath { path, source });
+    nix.requisites(&texts(roots))?.into_iter().map(parse).collect()
+}
+
+/// What the store knows of paths.
+pub(crate) fn facts(nix: &Nix, paths: &[StorePath]) -> Result<Vec<Fact>, CacheError> {
+    nix.path_info(&texts(paths))?.iter().map(fact).collect()
+}
+
+fn texts(paths: &[StorePath]) -> Vec<String> {
+    paths.iter().map(|path| path.as_str().to_owned()).collect()
 }
 
 fn fact(info: &PathInfo) -> Result<Fact, CacheError> {

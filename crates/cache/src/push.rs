@@ -15,7 +15,7 @@ use freehold_s3::Condition;
 use freehold_store::Nix;
 
 use crate::cache;
-use crate::closure::{Fact, closure, levels};
+use crate::closure::{Fact, closure, facts, levels};
 use crate::depot::{Depot, Kind};
 use crate::error::CacheError;
 use crate::index::{Index, Stored};
@@ -63,9 +63,9 @@ pub fn push(
     listener: Listener<'_>,
     stop: &AtomicBool,
 ) -> Result<Pushed, CacheError> {
-    let facts = closure(nix, roots)?;
+    let paths = closure(nix, roots)?;
     let Some(first) = roots.first() else { return Ok(Pushed::default()) };
-    let mut pushed = Pushed { paths: facts.len(), ..Pushed::default() };
+    let mut pushed = Pushed { paths: paths.len(), ..Pushed::default() };
     for round in 0..limits::CACHE_ROUNDS {
         let epoch = match cache::epoch(depot)? {
             Some(epoch) => epoch,
@@ -75,9 +75,9 @@ pub fn push(
             }
         };
         let index = Index::open(options.index, &depot.url().to_string(), &epoch);
-        let push = Push { depot, key, options, listener, stop, index, epoch };
+        let push = Push { nix, depot, key, options, listener, stop, index, epoch };
         let believe = !options.recheck && round == 0;
-        if push.round(&facts, roots, believe, &mut pushed)? {
+        if push.round(&paths, roots, believe, &mut pushed)? {
             return Ok(pushed);
         }
         listener(Progress::Again);
@@ -86,6 +86,7 @@ pub fn push(
 }
 
 struct Push<'a> {
+    nix: &'a Nix,
     depot: &'a Depot,
     key: &'a SecretKey,
     options: &'a PushOptions<'a>,
@@ -98,7 +99,7 @@ struct Push<'a> {
 /// What a look at the cache showed.
 #[derive(Default)]
 struct Look<'f> {
-    missing: Vec<&'f Fact>,
+    missing: Vec<StorePath>,
     old: Vec<&'f StorePath>,
 }
 
@@ -106,19 +107,21 @@ impl Push<'_> {
     /// Brings over what is missing; `false` when a collection came between and it has to be looked at again.
     fn round(
         &self,
-        facts: &[Fact],
+        paths: &[StorePath],
         roots: &[StorePath],
         believe: bool,
         pushed: &mut Pushed,
     ) -> Result<bool, CacheError> {
-        let Look { missing, old } = self.look(facts, roots, believe)?;
+        let Look { missing, old } = self.look(paths, roots, believe)?;
+        let mut missing = facts(self.nix, &missing)?;
+        missing.sort_by_key(|fact| std::cmp::Reverse(fact.nar_size));
         let nar_bytes = missing.iter().map(|fact| fact.nar_size).sum();
-        (self.listener)(Progress::Planned { paths: facts.len(), missing: missing.len(), nar_bytes });
+        (self.listener)(Progress::Planned { paths: paths.len(), missing: missing.len(), nar_bytes });
         if missing.is_empty() {
             if self.freshen(&old)? && self.is_collected()? {
                 return Ok(false);
             }
-            self.index.note_present(facts.iter().map(|fact| fact.path.hash_part()));
+            self.index.note_present(paths.iter().map(StorePath::hash_part));
             return Ok(true);
         }
         if let Some(first) = roots.first() {
@@ -135,7 +138,7 @@ impl Push<'_> {
         }
         (self.listener)(Progress::Publishing);
         let by_path: HashMap<&StorePath, (&Fact, &Stored)> =
-            missing.iter().zip(&stored).map(|(fact, (stored, _))| (&fact.path, (*fact, stored))).collect();
+            missing.iter().zip(&stored).map(|(fact, (stored, _))| (&fact.path, (fact, stored))).collect();
         for level in levels(missing.iter().map(|fact| (&fact.path, &fact.references)).collect())? {
             each(&level, limits::CACHE_TRANSFERS, self.stop, |path, _| {
                 by_path.get(path).map_or(Ok(()), |(fact, stored)| self.publish(fact, stored))
@@ -145,35 +148,34 @@ impl Push<'_> {
         if self.is_collected()? {
             return Ok(false);
         }
-        self.index.note_present(facts.iter().map(|fact| fact.path.hash_part()));
+        self.index.note_present(paths.iter().map(StorePath::hash_part));
         Ok(true)
     }
 
-    /// What the cache does not have, those with the largest NARs first; and roots that it has had for long.
-    fn look<'f>(&self, facts: &'f [Fact], roots: &[StorePath], believe: bool) -> Result<Look<'f>, CacheError> {
+    /// What the cache does not have; and roots that it has had for long.
+    fn look<'f>(&self, paths: &'f [StorePath], roots: &[StorePath], believe: bool) -> Result<Look<'f>, CacheError> {
         // A directory is asked as fast as an index.
         let believe = believe && self.depot.is_remote();
-        let is_root = |fact: &Fact| roots.contains(&fact.path);
-        let known = |fact: &Fact| believe && self.index.has(fact.path.hash_part());
-        let doubtful: Vec<&Fact> = facts.iter().filter(|fact| is_root(fact) || !known(fact)).collect();
+        let is_root = |path: &StorePath| roots.contains(path);
+        let known = |path: &StorePath| believe && self.index.has(path.hash_part());
+        let doubtful: Vec<&StorePath> = paths.iter().filter(|path| is_root(path) || !known(path)).collect();
         let found =
-            each(&doubtful, limits::CACHE_CHECKS, self.stop, |fact, _| self.depot.head(&NarInfo::key_of(&fact.path)))?;
-        if doubtful.iter().zip(&found).any(|(fact, found)| found.is_none() && known(fact)) {
+            each(&doubtful, limits::CACHE_CHECKS, self.stop, |path, _| self.depot.head(&NarInfo::key_of(path)))?;
+        if doubtful.iter().zip(&found).any(|(path, found)| found.is_none() && known(path)) {
             // Somebody deleted from the cache without a word: nothing that is remembered is worth anything.
-            return self.look(facts, roots, false);
+            return self.look(paths, roots, false);
         }
         let mut look = Look::default();
-        for (fact, found) in doubtful.into_iter().zip(found) {
+        for (path, found) in doubtful.into_iter().zip(found) {
             let age = found.as_ref().and_then(|f| f.modified).and_then(|at| SystemTime::now().duration_since(at).ok());
             match found {
-                None => look.missing.push(fact),
-                Some(_) if is_root(fact) && age.is_some_and(|age| age > limits::CACHE_GC_AGE / 2) => {
-                    look.old.push(&fact.path);
+                None => look.missing.push(path.clone()),
+                Some(_) if is_root(path) && age.is_some_and(|age| age > limits::CACHE_GC_AGE / 2) => {
+                    look.old.push(path);
                 }
                 Some(_) => {}
             }
         }
-        look.missing.sort_by_key(|fact| std::cmp::Reverse(fact.nar_size));
         Ok(look)
     }
 
@@ -194,7 +196,7 @@ impl Push<'_> {
     }
 
     /// Brings over NARs; says of each where it is and whether it travelled.
-    fn nars(&self, missing: &[&Fact]) -> Result<Vec<(Stored, bool)>, CacheError> {
+    fn nars(&self, missing: &[Fact]) -> Result<Vec<(Stored, bool)>, CacheError> {
         let permits = Permits::new(pack::packers(&self.options.compression));
         each(missing, limits::CACHE_TRANSFERS, self.stop, |fact, halt| {
             let moved = self.nar(fact, &permits, halt)?;

@@ -1,6 +1,7 @@
 //! A depot in a directory. Objects are files that appear by being renamed; conditional writers take turns on a lock file.
 //!
-//! A conditional write is on the disk when it is answered. Drafts (NARs) are as durable as those that Nix writes itself.
+//! JSON (manifests) is on the disk when a write is answered. NARs and narinfos are as durable as those that Nix writes itself: to wait
+//! for the disk once per path would make a push several times slower.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{self, Read, Write};
@@ -14,7 +15,7 @@ use freehold_s3::Condition;
 use fs_err::{File, OpenOptions};
 use rustix::fs::{FlockOperation, flock};
 
-use super::{Fetched, Listed, Object, check_key};
+use super::{Fetched, Kind, Listed, Object, check_key};
 use crate::error::CacheError;
 
 /// How the names of our own files begin; no key may.
@@ -72,12 +73,12 @@ impl Directory {
         }
     }
 
-    pub(super) fn put(&self, key: &str, body: &[u8], condition: &Condition) -> Result<String, CacheError> {
+    pub(super) fn put(&self, key: &str, body: &[u8], kind: Kind, condition: &Condition) -> Result<String, CacheError> {
         let path = self.path(key)?;
         let writing = |source| CacheError::Files { what: format!("write `{key}`"), source };
         let mut draft = self.draft()?;
         draft.write_all(body).map_err(writing)?;
-        let lasting = *condition != Condition::None;
+        let lasting = kind == Kind::Json;
         if lasting {
             draft.file.sync_all().map_err(writing)?;
         }

@@ -166,7 +166,7 @@ impl Depot {
         }
     }
 
-    /// Writes an object whole; gives the ETag of the new content.
+    /// Writes an object whole; gives the ETag of the new content. JSON is on the disk when that is answered.
     ///
     /// # Errors
     /// [`CacheError::PreconditionFailed`] when the condition did not hold, and all others. After a failure on the way to a bucket
@@ -174,7 +174,7 @@ impl Depot {
     pub fn put(&self, key: &str, body: &[u8], kind: Kind, condition: &Condition) -> Result<String, CacheError> {
         match &self.place {
             Place::Bucket(bucket) => bucket.put(key, body, kind, condition),
-            Place::Directory(directory) => directory.put(key, body, condition),
+            Place::Directory(directory) => directory.put(key, body, kind, condition),
         }
     }
 
