@@ -227,10 +227,11 @@ impl Executor {
         self.running -= 1;
         let (what, attempts) = (state.what.clone(), state.attempts);
         let known = self.ops.get_mut(&op).and_then(|state| state.partial.take());
+        let outcome = with_known(outcome, known);
         if self.state_broken {
-            return self.lose(op, &what, state_failure());
+            return self.lose_unwritten(op, &what, outcome);
         }
-        match with_known(outcome, known) {
+        match outcome {
             Outcome::Made { outputs, private } => self.record_made(op, &what, outputs, private),
             Outcome::Deleted => self.record_deleted(op, &what),
             Outcome::Failed { failure, partial: None }
@@ -262,6 +263,19 @@ impl Executor {
             state.phase = Phase::Callable;
             self.callable.push_back(op);
         }
+    }
+
+    /// What came of it cannot be written: it is told, and the next plan looks into it.
+    fn lose_unwritten(&mut self, op: u64, what: &What, outcome: Outcome) {
+        let failure = match outcome {
+            Outcome::NotBegun => {
+                self.ops.remove(&op);
+                return self.leave_out(what);
+            }
+            Outcome::Made { .. } | Outcome::Deleted => state_failure(),
+            Outcome::Failed { failure, .. } | Outcome::Lost { failure } => failure,
+        };
+        self.lose(op, what, failure);
     }
 
     /// Nobody knows what came of it: the intent stays open and the next plan looks into it.
