@@ -81,17 +81,7 @@ impl Executor {
             let failure = Failure { kind: ErrorKind::User, message: check.message.clone(), hint: None };
             return self.fail_member(path, failure);
         }
-        let old = match &node.prior {
-            // The plan knew nothing of this member. An old object of another type is found out about when it is deleted.
-            Some(prior) if node.declaration.is_none() && is_same_type(&declaration, prior) && !facts.can_delete => {
-                if self.options.forgets(path) {
-                    Old::Forgotten
-                } else {
-                    Old::InTheWay
-                }
-            }
-            _ => node.old,
-        };
+        let old = self.old(path, node, &declaration, facts);
         declaration.inputs = effective_inputs(&declaration, node.prior.as_deref(), None);
         let Some(node) = self.nodes.get_mut(path) else { return };
         node.edges = edges.iter().map(|e| e.member.clone()).chain(declaration.depends_on.iter().cloned()).collect();
@@ -111,6 +101,17 @@ impl Executor {
             self.effects.push(ApplyEffect::Propose { member: path.clone(), declaration, prior });
         } else {
             self.settle(path, action);
+        }
+    }
+
+    /// What a replacement does about the old object, as the plan says where it knew the member. An old object of another type is found
+    /// out about when it is deleted.
+    fn old(&self, path: &MemberPath, node: &Node, declaration: &Declaration, facts: &TypeFacts) -> Old {
+        let late = node.declaration.is_none() && !facts.can_delete;
+        match node.prior.as_ref().filter(|prior| late && is_same_type(declaration, prior)) {
+            Some(_) if self.options.forgets(path) => Old::Forgotten,
+            Some(_) => Old::InTheWay,
+            None => node.old,
         }
     }
 
