@@ -329,16 +329,20 @@ impl Engine {
         };
         // Taken out of the map while records go from one to another.
         let (mut old, mut new) = (of(from.as_ref().filter(|f| Some(*f) != declared)), of(declared));
-        for (_, store, guard) in [&mut old, &mut new].into_iter().flatten().filter(|(_, _, guard)| guard.is_none()) {
-            *guard = Some(store.lock(&owner)?);
-        }
+        let locked = [&mut old, &mut new].into_iter().flatten().filter(|(_, _, guard)| guard.is_none()).try_for_each(
+            |(_, store, guard)| {
+                *guard = Some(store.lock(&owner)?);
+                Ok(())
+            },
+        );
         // With what an interrupted run left open on it, which is closed by what is written next.
-        let moved = match (&mut old, &mut new) {
+        let moved = locked.and_then(|()| match (&mut old, &mut new) {
             (Some((_, old, _)), Some((_, new, _))) => move_member(old, new, member),
             (Some((_, old, _)), None) => move_member(old, &mut self.store, member),
             (None, Some((_, new, _))) => move_member(&mut self.store, new, member),
             (None, None) => Ok(()),
-        };
+        });
+        // Whatever went wrong, they are open.
         for (holder, store, guard) in [old, new].into_iter().flatten() {
             self.holders.open.insert(holder, Held::Log { store, guard });
         }
