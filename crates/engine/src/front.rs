@@ -13,7 +13,7 @@ use freehold_plan::TypeFacts;
 use freehold_protocol::{ProviderSchema, TypeSchema};
 use serde_json::{Value as Json, json};
 
-use crate::catalog::{Catalog, Known, call_failure, chain, config_is_known};
+use crate::catalog::{Catalog, Known, chain, config_is_known};
 use crate::engine::Engine;
 use crate::mail::Mail;
 use crate::{EngineError, Note};
@@ -70,15 +70,7 @@ impl Engine {
     }
 
     /// A provider has told its schema, or cannot: what waited for it goes on.
-    pub(crate) fn take_schema(
-        &mut self,
-        key: String,
-        result: Result<Arc<ProviderSchema>, Box<freehold_provider::CallError>>,
-    ) -> Vec<Front> {
-        let known = match result {
-            Ok(schema) => Known::Schema(schema),
-            Err(error) => Known::Failed(call_failure(&error)),
-        };
+    pub(crate) fn take_schema(&mut self, key: String, known: Known) -> Vec<Front> {
         let parked = self.parked.remove(&key).unwrap_or_default();
         self.catalog.set(key, known);
         let mut fronts: Vec<Front> = parked.into_iter().map(|p| self.unpark(p)).collect();
@@ -205,7 +197,7 @@ impl Engine {
     pub(crate) fn fronts_of(&mut self, mail: Mail) -> Result<Result<Vec<Front>, EngineError>, Box<Mail>> {
         match mail {
             Mail::Eval(event) => Ok(self.take_evaluation(event)),
-            Mail::Schema { key, result } => Ok(Ok(self.take_schema(key, result))),
+            Mail::Schema { key, known } => Ok(Ok(self.take_schema(key, known))),
             other => Err(Box::new(other)),
         }
     }

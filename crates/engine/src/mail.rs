@@ -1,11 +1,10 @@
 //! What reaches the engine's one thread from everybody who works for it.
 
-use std::sync::Arc;
-
 use freehold_model::MemberPath;
-use freehold_protocol::ProviderSchema;
 use freehold_provider::{CallError, CallEvent, Reply};
 use freehold_state::{Seq, StateError};
+
+use crate::catalog::Known;
 
 /// A message to the engine's thread.
 #[derive(Debug)]
@@ -14,7 +13,7 @@ pub(crate) enum Mail {
     /// The evaluator speaks.
     Eval(freehold_eval::Event),
     /// A provider told its schema, or cannot.
-    Schema { key: String, result: Result<Arc<ProviderSchema>, Box<CallError>> },
+    Schema { key: String, known: Known },
     /// A question that belongs to no operation is answered.
     Answer { member: MemberPath, question: Question, result: Result<Reply, Box<CallError>> },
     /// Something happens to an operation's call.

@@ -5,10 +5,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use freehold_apply::Failure;
 use freehold_model::{ProviderRef, limits};
 use freehold_protocol::ProviderSchema;
-use freehold_provider::{Call, CallEvent, Launch, Pool, Reply};
+use freehold_provider::{Call, Launch, Pool, Reply};
 
 use crate::EngineError;
 use crate::catalog::{Catalog, Known, call_failure, internal};
@@ -87,47 +86,33 @@ impl Engine {
         }
     }
 
-    /// Asks a provider for its schema without waiting; answered by mail.
+    /// Asks a provider for its schema without waiting for it, nor for what it is built of; answered by mail, whatever comes of it.
     pub(crate) fn ask_schema(&mut self, provider: &ProviderRef) {
         let key = Catalog::key(provider);
         if self.catalog.get(&key).is_some() {
             return;
         }
         self.catalog.set(key.clone(), Known::Asked);
-        if let Err(failure) = self.realise_now(&context(provider)) {
-            self.catalog.set(key, Known::Failed(failure));
-            return;
-        }
-        let launch = self.catalog.bare_launch(provider);
-        let sender = self.sender.clone();
-        self.pool.submit(
-            &launch,
-            Call::Schema,
-            Box::new(move |event| {
-                if let CallEvent::Done(result) = event {
-                    let result = match result {
-                        Ok(Reply::Schema(schema)) => Ok(schema),
-                        Ok(_) => return,
-                        Err(error) => Err(Box::new(error)),
-                    };
-                    // Nobody listens any more when the engine is gone.
-                    let _ = sender.send(Mail::Schema { key: key.clone(), result });
-                }
-            }),
-        );
+        let (context, launch) = (context(provider), self.catalog.bare_launch(provider));
+        let (pool, sender) = (Arc::clone(&self.pool), self.sender.clone());
+        let (observer, stop) = (Arc::clone(&self.observer), Arc::clone(&self.stop));
+        std::thread::spawn(move || {
+            let known = match crate::recording::realise(&context, &observer, &stop) {
+                Ok(()) => ask_for_schema(&pool, &launch),
+                Err(failure) => Known::Failed(failure),
+            };
+            // Nobody listens any more when the engine is gone.
+            let _ = sender.send(Mail::Schema { key, known });
+        });
     }
 }
 
 fn ask_for_schema(pool: &Pool, launch: &Launch) -> Known {
     match pool.call(launch, Call::Schema) {
         Ok(Reply::Schema(schema)) => Known::Schema(schema),
-        Ok(_) => Known::Failed(unexpected()),
+        Ok(_) => Known::Failed(internal("a schema was asked for and something else came")),
         Err(error) => Known::Failed(call_failure(&error)),
     }
-}
-
-fn unexpected() -> Failure {
-    internal("a schema was asked for and something else came")
 }
 
 /// What has to be in the Nix store before a provider can be started.
