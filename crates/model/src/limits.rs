@@ -169,3 +169,15 @@ pub const AGENT_ROLLOUTS: usize = 8;
 pub const AGENT_BACKOFF: Duration = Duration::from_secs(15 * 60);
 /// Longest line of a unit file that systemd reads, in bytes.
 pub const UNIT_LINE_BYTES: usize = 1024 * 1024;
+/// How long systemd may take to answer one call; reading all units again is one.
+pub const BUS_CALL: Duration = Duration::from_secs(180);
+/// Signals of systemd that wait to be read.
+pub const UNIT_SIGNALS: usize = 4096;
+/// How long a unit may take to start or stop beyond what it says itself.
+pub const UNIT_JOB: Duration = Duration::from_secs(60);
+/// How long a unit may take to start or to stop when it does not say: systemd's own default.
+pub const UNIT_TIMEOUT: Duration = Duration::from_secs(90);
+/// How long the journal may be searched for the last words of a service.
+pub const JOURNAL_WORDS: Duration = Duration::from_secs(2);
+/// How long a program of the host (`systemd-sysusers`, `getent`) may take.
+pub const HOST_PROGRAM: Duration = Duration::from_secs(30);

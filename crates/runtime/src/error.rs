@@ -88,6 +88,31 @@ pub enum RuntimeError {
         /// Its words.
         reason: String,
     },
+    /// The host's systemd does not answer, or refuses.
+    #[error("systemd: cannot {action}")]
+    Bus {
+        /// What was asked: `reach the system's bus`, `Reload`.
+        action: &'static str,
+        /// Why not.
+        #[source]
+        source: Box<zbus::Error>,
+    },
+    /// A unit of the name that we need is not ours.
+    #[error("unit `{unit}` is not ours: {what}")]
+    Foreign {
+        /// Its name.
+        unit: String,
+        /// What it is, in words.
+        what: String,
+    },
+    /// A user or group that a service names is not there.
+    #[error("{what} `{name}` does not exist")]
+    NoUser {
+        /// `user` or `group`.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
     /// A unit cannot hold what a service says.
     #[error("`{field}` cannot be written into a unit: {reason}")]
     Unwritable {
@@ -112,10 +137,12 @@ impl RuntimeError {
         match self {
             Self::File { .. } | Self::Start { .. } => ErrorKind::Host,
             Self::Record { source, .. } => source.kind(),
-            Self::Busy { .. } | Self::TooLong { .. } => ErrorKind::Transient,
+            Self::Busy { .. } | Self::TooLong { .. } | Self::Bus { .. } => ErrorKind::Transient,
             Self::NoRelease { source, .. } => source.kind(),
-            Self::Release { .. } | Self::Refused { .. } => ErrorKind::Host,
-            Self::NoProgram { .. } | Self::Unsupported { .. } | Self::Unwritable { .. } => ErrorKind::User,
+            Self::Release { .. } | Self::Refused { .. } | Self::NoUser { .. } => ErrorKind::Host,
+            Self::NoProgram { .. } | Self::Unsupported { .. } | Self::Unwritable { .. } | Self::Foreign { .. } => {
+                ErrorKind::User
+            }
         }
     }
 
@@ -128,6 +155,14 @@ impl RuntimeError {
             Self::NoProgram { .. } => {
                 Some("name a program in the artifact's `bin`, or an absolute path, in `exec.command`".to_owned())
             }
+            Self::Bus { .. } => Some("look at `systemctl status`; only root may start units".to_owned()),
+            Self::Foreign { unit, .. } => Some(format!(
+                "give the service another name, or remove the unit: `systemctl disable --now {unit}`, then its file"
+            )),
+            Self::NoUser { .. } => Some(
+                "create it, let the agent create users, or leave out `exec.user` and `exec.group`: systemd then makes one"
+                    .to_owned(),
+            ),
             Self::Unwritable { .. } => {
                 Some("change it in the manifest; what is longer or stranger belongs into a file on the host".to_owned())
             }

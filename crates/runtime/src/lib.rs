@@ -12,6 +12,7 @@ pub mod systemd;
 
 mod carry;
 mod error;
+mod host;
 mod probe;
 mod records;
 mod runtime;

@@ -12,14 +12,14 @@ mod place;
 mod supervise;
 
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use freehold_model::limits;
 use freehold_rollout::{Release, Settling, StopWhat, Strategy};
 
-use crate::{Instance, Runtime, RuntimeError, ServiceRelease};
+use crate::{Instance, Runtime, RuntimeError, ServiceRelease, host};
 pub use client::Status;
 use place::{Place, Spec};
 pub use supervise::supervise;
@@ -52,12 +52,12 @@ impl ProcessRuntime {
     /// # Errors
     /// The directory cannot be read.
     pub fn workloads(&self) -> Result<Vec<String>, RuntimeError> {
-        place::names(&self.dir.join("run"))
+        host::names(&self.dir.join("run"))
     }
 
     fn instances(&self, workload: &str) -> Result<Vec<Place>, RuntimeError> {
         let dir = self.dir.join("run").join(workload);
-        Ok(place::names(&dir)?.into_iter().map(|name| Place::new(dir.join(name))).collect())
+        Ok(host::names(&dir)?.into_iter().map(|name| Place::new(dir.join(name))).collect())
     }
 
     fn running(&self, workload: &str) -> Result<Vec<(Place, Spec, Status)>, RuntimeError> {
@@ -83,7 +83,7 @@ impl ProcessRuntime {
             fs_err::create_dir_all(dir).map_err(RuntimeError::file("make", dir))?;
         }
         let port = match (service.port, blue_green) {
-            (Some(_), true) => Some(free_port()?),
+            (Some(_), true) => Some(host::free_port()?),
             (port, _) => port,
         };
         place.write_spec(&Spec {
@@ -150,11 +150,7 @@ impl Runtime for ProcessRuntime {
 
     fn check(&self, _: &str, release: &Release) -> Result<(), RuntimeError> {
         let service = ServiceRelease::from_release(release)?;
-        let words = service.words()?;
-        let program = words.first().map_or("", String::as_str);
-        if !is_program(Path::new(program)) {
-            return Err(RuntimeError::NoProgram { program: program.to_owned(), there: neighbours(Path::new(program)) });
-        }
+        host::check_program(&service)?;
         environment::of(&service, None).map(drop)
     }
 
@@ -209,22 +205,4 @@ fn end(place: &Place) -> Result<(), RuntimeError> {
     client::stop(place)?;
     place.end_orphan()?;
     place.remove()
-}
-
-fn free_port() -> Result<u16, RuntimeError> {
-    let free = || std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr();
-    Ok(free().map_err(RuntimeError::file("find a free port at", "127.0.0.1"))?.port())
-}
-
-fn is_program(path: &Path) -> bool {
-    rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok() && path.is_file()
-}
-
-/// What there is beside a program that is not there, for the message.
-fn neighbours(program: &Path) -> String {
-    let names = program.parent().and_then(|dir| place::names(dir).ok()).unwrap_or_default();
-    match names.as_slice() {
-        [] => String::new(),
-        names => format!("; there is {}", names.iter().take(10).cloned().collect::<Vec<_>>().join(", ")),
-    }
 }

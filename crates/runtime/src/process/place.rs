@@ -144,15 +144,3 @@ pub(crate) fn began(pid: i32) -> Option<u64> {
     let is_gone = matches!(*fields.first()?, "Z" | "X");
     if is_gone { None } else { fields.get(19)?.parse().ok() }
 }
-
-/// Names of the entries of a directory, in order; none when it is not there.
-pub(crate) fn names(dir: &Path) -> Result<Vec<String>, RuntimeError> {
-    let entries = match fs_err::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(RuntimeError::file("read", dir)(error)),
-    };
-    let mut names: Vec<String> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    names.sort();
-    Ok(names)
-}

@@ -195,6 +195,10 @@ fn write_environment(
         if !is_name {
             return Err(refused(FIELD, &format!("`{}` is no name of a credential", name.escape_debug())));
         }
+        if path.contains(char::is_whitespace) {
+            // systemd 257 reads such a line, and then cannot tell it to the process that it starts.
+            return Err(refused(FIELD, &format!("`{}` holds a blank", path.escape_debug())));
+        }
         section.line("LoadCredential", &format!("{}:{}", name.replace('%', "%%"), escape::raw_path(FIELD, path)?));
     }
     Ok(())
@@ -279,7 +283,7 @@ mod tests {
     const PATH: &str = "/nix/store/0c2mn5xhkzyyx7hbcmxgjvwqyxf1x7bd-web";
 
     /// A release of a service that says this beside its artifact.
-    fn release(fields: Json) -> Release {
+    fn release(fields: &Json) -> Release {
         let mut payload = json!({
             "runtime": "systemd",
             "artifact": {"type": "nix-closure", "storePath": PATH},
@@ -292,18 +296,18 @@ mod tests {
     }
 
     /// The unit without the two lines of its header.
-    fn unit(fields: Json) -> String {
+    fn unit(fields: &Json) -> String {
         let text = render("web", &release(fields), Some(8000)).unwrap();
-        text.splitn(3, '\n').nth(2).unwrap().to_owned()
+        text.splitn(3, '\n').nth(2).unwrap().trim().to_owned()
     }
 
-    fn refusal(fields: Json) -> String {
+    fn refusal(fields: &Json) -> String {
         render("web", &release(fields), None).unwrap_err().to_string()
     }
 
     #[test]
     fn a_service_that_says_nothing_is_hardened_and_has_a_directory() {
-        insta::assert_snapshot!(unit(json!({})), @r#"
+        insta::assert_snapshot!(unit(&json!({})), @r#"
         [Unit]
         Description=web (freehold)
         After=network-online.target
@@ -359,7 +363,7 @@ mod tests {
                 "restart": "always", "restartSec": 1, "type": "notify", "timeoutStartSec": 20, "timeoutStopSec": 0,
                 "workingDirectory": "/srv/my web", "stateDirectory": ["web", "web/more"], "cacheDirectory": ["web"],
                 "logsDirectory": ["web"], "runtimeDirectory": ["web"],
-                "loadCredential": {"key": "/etc/keys/web 1.pem"}, "supplementaryGroups": ["ssl", "mail"],
+                "loadCredential": {"key": "/etc/keys/web.pem"}, "supplementaryGroups": ["ssl", "mail"],
                 "memoryMax": "512M", "cpuQuota": "150%", "tasksMax": 64,
             },
             "hardening": {
@@ -374,7 +378,7 @@ mod tests {
                 "inaccessiblePaths": ["/root"], "umask": "0022",
             },
         });
-        insta::assert_snapshot!(unit(fields), @r#"
+        insta::assert_snapshot!(unit(&fields), @r#"
         [Unit]
         Description=web (freehold)
         After=network-online.target postgresql.service
@@ -396,7 +400,7 @@ mod tests {
         Environment="A=1"
         Environment="FREEHOLD_RELEASE=/nix/store/0c2mn5xhkzyyx7hbcmxgjvwqyxf1x7bd-web#0123456789ab"
         EnvironmentFile=-/etc/web.env
-        LoadCredential=key:/etc/keys/web 1.pem
+        LoadCredential=key:/etc/keys/web.pem
         StateDirectory=web web/more
         CacheDirectory=web
         LogsDirectory=web
@@ -439,10 +443,10 @@ mod tests {
             "exec": {"command": r#"/opt/a%b/run '100%' '$HOME ${PATH}' "say \"no\"" "it's" 'back\slash\' '' ';' 'grün 🌱'"#},
             "env": {"NASTY": "a\"b'c\\d%e$f ${g} \n\th#;i\\", "EMPTY": ""},
             "envFile": "/etc/my web/50%*.env",
-            "systemd": {"stateDirectory": ["a%b"], "loadCredential": {"k%": "/k%/a b"}},
+            "systemd": {"stateDirectory": ["a%b"], "loadCredential": {"k%": "/k%/a"}},
             "hardening": {"readWritePaths": ["/srv/\"quoted\" %"]},
         });
-        let text = unit(fields);
+        let text = unit(&fields);
         let nasty = ["Exec", "Env", "State", "Load", "Working", "ReadWrite"];
         let lines: Vec<&str> = text.lines().filter(|line| nasty.iter().any(|name| line.starts_with(name))).collect();
         insta::assert_snapshot!(lines.join("\n"), @r#"
@@ -451,7 +455,7 @@ mod tests {
         Environment="NASTY=a\"b'c\\d%%e$f ${g} \n\th#;i\\"
         Environment="FREEHOLD_RELEASE=/nix/store/0c2mn5xhkzyyx7hbcmxgjvwqyxf1x7bd-web#0123456789ab"
         EnvironmentFile=/etc/my web/50%%\*.env
-        LoadCredential=k%%:/k%%/a b
+        LoadCredential=k%%:/k%%/a
         StateDirectory=a%%b
         WorkingDirectory=/var/lib/a%%b
         ReadWritePaths="/srv/\"quoted\" %%"
@@ -460,17 +464,17 @@ mod tests {
 
     #[test]
     fn two_instances_are_told_their_ports_and_share_a_user() {
-        let both = unit(json!({"blueGreen": true, "env": {"PORT": "1"}}));
+        let both = unit(&json!({"blueGreen": true, "env": {"PORT": "1"}}));
         assert!(both.contains("\nEnvironment=\"PORT=1\"\nEnvironment=\"PORT=8000\"\n"), "{both}");
         assert!(both.contains("\nUser=freehold-web\n"), "{both}");
-        assert!(!unit(json!({})).contains("PORT"));
+        assert!(!unit(&json!({})).contains("PORT"));
         assert_eq!(dynamic_user("a.b").len(), 25);
         assert_ne!(dynamic_user(&"a".repeat(40)), dynamic_user(&"a".repeat(41)));
     }
 
     #[test]
     fn what_runs_is_read_back_from_the_unit() {
-        let release = release(json!({"env": {"A": "line\nend \\"}}));
+        let release = release(&json!({"env": {"A": "line\nend \\"}}));
         let text = render("web", &release, Some(8000)).unwrap();
         let mark = Mark { workload: "web".to_owned(), release, port: Some(8000) };
         assert_eq!(Mark::of(&text), Some(mark));
@@ -482,20 +486,22 @@ mod tests {
     fn what_a_unit_cannot_hold_is_refused_and_not_left_out() {
         let long = "x".repeat(limits::UNIT_LINE_BYTES);
         let refusals = [
-            refusal(json!({"env": {"A": "\u{1b}[1m"}})),
-            refusal(json!({"exec": {"command": "\"it's\""}})),
-            refusal(json!({"envFile": "/etc/web\\.env"})),
-            refusal(json!({"systemd": {"loadCredential": {"a:b": "/x"}}})),
-            refusal(json!({"systemd": {"stateDirectory": ["../etc"]}})),
-            refusal(json!({"systemd": {"after": ["a.service\nExecStartPre=/bin/sh"]}})),
-            refusal(json!({"systemd": {"memoryMax": "1\nUser=root"}})),
-            refusal(json!({"env": {"A": long}})),
+            refusal(&json!({"env": {"A": "\u{1b}[1m"}})),
+            refusal(&json!({"exec": {"command": "\"it's\""}})),
+            refusal(&json!({"envFile": "/etc/web\\.env"})),
+            refusal(&json!({"systemd": {"loadCredential": {"a:b": "/x"}}})),
+            refusal(&json!({"systemd": {"loadCredential": {"a": "/x y"}}})),
+            refusal(&json!({"systemd": {"stateDirectory": ["../etc"]}})),
+            refusal(&json!({"systemd": {"after": ["a.service\nExecStartPre=/bin/sh"]}})),
+            refusal(&json!({"systemd": {"memoryMax": "1\nUser=root"}})),
+            refusal(&json!({"env": {"A": long}})),
         ];
         insta::assert_snapshot!(refusals.join("\n"), @r#"
         `env/A` cannot be written into a unit: it holds the control character `\u{1b}`
         `exec/command` cannot be written into a unit: the program's path holds a quote, a backslash or a control character
         `envFile` cannot be written into a unit: `/etc/web\\.env` holds a backslash or a control character, or ends in a blank
         `systemd/loadCredential` cannot be written into a unit: `a:b` is no name of a credential
+        `systemd/loadCredential` cannot be written into a unit: `/x y` holds a blank
         `systemd/stateDirectory` cannot be written into a unit: `../etc` leaves the directory that systemd puts it in
         `systemd/after` cannot be written into a unit: `a.service\nExecStartPre=/bin/sh` is not a word
         `systemd/memoryMax` cannot be written into a unit: `1\nUser=root` is no size
