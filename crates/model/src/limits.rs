@@ -181,3 +181,29 @@ pub const UNIT_TIMEOUT: Duration = Duration::from_secs(90);
 pub const JOURNAL_WORDS: Duration = Duration::from_secs(2);
 /// How long a program of the host (`systemd-sysusers`, `getent`) may take.
 pub const HOST_PROGRAM: Duration = Duration::from_secs(30);
+/// How long Caddy's admin API may take to accept a connection.
+pub const ROUTER_CONNECT: Duration = Duration::from_secs(5);
+/// How long Caddy may take for one request to its admin API; a write reloads its whole configuration.
+pub const ROUTER_ANSWER: Duration = Duration::from_secs(60);
+/// Largest answer of Caddy's admin API that is read, in bytes; Caddy itself takes 100 MB.
+pub const ROUTER_ANSWER_BYTES: u64 = 100 * 1000 * 1000;
+/// How often a look into Caddy's admin API is tried when the connection breaks.
+pub const ROUTER_READS: u32 = 4;
+/// How often routes are read, decided and written again because somebody else wrote meanwhile, the first time included.
+pub const ROUTER_ATTEMPTS: u32 = 10;
+/// First pause before that; each further one doubles, with jitter.
+pub const ROUTER_PAUSE: Duration = Duration::from_millis(20);
+/// Longest such pause.
+pub const ROUTER_PAUSE_MAX: Duration = Duration::from_secs(1);
+/// How long connections that were upgraded (such as WebSockets) live on when routes change, unless it is said otherwise.
+pub const ROUTER_STREAM_CLOSE: Duration = Duration::from_secs(5 * 60);
+/// Pause between two looks whether an upstream still has requests.
+pub const ROUTER_DRAIN_PAUSE: Duration = Duration::from_millis(100);
+/// Looks in a row that must see no request: one may be between its route and its upstream at the first.
+pub const ROUTER_DRAIN_LOOKS: u32 = 3;
+/// Longest time that draining an upstream may be asked to take.
+pub const ROUTER_DRAIN: Duration = Duration::from_secs(60 * 60);
+/// Former upstreams of a service whose requests are still counted, the newest.
+pub const ROUTER_FORMER: usize = 4;
+/// Longest name of whom routes belong to, in bytes.
+pub const ROUTER_OWNER_BYTES: usize = 32;

@@ -1,13 +1,16 @@
-//! What tests share: scratch directories, the Nix versions, the `freehold` binary, small disks, S3 servers, hosts with systemd.
+//! What tests share: scratch directories, the Nix versions, the `freehold` binary, small disks, S3 servers, Caddy, hosts
+//! with systemd.
 //!
 //! Used in `dev-dependencies` only. It panics where a test cannot go on, with a text that says why.
 //! It never skips in silence: a part that cannot run here is reported through [`not_run()`], and `./x test` lists
 //! those reports in its summary.
 //!
-//! Where to go next: [`Scratch`] (every test starts there), [`nixes()`], [`Freehold`], [`SmallDisk`], [`Minio`], [`Host`],
+//! Where to go next: [`Scratch`] (every test starts there), [`nixes()`], [`Freehold`], [`SmallDisk`], [`Minio`],
+//! [`CaddyServer`], [`Host`],
 //! and, behind the feature `s3`, `s3::S3Server`.
 #![allow(clippy::panic, clippy::print_stderr, reason = "a test helper's way to fail and to talk")]
 
+mod caddy;
 mod freehold;
 mod hosts;
 mod minio;
@@ -19,6 +22,7 @@ pub mod s3;
 mod scratch;
 mod small_disk;
 
+pub use caddy::{CaddyProgram, CaddyServer};
 pub use freehold::{Finished, Freehold, freehold_binary};
 pub use hosts::Host;
 pub use minio::Minio;

@@ -1,0 +1,152 @@
+//! What the tests of routes share: a small service that can be held back, and requests to it through Caddy.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "each test uses its part, and a panic is its report"
+)]
+
+pub mod fake;
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+/// Longest wait of a test for something that must come.
+pub const LONG: Duration = Duration::from_secs(30);
+
+/// A service that answers with its name and what it was asked. Below `/slow` it answers when it is let go.
+pub struct Service {
+    address: SocketAddr,
+    gate: Arc<Gate>,
+    ended: Arc<AtomicBool>,
+}
+
+#[derive(Default)]
+struct Gate {
+    /// Requests that wait, and whether they may go.
+    state: Mutex<(u32, bool)>,
+    changed: Condvar,
+}
+
+impl Service {
+    pub fn start(name: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (gate, ended) = (Arc::new(Gate::default()), Arc::new(AtomicBool::new(false)));
+        let (its_gate, its_end) = (Arc::clone(&gate), Arc::clone(&ended));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if its_end.load(Ordering::SeqCst) {
+                    return;
+                }
+                let gate = Arc::clone(&its_gate);
+                std::thread::spawn(move || stream.map(|stream| answer_all(name, &stream, &gate)));
+            }
+        });
+        Self { address, gate, ended }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until so many requests wait below `/slow`.
+    pub fn wait_for_slow(&self, requests: u32) {
+        let state = self.gate.state.lock().unwrap();
+        let (state, late) = self.gate.changed.wait_timeout_while(state, LONG, |state| state.0 < requests).unwrap();
+        assert!(!late.timed_out(), "{} of {requests} slow requests came", state.0);
+    }
+
+    /// Lets the slow requests go, those that wait and those to come.
+    pub fn let_go(&self) {
+        self.gate.state.lock().unwrap().1 = true;
+        self.gate.changed.notify_all();
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::SeqCst);
+        self.let_go();
+        // Wakes the thread that accepts.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+fn answer_all(name: &str, stream: &TcpStream, gate: &Gate) {
+    let mut reader = BufReader::new(stream);
+    while let Some((path, headers)) = read_request(&mut reader) {
+        if path.starts_with("/slow") {
+            let mut state = gate.state.lock().unwrap();
+            state.0 += 1;
+            gate.changed.notify_all();
+            drop(gate.changed.wait_while(state, |state| !state.1).unwrap());
+        }
+        let forwarded: Vec<&String> = headers.iter().filter(|line| line.starts_with("x-forwarded-")).collect();
+        let body = format!("{name} {path} {forwarded:?}");
+        let text = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        let mut stream = stream;
+        if stream.write_all(text.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+/// The path and the header lines, in lower case.
+fn read_request(reader: &mut BufReader<&TcpStream>) -> Option<(String, Vec<String>)> {
+    let mut first = String::new();
+    reader.read_line(&mut first).ok()?;
+    let path = first.split(' ').nth(1)?.to_owned();
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        match line.trim() {
+            "" => return Some((path, headers)),
+            line => headers.push(line.to_lowercase()),
+        }
+    }
+}
+
+/// Status and body of a request for a name, sent to a port of this host. A connection that breaks is [`ErrorKind::NotConnected`] when
+/// nothing of an answer came, and [`ErrorKind::UnexpectedEof`] when it broke within the answer.
+pub fn ask(port: u16, host: &str, path: &str) -> std::io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(LONG))?;
+    let mut bytes = Vec::new();
+    let sent = stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes());
+    let read = sent.and_then(|()| stream.read_to_end(&mut bytes));
+    if bytes.is_empty() {
+        return Err(ErrorKind::NotConnected.into());
+    }
+    read?;
+    let text = String::from_utf8_lossy(&bytes);
+    let status = text.get(9..12).and_then(|status| status.parse().ok());
+    let (status, (headers, body)) = status.zip(text.split_once("\r\n\r\n")).ok_or(ErrorKind::UnexpectedEof)?;
+    let promised = headers.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    if promised.is_some_and(|length: usize| length != body.len()) {
+        return Err(ErrorKind::UnexpectedEof.into());
+    }
+    Ok((status, body.to_owned()))
+}
+
+/// Who answered: the first word of the body, or the status when there is none.
+pub fn who(port: u16, host: &str, path: &str) -> String {
+    let (status, body) = ask(port, host, path).unwrap();
+    match body.split(' ').next() {
+        Some(name) if status == 200 && !name.is_empty() => name.to_owned(),
+        _ => status.to_string(),
+    }
+}
+
+/// Waits until it is so.
+pub fn until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + LONG;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it never came: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
