@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{LONG, Service, ask, until, who};
+use common::{LONG, Service, ask, ask_again, until, who};
 use freehold_model::ErrorKind;
 use freehold_router::{Caddy, Drained, Endpoint, Https, Route, RouterError, Settings, Switched};
 use freehold_testkit::{CaddyProgram, CaddyServer, Scratch, free_port};
@@ -77,7 +77,7 @@ impl Story {
 
     fn config(&self) -> Json {
         let port = self.admin.rsplit_once(':').unwrap().1.parse().unwrap();
-        let (status, body) = ask(port, &self.admin, "/config/").unwrap();
+        let (status, body) = ask_again(port, &self.admin, "/config/").unwrap();
         assert_eq!(status, 200);
         // Debian's sends it in chunks.
         let from = body.find('{').unwrap();
@@ -129,7 +129,7 @@ fn a_route_is_added_answers_and_goes_and_what_is_not_ours_stays() {
         for host in ["web.test", "www.web.test"] {
             assert_eq!(who(story.port, host, "/a"), "web");
         }
-        let (_, body) = ask(story.port, "web.test", "/a?b").unwrap();
+        let (_, body) = ask_again(story.port, "web.test", "/a?b").unwrap();
         assert!(body.starts_with("web /a?b ") && body.contains("x-forwarded-for: 127.0.0.1"), "{body}");
         assert!(body.contains("x-forwarded-proto: http") && body.contains("x-forwarded-host: web.test"), "{body}");
         assert_eq!(who(story.port, "theirs.test", "/"), "theirs");

@@ -133,9 +133,18 @@ pub fn ask(port: u16, host: &str, path: &str) -> std::io::Result<(u16, String)> 
     Ok((status, body.to_owned()))
 }
 
+/// The same as HTTP clients do it: what was not answered at all is asked once more. Caddy closes such connections when it reloads:
+/// see `docs/how-to/routes.md`.
+pub fn ask_again(port: u16, host: &str, path: &str) -> std::io::Result<(u16, String)> {
+    match ask(port, host, path) {
+        Err(error) if error.kind() == ErrorKind::NotConnected => ask(port, host, path),
+        answer => answer,
+    }
+}
+
 /// Who answered: the first word of the body, or the status when there is none.
 pub fn who(port: u16, host: &str, path: &str) -> String {
-    let (status, body) = ask(port, host, path).unwrap();
+    let (status, body) = ask_again(port, host, path).unwrap();
     match body.split(' ').next() {
         Some(name) if status == 200 && !name.is_empty() => name.to_owned(),
         _ => status.to_string(),
