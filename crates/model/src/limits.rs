@@ -199,7 +199,7 @@ pub const ROUTER_PAUSE_MAX: Duration = Duration::from_secs(1);
 pub const ROUTER_STREAM_CLOSE: Duration = Duration::from_secs(5 * 60);
 /// Pause between two looks whether an upstream still has requests.
 pub const ROUTER_DRAIN_PAUSE: Duration = Duration::from_millis(100);
-/// Looks in a row that must see no request: one may be between its route and its upstream at the first.
+/// Looks in a row that must see no request: for an instant after a change, Caddy may still take one by the routes before.
 pub const ROUTER_DRAIN_LOOKS: u32 = 3;
 /// Longest time that draining an upstream may be asked to take.
 pub const ROUTER_DRAIN: Duration = Duration::from_secs(60 * 60);

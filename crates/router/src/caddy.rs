@@ -34,7 +34,7 @@ pub struct Synced {
     pub replaced: Vec<String>,
     /// Their route is gone.
     pub removed: Vec<String>,
-    /// Writes that were sent; each reloads Caddy. 0 when everything was as wanted.
+    /// Writes that took effect; each reloads Caddy. 0 when everything was as wanted.
     pub writes: u32,
 }
 
@@ -43,7 +43,7 @@ pub struct Synced {
 pub struct Switched {
     /// Where requests went before: what is to be drained, and may be stopped then. `None` when it was switched already.
     pub from: Option<SocketAddr>,
-    /// Writes that were sent; 0 when it was switched already.
+    /// Writes that took effect; 0 when it was switched already.
     pub writes: u32,
 }
 
@@ -149,14 +149,22 @@ impl Caddy {
     fn settle(&self, decide: &Decide<'_>) -> Result<Synced, RouterError> {
         let mut synced = Synced::default();
         let mut refused: Option<String> = None;
+        // A write whose answer was lost: the next look tells whether it took effect.
+        let mut open = None;
         let mut trouble = RouterError::Busy { attempts: limits::ROUTER_ATTEMPTS };
         for attempt in 1..=limits::ROUTER_ATTEMPTS {
             let snapshot = self.admin.read()?;
             let Some((write, layout)) = self.next_write(&snapshot, decide)? else {
-                return Ok(synced);
+                return Ok(open.unwrap_or(synced));
             };
+            let Layout { added, replaced, removed, .. } = layout;
+            let after = Synced { added, replaced, removed, writes: synced.writes + 1 };
+            open = None;
             match self.admin.write(&write, &snapshot.tag) {
-                Ok(Written::Done) => trouble = RouterError::NotTaken { attempts: attempt },
+                Ok(Written::Done) => {
+                    trouble = RouterError::NotTaken { attempts: attempt };
+                    synced = after;
+                }
                 Ok(Written::Changed) => {
                     // A few times may be others who write and take it back.
                     if attempt == limits::ROUTER_ATTEMPTS && refused.as_ref() == Some(&snapshot.tag) {
@@ -165,17 +173,15 @@ impl Caddy {
                     refused = Some(snapshot.tag);
                     trouble = RouterError::Busy { attempts: attempt };
                     std::thread::sleep(pause(attempt));
-                    continue;
                 }
-                // Whether it took effect is seen by looking; the tag keeps a second write from doing harm.
+                // The tag keeps a second write from doing harm.
                 Err(error @ RouterError::Lost { .. }) => {
                     trouble = error;
+                    open = Some(after);
                     std::thread::sleep(pause(attempt));
                 }
                 Err(error) => return Err(error),
             }
-            let Layout { added, replaced, removed, .. } = layout;
-            synced = Synced { added, replaced, removed, writes: synced.writes + 1 };
         }
         Err(trouble)
     }

@@ -78,6 +78,16 @@ fn a_write_whose_answer_is_lost_is_looked_after_and_not_done_twice() {
 }
 
 #[test]
+fn a_write_that_did_not_arrive_is_done_again_and_counted_once() {
+    let fake = Fake::with(site());
+    fake.fault("PATCH", Fault::CloseBefore);
+    fake.fault("PATCH", Fault::CloseAfter);
+    let synced = fake.caddy().sync(&web()).unwrap();
+    assert_eq!((synced.added, synced.writes), (vec!["web".to_owned()], 1));
+    assert_eq!(writes(&fake), 2);
+}
+
+#[test]
 fn a_write_that_never_arrives_is_given_up() {
     let fake = Fake::with(site());
     fake.always("write", Fault::CloseBefore);

@@ -151,6 +151,19 @@ pub fn who(port: u16, host: &str, path: &str) -> String {
     }
 }
 
+/// Asserts who answers. For an instant after a write, a connection may still be taken by the listener of the configuration before:
+/// so it is asked until the answer is the expected one, and every further one must be the same.
+#[track_caller]
+pub fn answers(port: u16, host: &str, path: &str, expected: &str) {
+    let deadline = Instant::now() + LONG;
+    let mut in_a_row = 0;
+    while in_a_row < 3 {
+        let name = who(port, host, path);
+        in_a_row = if name == expected { in_a_row + 1 } else { 0 };
+        assert!(Instant::now() < deadline, "{host}{path} is answered by {name}, not {expected}");
+    }
+}
+
 /// Waits until it is so.
 pub fn until(what: &str, is_so: impl Fn() -> bool) {
     let deadline = Instant::now() + LONG;
