@@ -8,6 +8,7 @@
 //! end), `router.rs` (how routes are set).
 
 mod agent;
+mod caddy;
 mod error;
 mod memory;
 mod options;
@@ -16,6 +17,7 @@ mod router;
 mod workload;
 
 pub use agent::{Agent, Voice, wake};
+pub use caddy::CaddyRouter;
 pub use error::AgentError;
 pub use memory::{Memory, read_memory};
 pub use options::{AgentOptions, Runtimes, Trust};

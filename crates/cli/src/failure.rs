@@ -172,6 +172,13 @@ impl From<freehold_agent::AgentError> for Failure {
     }
 }
 
+impl From<freehold_router::RouterError> for Failure {
+    fn from(error: freehold_router::RouterError) -> Self {
+        let hints = error.hint().into_iter().collect();
+        Self { hints, ..Self::new(error.kind(), error) }
+    }
+}
+
 impl From<freehold_runtime::RuntimeError> for Failure {
     fn from(error: freehold_runtime::RuntimeError) -> Self {
         let hints = error.hint().into_iter().collect();

@@ -207,3 +207,5 @@ pub const ROUTER_DRAIN: Duration = Duration::from_secs(60 * 60);
 pub const ROUTER_FORMER: usize = 4;
 /// Longest name of whom routes belong to, in bytes.
 pub const ROUTER_OWNER_BYTES: usize = 32;
+/// How long requests to an instance that is retired may go on.
+pub const AGENT_DRAIN: Duration = Duration::from_secs(60);

@@ -11,13 +11,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use clap::Subcommand;
-use freehold_agent::{Agent, AgentOptions, Runtimes, Trust, Voice};
+use clap::{Subcommand, ValueEnum};
+use freehold_agent::{Agent, AgentOptions, CaddyRouter, Router, Runtimes, Trust, Voice};
 use freehold_cache::Depot;
 use freehold_manifest::Runtime as Kind;
 use freehold_publish::Board;
-use freehold_runtime::Runtime;
+use freehold_router::{Caddy, Endpoint, Https, Settings};
 use freehold_runtime::process::ProcessRuntime;
+use freehold_runtime::systemd::SystemdRuntime;
 use freehold_store::Nix;
 
 use crate::commands::cache::keys;
@@ -66,8 +67,21 @@ struct Told {
     #[arg(long, value_name = "KEY")]
     trusted_key: Vec<String>,
     /// What runs services that name no runtime
-    #[arg(long, value_name = "RUNTIME", default_value = "process", value_parser = super::publish::runtime)]
-    runtime: Kind,
+    /// [default: systemd where it runs, else process]
+    #[arg(long, value_name = "RUNTIME", value_parser = super::publish::runtime)]
+    runtime: Option<Kind>,
+    /// Create users and groups that services name and this host has not
+    #[arg(long)]
+    create_users: bool,
+    /// Set routes in this Caddy, by its admin API: `http://127.0.0.1:2019`, `unix//run/caddy/admin.sock`
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "no_routes")]
+    caddy: Option<Endpoint>,
+    /// Where Caddy listens for requests, in its own spelling [default: its port for HTTPS]
+    #[arg(long, value_name = "ADDRESS", requires = "caddy")]
+    caddy_listen: Vec<String>,
+    /// Where certificates come from
+    #[arg(long, value_name = "HOW", requires = "caddy", default_value = "automatic")]
+    caddy_https: How,
     /// Follow a manifest that nobody has signed, too
     #[arg(long)]
     allow_unsigned: bool,
@@ -102,9 +116,9 @@ impl Told {
             host: self.host.clone().map_or_else(host_name, Ok)?,
             trust: Trust { unsigned: self.allow_unsigned, rollback: self.allow_rollback },
             trusted,
-            runtimes: runtimes(&state, self.runtime)?,
+            runtimes: self.runtimes(&state)?,
             state,
-            router: None,
+            router: self.router()?,
             nix: Nix::find()?,
             poll,
             retry: self.retry,
@@ -123,18 +137,48 @@ impl Voice for Talk {
     }
 }
 
-/// The runtimes that this host has, the default first.
-fn runtimes(state: &Path, default: Kind) -> Result<Runtimes, Failure> {
-    let program = places::program()?;
-    let supervisor = vec![program.to_string_lossy().into_owned(), "internal".to_owned(), "supervise".to_owned()];
-    let process: (Kind, Arc<dyn Runtime>) = (Kind::Process, Arc::new(ProcessRuntime::new(state, supervisor)));
-    match default {
-        Kind::Process => Ok(vec![process]),
-        other => {
-            let word = serde_json::to_value(other).ok().and_then(|json| json.as_str().map(str::to_owned));
-            Err(Failure::usage(format!("this host has no runtime `{}`", word.unwrap_or_default()))
-                .hint("there is `process`"))
+/// Where certificates come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum How {
+    /// From a public authority, as Caddy does it by itself.
+    Automatic,
+    /// From Caddy's internal authority.
+    Internal,
+    /// None.
+    Off,
+}
+
+impl Told {
+    /// The runtimes that this host has, the default first.
+    fn runtimes(&self, state: &Path) -> Result<Runtimes, Failure> {
+        let program = places::program()?;
+        let supervisor = vec![program.to_string_lossy().into_owned(), "internal".to_owned(), "supervise".to_owned()];
+        let mut runtimes: Runtimes = vec![(Kind::Process, Arc::new(ProcessRuntime::new(state, supervisor)))];
+        let has_systemd = Path::new("/run/systemd/system").is_dir();
+        if has_systemd {
+            let systemd = SystemdRuntime::new(state).creating_users(self.create_users);
+            runtimes.push((Kind::Systemd, Arc::new(systemd)));
         }
+        let default = self.runtime.unwrap_or(if has_systemd { Kind::Systemd } else { Kind::Process });
+        let Some(at) = runtimes.iter().position(|(kind, _)| *kind == default) else {
+            let names: Vec<&str> = runtimes.iter().map(|(_, runtime)| runtime.name()).collect();
+            let word = serde_json::to_value(default).ok().and_then(|json| json.as_str().map(str::to_owned));
+            let message = format!("this host has no runtime `{}`", word.unwrap_or_default());
+            return Err(Failure::usage(message).hint(format!("there is {}", names.join(", "))));
+        };
+        runtimes.swap(0, at);
+        Ok(runtimes)
+    }
+
+    fn router(&self) -> Result<Option<Arc<dyn Router>>, Failure> {
+        let Some(endpoint) = self.caddy.clone().filter(|_| !self.no_routes) else { return Ok(None) };
+        let https = match self.caddy_https {
+            How::Automatic => Https::Automatic,
+            How::Internal => Https::Internal,
+            How::Off => Https::Off,
+        };
+        let settings = Settings { listen: self.caddy_listen.clone(), https, ..Settings::default() };
+        Ok(Some(Arc::new(CaddyRouter::new(Caddy::with_settings(endpoint, settings)?))))
     }
 }
 
