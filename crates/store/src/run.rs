@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use freehold_model::limits;
@@ -17,6 +17,9 @@ use crate::messages::{Listener, Progress, strip_colours};
 const TICK: Duration = Duration::from_millis(50);
 /// How long the pipes of a child that has ended are still listened to: a grandchild may hold them.
 const AFTERMATH: Duration = Duration::from_secs(2);
+
+/// Lines that wait to be heard; a child that says more waits itself.
+const LINES: usize = 256;
 
 /// What became of a child.
 pub(crate) struct Ended {
@@ -41,29 +44,39 @@ pub(crate) fn watched(
         .process_group(0)
         .spawn()
         .map_err(|source| StoreError::Start { program: program.into(), source })?;
-    let (sender, heard) = channel();
+    let (sender, heard) = sync_channel(LINES);
     listen(child.stdout.take(), sender.clone(), From::Stdout);
     listen(child.stderr.take(), sender, From::Stderr);
+    follow(&mut child, &heard, what, stop, progress)
+}
+
+/// Hears a child to its end. Whatever it says, it is looked after all the time.
+fn follow(
+    child: &mut Child,
+    heard: &Receiver<(From, Vec<u8>)>,
+    what: &str,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Ended, StoreError> {
     let mut listener = Listener::default();
     let mut stdout = Vec::new();
     let mut pace = Pace { stopping: None, ended: None };
     let status = loop {
         if pace.stopping.is_none() && stop.load(Ordering::Relaxed) {
             pace.stopping = Some(Instant::now());
-            signal(&child, Signal::INT);
+            signal(child, Signal::INT);
         }
-        match next(&heard) {
+        match next(heard) {
             Next::Line(From::Stdout, line) => stdout.extend(line),
             Next::Line(From::Stderr, line) => {
                 if let Some(news) = listener.hear(String::from_utf8_lossy(&line).trim_end_matches('\n')) {
                     progress(news);
                 }
-                continue;
             }
             Next::Silence => {}
-            Next::Closed => break reap(&mut child, &pace, stop)?,
+            Next::Closed => break reap(child, &pace, stop)?,
         }
-        if let Some(status) = pace.look_after(&mut child)? {
+        if let Some(status) = pace.look_after(child)? {
             break status;
         }
     };
@@ -164,7 +177,7 @@ fn signal(child: &Child, signal: Signal) {
     }
 }
 
-fn listen(pipe: Option<impl Read + Send + 'static>, sender: Sender<(From, Vec<u8>)>, from: From) {
+fn listen(pipe: Option<impl Read + Send + 'static>, sender: SyncSender<(From, Vec<u8>)>, from: From) {
     let Some(pipe) = pipe else { return };
     std::thread::spawn(move || {
         let mut reader = BufReader::new(pipe);
@@ -181,4 +194,38 @@ fn listen(pipe: Option<impl Read + Send + 'static>, sender: Sender<(From, Vec<u8
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Follows a script that has said that it is ready while its standard error talks without a pause; gives up after a minute.
+    fn follow_talk(script: &str, stopped: bool) -> Result<ExitStatus, StoreError> {
+        let mut command = Command::new("/bin/sh");
+        let mut child =
+            command.args(["-c", script]).stdout(Stdio::piped()).process_group(0).spawn().expect("there is a shell");
+        let mut ready = [0; 6];
+        child.stdout.take().expect("a pipe").read_exact(&mut ready).expect("it says that it is ready");
+        let (sender, heard) = sync_channel(LINES);
+        std::thread::spawn(move || while sender.send((From::Stderr, b"talk\n".to_vec())).is_ok() {});
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let ended = follow(&mut child, &heard, "talk", &AtomicBool::new(stopped), &mut |_| {});
+            drop(tell.send(ended.map(|ended| ended.status)));
+        });
+        told.recv_timeout(Duration::from_secs(60)).expect("it ends within a minute")
+    }
+
+    #[test]
+    fn a_child_that_talks_without_a_pause_is_killed_when_it_does_not_stop() {
+        let status = follow_talk("trap '' INT; echo ready; exec sleep 100", true);
+        assert!(matches!(status, Err(StoreError::Stopped { .. })), "{status:?}");
+    }
+
+    #[test]
+    fn what_goes_on_talking_after_a_child_is_not_heard_for_ever() {
+        let status = follow_talk("echo ready", false);
+        assert!(status.is_ok_and(|status| status.success()));
+    }
 }
