@@ -15,6 +15,7 @@ use freehold_state::{
     Backend, Event as StateEvent, FileBackend, Keys, MadeKeys, NewEvent, Owner, RECIPIENTS_FILE, S3Backend,
     STATE_DIRECTORY, StateError, Store, SystemClock,
 };
+use freehold_store::Nix;
 
 use crate::catalog::Catalog;
 use crate::front::Parked;
@@ -240,7 +241,7 @@ impl Engine {
                 source: self.options.entry.source.clone(),
                 library: self.options.library.clone(),
                 bridge: vec![self.options.program.clone().into(), "internal".into(), "eval-bridge".into()],
-                nix: NixPrograms::find()?,
+                nix: NixPrograms::in_dir(Nix::find()?.bin()),
                 confine: self.options.confine,
                 providers,
                 show_trace: self.options.show_trace,

@@ -6,6 +6,7 @@ use freehold_eval::EvalError;
 use freehold_model::{ErrorKind, MemberPath, did_you_mean};
 use freehold_plan::Stale;
 use freehold_state::StateError;
+use freehold_store::StoreError;
 
 /// Why something could not be done at all.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,9 @@ pub enum EngineError {
     /// The evaluator.
     #[error(transparent)]
     Evaluate(#[from] EvalError),
+    /// Nix, before anything is asked of it.
+    #[error(transparent)]
+    Nix(#[from] StoreError),
     /// The state.
     #[error(transparent)]
     State(#[from] StateError),
@@ -109,6 +113,7 @@ impl EngineError {
             Self::Stopped { .. } | Self::Interrupted | Self::StalePlan(_) | Self::ForeignPlan { .. } => ErrorKind::User,
             Self::ReadEntry { .. } => ErrorKind::Host,
             Self::Evaluate(e) => e.kind(),
+            Self::Nix(e) => e.kind(),
             Self::State(e) => e.kind(),
             Self::Member { kind, .. } | Self::Provider { kind, .. } => *kind,
         }
@@ -124,6 +129,7 @@ impl EngineError {
                 one("leave out `--override-input`, or use a deployment that is a flake")
             }
             Self::Evaluate(e) => e.hint().into_iter().collect(),
+            Self::Nix(e) => e.hint().into_iter().collect(),
             Self::State(e) => e.hint().into_iter().collect(),
             Self::StalePlan(_) => one("make a new plan with `freehold plan --out FILE`"),
             Self::ForeignPlan { .. } => one("apply it in the deployment (and with the `--state`) that it was made for"),

@@ -42,6 +42,10 @@ impl Engine {
     /// What follows from an event of the evaluator.
     pub(crate) fn take_evaluation(&mut self, event: Event) -> Result<Vec<Front>, EngineError> {
         Ok(match event {
+            Event::Begun => {
+                self.count_evaluated(0);
+                Vec::new()
+            }
             Event::Structure { member, structure, edges } => {
                 self.count_evaluated(structure.members.len());
                 self.structure_edges.insert(member.clone(), edges);

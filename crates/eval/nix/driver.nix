@@ -2,7 +2,7 @@
 #
 # It asks for work with `builtins.exec` of the bridge, and answers with traces on standard error: no limit of size, nothing in
 # anybody's argv, and needs and results arrive in the order in which they came about. It never builds, and it decides nothing:
-# which member is asked again, and when, is decided in `src/schedule.rs`. The lines are described in `src/wire.rs`.
+# which member is asked again, and when, is decided in `src/core/turns.rs`. The lines are described in `src/wire.rs`.
 { config }:
 let
   inherit (builtins)
@@ -264,4 +264,6 @@ let
         (length (genericClosure { startSet = [ { key = 0; } ]; operator = item: turn item.key; }))
         [ { key = number + 1; } ];
 in
-seq root (length (genericClosure { startSet = [ { key = 0; } ]; operator = item: generation item.key; }))
+# The engine waits for the first call for a limited time. What comes then may take as long as it does: reading the root fetches
+# flake inputs and evaluates nixpkgs.
+seq (call [ "hello" ]) (seq root (length (genericClosure { startSet = [ { key = 0; } ]; operator = item: generation item.key; })))

@@ -37,12 +37,35 @@ pub(crate) enum Command {
 }
 
 pub(crate) enum Msg {
-    Command { ticket: u64, command: Command },
-    Lines { epoch: u64, lines: Vec<Line> },
-    Question { epoch: u64, question: Question, reply: Reply },
-    Exited { epoch: u64, status: String },
-    StderrClosed { epoch: u64 },
-    Explained { epoch: u64, id: u64, message: Option<String> },
+    Command {
+        ticket: u64,
+        command: Command,
+    },
+    Lines {
+        epoch: u64,
+        lines: Vec<Line>,
+    },
+    Question {
+        epoch: u64,
+        question: Question,
+        reply: Reply,
+    },
+    Exited {
+        epoch: u64,
+        status: String,
+    },
+    StderrClosed {
+        epoch: u64,
+    },
+    Explained {
+        epoch: u64,
+        id: u64,
+        message: Option<String>,
+    },
+    /// The socket takes no calls any more.
+    Deaf {
+        error: std::io::Error,
+    },
     Tick,
     Shutdown,
 }
@@ -251,6 +274,7 @@ impl Core {
                 }
             }
             Msg::Explained { epoch, id, message } => self.explained(epoch, id, message),
+            Msg::Deaf { error } => self.give_up(EvalError::Deaf(error)),
             Msg::Lines { .. } | Msg::Exited { .. } | Msg::StderrClosed { .. } | Msg::Tick | Msg::Shutdown => {}
         }
     }

@@ -7,12 +7,6 @@ use freehold_model::{ErrorKind, MemberPath};
 /// Why something could not be evaluated.
 #[derive(Debug, thiserror::Error)]
 pub enum EvalError {
-    /// Nix is not installed, or not where it was said to be.
-    #[error("cannot find `{program}`")]
-    FindNix {
-        /// The program looked for.
-        program: String,
-    },
     /// The directory in which the conversation happens could not be made.
     #[error("cannot prepare the evaluator's directory")]
     Prepare(#[source] std::io::Error),
@@ -75,6 +69,9 @@ pub enum EvalError {
         /// How long it was waited for.
         seconds: u64,
     },
+    /// What Nix asks can no longer be heard.
+    #[error("cannot hear what the Nix evaluator asks")]
+    Deaf(#[source] std::io::Error),
     /// The evaluator broke the rules of the conversation.
     #[error("the evaluator's conversation is broken: {0}")]
     Conversation(String),
@@ -84,11 +81,9 @@ impl EvalError {
     /// Who has to act.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::FindNix { .. }
-            | Self::Prepare(_)
-            | Self::StartNix { .. }
-            | Self::Died { .. }
-            | Self::Silent { .. } => ErrorKind::Host,
+            Self::Prepare(_) | Self::StartNix { .. } | Self::Died { .. } | Self::Silent { .. } | Self::Deaf(_) => {
+                ErrorKind::Host
+            }
             Self::LockFlake { .. } | Self::Root { .. } | Self::Member { .. } | Self::SecretInStore { .. } => {
                 ErrorKind::User
             }
@@ -99,19 +94,27 @@ impl EvalError {
     /// What would mend it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::FindNix { .. } => Some(
-                "install Nix (on Debian: `apt install nix-bin`; elsewhere see https://nixos.org/download), or say where it is with FREEHOLD_NIX_BIN=DIR"
-                    .to_owned(),
-            ),
             Self::Member { hint, .. } => hint.clone(),
             Self::SecretInStore { .. } => Some(
                 "pass the secret as an input of its own (a resource reads it when it is applied), not inside a derivation or a file of the store"
                     .to_owned(),
             ),
-            Self::Died { status, .. } if status.contains('9') => {
+            Self::Died { status, .. } if status == "signal 9" => {
                 Some("it may have run out of memory: see `dmesg`, or evaluate less at once with `--target`".to_owned())
             }
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_kill_speaks_of_memory() {
+        let hint = |status: &str| EvalError::Died { times: 1, status: status.to_owned() }.hint();
+        assert!(hint("signal 9").is_some_and(|hint| hint.contains("memory")));
+        assert_eq!((hint("exit code 19"), hint("signal 19")), (None, None));
     }
 }

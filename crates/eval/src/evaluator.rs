@@ -19,6 +19,8 @@ pub type Ticket = u64;
 /// What the evaluator has to say. Events come from one thread, in order.
 #[derive(Debug)]
 pub enum Event {
+    /// Nix runs and reads the root, which may take long. Comes again when Nix was started again.
+    Begun,
     /// A composite, evaluated for good. Its checks are unknown where they need outputs that are not known yet; `want` it again for them.
     Structure {
         /// Which.

@@ -3,8 +3,6 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::EvalError;
-
 /// Where the deployment's root comes from.
 #[derive(Debug, Clone)]
 pub enum Source {
@@ -41,26 +39,7 @@ pub struct NixPrograms {
 }
 
 impl NixPrograms {
-    /// Those in `$FREEHOLD_NIX_BIN` if set, else the first on `$PATH`.
-    ///
-    /// # Errors
-    /// When there is no `nix-instantiate`.
-    pub fn find() -> Result<Self, EvalError> {
-        let dirs: Vec<PathBuf> = match std::env::var_os("FREEHOLD_NIX_BIN") {
-            Some(dir) => vec![dir.into()],
-            None => {
-                let path = std::env::var_os("PATH").unwrap_or_default();
-                let usual = ["/run/current-system/sw/bin", "/nix/var/nix/profiles/default/bin"];
-                std::env::split_paths(&path).chain(usual.map(PathBuf::from)).collect()
-            }
-        };
-        dirs.into_iter()
-            .find(|dir| dir.join("nix-instantiate").is_file())
-            .map(Self::in_dir)
-            .ok_or_else(|| EvalError::FindNix { program: "nix-instantiate".to_owned() })
-    }
-
-    /// Those in `bin_dir`.
+    /// Those in `bin_dir`. (Which Nix is used is found out in `freehold-store`, for all that runs one.)
     pub fn in_dir(bin_dir: impl Into<PathBuf>) -> Self {
         Self { bin_dir: bin_dir.into() }
     }

@@ -1,7 +1,7 @@
 //! The Nix child process, the socket its bridges call, and the threads that turn both into messages.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -25,10 +25,14 @@ const ALIVE: &str = "alive";
 const LEFTOVER: Duration = Duration::from_secs(600);
 /// How long the bridge may take to say what it wants, and to take the answer.
 const BRIDGE_PATIENCE: Duration = Duration::from_secs(30);
+/// How often in a row a call that cannot be taken is tried again, and the pause before.
+const ACCEPT_TRIES: u32 = 100;
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 /// How long results are left to gather before they are read.
 const CROWD: Duration = Duration::from_micros(100);
-/// Variables that Nix, git and their libraries need; everything else, credentials above all, stays out.
-const ENV_NAMES: [&str; 15] = [
+/// Variables that Nix, git and their libraries need; everything else, credentials above all, stays out. Two may hold some all the
+/// same, and Nix fetches nothing without them where they do: `NIX_CONFIG` (access tokens) and the proxies (a user and password).
+const ENV_NAMES: [&str; 32] = [
     "PATH",
     "HOME",
     "USER",
@@ -44,8 +48,25 @@ const ENV_NAMES: [&str; 15] = [
     "all_proxy",
     "no_proxy",
     "LOCALE_ARCHIVE",
+    "NIX_PATH",
+    "NIX_CONFIG",
+    "NIX_CONF_DIR",
+    "NIX_USER_CONF_FILES",
+    "NIX_STORE_DIR",
+    "NIX_STATE_DIR",
+    "NIX_LOCALSTATE_DIR",
+    "NIX_LOG_DIR",
+    "NIX_DATA_DIR",
+    "NIX_REMOTE",
+    "NIX_DAEMON_SOCKET_PATH",
+    "NIX_SSL_CERT_FILE",
+    "NIX_SSHOPTS",
+    "NIX_CACHE_HOME",
+    "NIX_CONFIG_HOME",
+    "NIX_DATA_HOME",
+    "NIX_STATE_HOME",
 ];
-const ENV_PREFIXES: [&str; 4] = ["LC_", "XDG_", "NIX_", "NIXPKGS_"];
+const ENV_PREFIXES: [&str; 3] = ["LC_", "XDG_", "NIXPKGS_"];
 
 /// Everything that outlives one Nix process: its directory, its socket, what it is started with.
 pub(crate) struct Host {
@@ -104,7 +125,7 @@ impl Host {
         let questions = sender.clone();
         std::thread::Builder::new()
             .name("eval-socket".into())
-            .spawn(move || listen(&listener, &questions))
+            .spawn(move || listen(&mut || listener.accept().map(|(stream, _)| stream), &questions))
             .map_err(EvalError::Prepare)?;
         let run = programs_to_run(&options);
         Ok(Self {
@@ -265,19 +286,35 @@ pub(crate) fn error_message(stderr: &str, whole: bool) -> Option<String> {
 
 /// Sets the environment of a program of Nix: what it needs, without credentials.
 pub(crate) fn set_env(command: &mut Command, extra: &[(OsString, OsString)]) {
-    let allowed = |name: &OsStr| {
-        name.to_str().is_some_and(|name| {
-            ENV_NAMES.iter().any(|allowed| allowed.eq_ignore_ascii_case(name))
-                || ENV_PREFIXES.iter().any(|p| name.starts_with(p))
-        })
-    };
-    command.env_clear().envs(std::env::vars_os().filter(|(name, _)| allowed(name)));
+    command.env_clear().envs(std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(passes)));
     command.envs(extra.iter().map(|(name, value)| (name, value)));
 }
 
-fn listen(listener: &UnixListener, sender: &Sender<Msg>) {
-    for stream in listener.incoming() {
-        let Ok(mut stream) = stream else { return };
+/// Whether Nix is given the variable of that name.
+fn passes(name: &str) -> bool {
+    ENV_NAMES.iter().any(|allowed| allowed.eq_ignore_ascii_case(name))
+        || ENV_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Takes the bridges' calls. That one cannot be taken passes (no file descriptor is free, the caller is gone again); only when it lasts
+/// is it told.
+fn listen(accept: &mut dyn FnMut() -> io::Result<UnixStream>, sender: &Sender<Msg>) {
+    let mut failures = 0;
+    loop {
+        let mut stream = match accept() {
+            Ok(stream) => stream,
+            Err(_) if failures < ACCEPT_TRIES => {
+                failures += 1;
+                std::thread::sleep(ACCEPT_PAUSE);
+                continue;
+            }
+            Err(error) => {
+                // Nobody listens any more: it has ended anyway.
+                let _ = sender.send(Msg::Deaf { error });
+                return;
+            }
+        };
+        failures = 0;
         let _ = stream.set_read_timeout(Some(BRIDGE_PATIENCE));
         let _ = stream.set_write_timeout(Some(BRIDGE_PATIENCE));
         let mut bytes = Vec::new();
@@ -407,7 +444,40 @@ fn loader(program: &Path) -> Option<PathBuf> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
 
+    use std::sync::mpsc::channel;
+
     use super::*;
+
+    #[test]
+    fn a_call_that_cannot_be_taken_is_not_the_end_and_a_lasting_failure_is_told() {
+        let (mut bridge, ours) = UnixStream::pair().unwrap();
+        bridge.write_all(b"7\0next\0").unwrap();
+        bridge.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut calls = vec![Ok(ours), Err(io::ErrorKind::ConnectionAborted.into())];
+        let (sender, heard) = channel();
+        listen(&mut || calls.pop().unwrap_or_else(|| Err(io::Error::other("no file descriptor"))), &sender);
+        assert!(matches!(heard.recv().unwrap(), Msg::Question { epoch: 7, .. }));
+        assert!(matches!(heard.recv().unwrap(), Msg::Deaf { error } if error.to_string() == "no file descriptor"));
+    }
+
+    #[test]
+    fn of_the_variables_only_those_that_nix_needs_are_passed_on() {
+        for name in [
+            "PATH",
+            "HTTPS_PROXY",
+            "https_proxy",
+            "NIX_PATH",
+            "NIX_REMOTE",
+            "NIX_CONFIG",
+            "LC_ALL",
+            "NIXPKGS_ALLOW_UNFREE",
+        ] {
+            assert!(passes(name), "{name}");
+        }
+        for name in ["AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "NIX_GITHUB_TOKEN", "NIX_CONFIG_TOKEN"] {
+            assert!(!passes(name), "{name}");
+        }
+    }
 
     #[test]
     fn the_loader_of_a_program_is_found_and_a_text_has_none() {

@@ -129,6 +129,8 @@ pub(crate) fn read_context(context: &Json) -> BTreeSet<String> {
 /// A question of the bridge.
 #[derive(Debug)]
 pub(crate) enum Question {
+    /// Nix runs and will now read the root.
+    Hello,
     /// Give me queries.
     Next,
     /// A new generation starts.
@@ -144,6 +146,7 @@ pub(crate) fn read_question(bytes: &[u8]) -> Option<(u64, Question)> {
     let words: Vec<&str> = bytes.split(|b| *b == 0).map(std::str::from_utf8).collect::<Result<_, _>>().ok()?;
     let epoch = words.first()?.parse().ok()?;
     let question = match words.get(1..words.len() - 1)? {
+        ["hello"] => Question::Hello,
         ["next"] => Question::Next,
         ["generation", _] => Question::Generation,
         ["output", reference] => Question::Output(read_reference(reference)?),

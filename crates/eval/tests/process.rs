@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use common::{Bench, PRELUDE, nixes, outputs, path};
-use freehold_eval::{Confinement, EvalError};
+use freehold_eval::{Confinement, EvalError, Event};
 use freehold_model::Value;
 
 fn on_each_nix(test: impl Fn(&Path)) {
@@ -281,6 +281,26 @@ fn operations_and_postconditions_never_hold_a_resource_up() {
         assert_eq!(declaration.postconditions[0].assertion, true.into());
         assert_eq!(declaration.postconditions[0].message, "id is A");
         assert_eq!(declaration.operations["verify"].command.part("args").unwrap().part("0"), Some(&"A".into()));
+    });
+}
+
+#[test]
+fn nix_says_that_it_runs_before_it_reads_the_root() {
+    on_each_nix(|nix| {
+        let place = tempfile::tempdir().unwrap();
+        let pipe = place.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        // Reading the root takes until somebody writes into the pipe.
+        let file = format!(
+            r#"{PRELUDE} builtins.seq (builtins.exec [ "/bin/cat" "{}" ]) (root (o: comp {{ a = res {{ x = 1; }}; }}))"#,
+            pipe.display()
+        );
+        let mut bench = Bench::with(nix, &file, |options| options.confine = false);
+        bench.want(vec![path(".")]);
+        while !matches!(bench.next(), Event::Begun) {}
+        std::fs::write(&pipe, "true").unwrap();
+        assert_eq!(bench.settle().input("a", "x"), 1.into());
     });
 }
 

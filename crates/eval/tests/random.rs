@@ -118,7 +118,11 @@ fn run(nix: &Path, seed: u64) {
             }
             Event::Failed { member, error } => panic!("{}", says(&format!("{member} failed: {error}"))),
             Event::Fatal { error } => panic!("{}", says(&error.to_string())),
-            Event::Structure { .. } | Event::Waiting { .. } | Event::Quiet { .. } | Event::UserLog { .. } => {}
+            Event::Begun
+            | Event::Structure { .. }
+            | Event::Waiting { .. }
+            | Event::Quiet { .. }
+            | Event::UserLog { .. } => {}
         }
     }
 }

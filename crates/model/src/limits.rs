@@ -33,8 +33,6 @@ pub const OPERATION_BACKOFF_MAX: Duration = Duration::from_secs(20);
 pub const PARALLELISM: usize = 10;
 /// How long the evaluator may take to its first word (Nix starting, reading the root).
 pub const EVALUATOR_START: Duration = Duration::from_secs(120);
-/// Bytes of one argument that the evaluator may pass to the bridge (the kernel's limit is 128 KiB).
-pub const EVALUATOR_ARGUMENT_BYTES: usize = 96 * 1024;
 /// Bytes of the evaluator's standard error kept for an error message.
 pub const EVALUATOR_STDERR_BYTES: usize = 256 * 1024;
 /// How deep an input is walked in search of its leaves.

@@ -103,7 +103,7 @@ impl StoreError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NoNix { .. } => {
-                "install Nix (on Debian: `apt-get install nix-bin`), or set FREEHOLD_NIX_BIN to the directory that holds it"
+                "install Nix (on Debian: `apt-get install nix-bin`; elsewhere see https://nixos.org/download), or set FREEHOLD_NIX_BIN to the directory that holds it"
                     .to_owned()
             }
             Self::Build { derivation, .. } => format!("the whole log: `nix-store --read-log {derivation}`"),

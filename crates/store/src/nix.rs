@@ -7,6 +7,11 @@ use std::process::Command;
 use crate::error::StoreError;
 use crate::run;
 
+/// Where Nix lies on NixOS, and where its installer puts it, when `PATH` does not say so.
+const USUAL: [&str; 2] = ["/run/current-system/sw/bin", "/nix/var/nix/profiles/default/bin"];
+/// Programs that a Nix has at least.
+const PROGRAMS: [&str; 2] = ["nix-store", "nix-instantiate"];
+
 /// A stock Nix: the directory of its programs, and what its processes find in their environment.
 #[derive(Debug, Clone)]
 pub struct Nix {
@@ -15,12 +20,14 @@ pub struct Nix {
 }
 
 impl Nix {
-    /// The Nix of `FREEHOLD_NIX_BIN` if that is set, else the first on `PATH`.
+    /// The Nix of `FREEHOLD_NIX_BIN` if that is set and not empty, else the first on `PATH`, else one in the usual places. Evaluations,
+    /// builds and providers all find the same.
     ///
     /// # Errors
     /// When there is none.
     pub fn find() -> Result<Self, StoreError> {
-        Self::find_in(std::env::var_os("FREEHOLD_NIX_BIN").as_deref(), std::env::var_os("PATH").as_deref())
+        let (own, path) = (std::env::var_os("FREEHOLD_NIX_BIN"), std::env::var_os("PATH"));
+        Self::find_in(own.as_deref(), path.as_deref(), &USUAL)
     }
 
     /// The Nix whose programs lie in `bin`; nothing is checked.
@@ -76,17 +83,19 @@ impl Nix {
         }
     }
 
-    fn find_in(own: Option<&OsStr>, path: Option<&OsStr>) -> Result<Self, StoreError> {
+    fn find_in(own: Option<&OsStr>, path: Option<&OsStr>, usual: &[&str]) -> Result<Self, StoreError> {
+        let has_all = |dir: &Path| PROGRAMS.iter().all(|program| dir.join(program).is_file());
         if let Some(own) = own.filter(|own| !own.is_empty()) {
             let bin = PathBuf::from(own);
-            return if bin.join("nix-store").is_file() {
+            return if has_all(&bin) {
                 Ok(Self::at(bin))
             } else {
                 Err(StoreError::NoNix { looked: format!("`{}` (FREEHOLD_NIX_BIN)", bin.display()) })
             };
         }
         std::env::split_paths(path.unwrap_or_default())
-            .find(|dir| dir.is_absolute() && dir.join("nix-store").is_file())
+            .chain(usual.iter().map(PathBuf::from))
+            .find(|dir| dir.is_absolute() && has_all(dir))
             .map(Self::at)
             .ok_or_else(|| StoreError::NoNix { looked: "any directory of PATH".to_owned() })
     }
@@ -100,20 +109,27 @@ mod tests {
     #[test]
     fn a_named_directory_wins_over_the_path() {
         let scratch = Scratch::new();
-        scratch.write("own/nix-store", "");
-        scratch.write("path/nix-store", "");
-        let path = scratch.join("path");
-        let find = |own: Option<PathBuf>| Nix::find_in(own.as_deref().map(Path::as_os_str), Some(path.as_os_str()));
-        assert_eq!(find(Some(scratch.join("own"))).unwrap().bin(), scratch.join("own"));
-        assert_eq!(find(None).unwrap().bin(), scratch.join("path"));
+        for place in ["own", "path", "usual"] {
+            PROGRAMS.iter().for_each(|program| drop(scratch.write(&format!("{place}/{program}"), "")));
+        }
+        let usual = scratch.join("usual").display().to_string();
+        let find = |own: Option<&Path>, path: &str| {
+            let path = scratch.join(path);
+            let own = own.map(Path::as_os_str);
+            Nix::find_in(own, Some(path.as_os_str()), &[&usual]).unwrap().bin().to_owned()
+        };
+        assert_eq!(find(Some(&scratch.join("own")), "path"), scratch.join("own"));
+        assert_eq!(find(None, "path"), scratch.join("path"));
+        assert_eq!(find(Some(Path::new("")), "path"), scratch.join("path"), "an empty variable says nothing");
+        assert_eq!(find(None, "elsewhere"), scratch.join("usual"));
     }
 
     #[test]
     fn no_nix_is_said_with_what_helps() {
-        let error = Nix::find_in(None, Some(OsStr::new("/nonexistent"))).unwrap_err();
+        let error = Nix::find_in(None, Some(OsStr::new("/nonexistent")), &[]).unwrap_err();
         assert_eq!(error.to_string(), "cannot find Nix: no `nix-store` in any directory of PATH");
         assert!(error.hint().unwrap().contains("apt-get install nix-bin"));
-        let error = Nix::find_in(Some(OsStr::new("/nonexistent")), None).unwrap_err();
+        let error = Nix::find_in(Some(OsStr::new("/nonexistent")), None, &[]).unwrap_err();
         assert_eq!(error.to_string(), "cannot find Nix: no `nix-store` in `/nonexistent` (FREEHOLD_NIX_BIN)");
     }
 

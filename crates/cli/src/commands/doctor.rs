@@ -4,9 +4,10 @@ use std::path::Path;
 use std::process::Command as Process;
 use std::sync::Arc;
 
-use freehold_engine::{Entry, StateLocation};
-use freehold_eval::{Confinement, NixPrograms, confinement};
+use freehold_engine::{EngineError, Entry, StateLocation};
+use freehold_eval::{Confinement, confinement};
 use freehold_state::{Keys, Owner, RECIPIENTS_FILE, Store, SystemClock};
+use freehold_store::Nix;
 use serde_json::json;
 
 use crate::exit::Exit;
@@ -109,18 +110,18 @@ fn output(program: &Path, args: &[&str]) -> Result<String, String> {
 }
 
 fn nix() -> Finding {
-    let programs = match NixPrograms::find() {
-        Ok(programs) => programs,
-        Err(error) => return bad(&error.into()),
+    let nix = match Nix::find() {
+        Ok(nix) => nix,
+        Err(error) => return bad(&EngineError::from(error).into()),
     };
-    let program = programs.bin_dir.join("nix-instantiate");
+    let program = nix.bin().join("nix-instantiate");
     match output(&program, &["--version"]) {
         Err(why) => Bad(format!("`{}` does not run: {why}", program.display()), "install Nix again".to_owned()),
         Ok(text) => {
             let version = text.rsplit(' ').next().unwrap_or_default();
             let mut parts = version.split('.').map_while(|part| part.parse::<u32>().ok());
             let found = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-            let place = programs.bin_dir.display();
+            let place = nix.bin().display();
             if found < OLDEST_NIX {
                 Bad(format!("Nix {version} in `{place}`"), "Freehold needs Nix 2.8 or later".to_owned())
             } else {
@@ -132,14 +133,14 @@ fn nix() -> Finding {
 
 /// Whether Nix evaluates, and can write to its store.
 fn evaluation(session: &Session) -> Finding {
-    let Ok(programs) = NixPrograms::find() else {
+    let Ok(nix) = Nix::find() else {
         return Note("not tried without Nix".to_owned(), String::new());
     };
     let library = match crate::library::directory() {
         Ok(library) => library,
         Err(failure) => return bad(&failure),
     };
-    let program = programs.bin_dir.join("nix-instantiate");
+    let program = nix.bin().join("nix-instantiate");
     let expression = format!("builtins.isFunction (import {} {{ }}).lib.mkRoot", nix_path(&library));
     match output(&program, &["--eval", "--expr", &expression]) {
         Ok(text) if text == "true" => {}
@@ -155,7 +156,7 @@ fn evaluation(session: &Session) -> Finding {
             return Bad(format!("Nix does not evaluate: {why}"), hint);
         }
     }
-    let store = programs.bin_dir.join("nix-store");
+    let store = nix.bin().join("nix-store");
     let probe = library.join("default.nix").display().to_string();
     match output(&store, &["--add", &probe]) {
         Ok(_) => Good("evaluates, and the store can be written".to_owned()),

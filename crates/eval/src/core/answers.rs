@@ -351,6 +351,7 @@ impl Core {
         let Some(explainer) = self.explaining.running.get_mut(&epoch) else { return };
         let (asked, id) = (explainer.asked, explainer.id);
         let answer = match question {
+            Question::Hello => true.into(),
             Question::Generation if asked => wire::stop(),
             Question::Generation => wire::generation(true, &self.known.all()),
             Question::Next if asked => wire::end_of_generation(),

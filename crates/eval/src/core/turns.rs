@@ -58,6 +58,10 @@ impl Core {
             let Some((question, reply)) = running.questions.pop_front() else { return };
             running.answered += 1;
             match question {
+                Question::Hello => {
+                    reply.send(&json!(true));
+                    (self.events)(Event::Begun);
+                }
                 Question::Next => running.waiting = Some(Waiting::Batch(reply)),
                 Question::Generation => running.waiting = Some(Waiting::Generation(reply)),
                 Question::Output(output) => running.waiting = Some(Waiting::Output(reply, output)),

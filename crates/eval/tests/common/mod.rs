@@ -178,6 +178,7 @@ impl Bench {
                 self.said.fatal = Some(error);
                 return true;
             }
+            Event::Begun => {}
             Event::UserLog { text } => self.said.log.push(text),
             Event::Quiet { seen } => return seen >= self.last,
         }
