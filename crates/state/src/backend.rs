@@ -1,7 +1,7 @@
 //! Where a log is kept: the trait that files, object stores and holders implement.
 //!
 //! A backend knows pieces of bytes, a lock with a fencing token, and nothing of events. To add one: implement
-//! [`Backend`], and run `tests/backends.rs` on it.
+//! [`Backend`], and run the stories of `tests/s3_backend.rs` on it.
 
 use crate::error::StateError;
 use crate::lock::{LockInfo, LockRequest};

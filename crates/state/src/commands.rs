@@ -377,10 +377,11 @@ pub fn repair(
 ) -> Result<Repair, StateError> {
     let request = LockRequest { owner: owner.clone(), now: clock.unix_millis(), above: 0 };
     let fence = backend.acquire(&request)?;
-    let guard = LockGuard::new(backend.clone(), clock.clone(), fence, false)?;
-    // What is looked at under the lock is what is cut.
+    let guard = LockGuard::new(backend.clone(), clock.clone(), fence, true)?;
+    // What is looked at under the lock is what is cut; a long log may have taken longer than the lease.
     let repair = examine(backend.as_ref(), keys)?;
     if let Some(cut) = &repair.cut {
+        guard.renew()?;
         backend.cut(fence, cut)?;
     }
     drop(guard);

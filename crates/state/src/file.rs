@@ -88,6 +88,7 @@ impl<D: Disk> FileBackend<D> {
                     user: "?".to_owned(),
                     host: "?".to_owned(),
                     pid: 0,
+                    machine: String::new(),
                     command: format!("nobody knows who: `{}` cannot be read", self.disk.shown(LOCK)),
                     started: "?".to_owned(),
                 }),

@@ -139,7 +139,14 @@ impl Backend for HolderBackend {
     fn break_lock(&self) -> Result<Option<LockInfo>, StateError> {
         self.io.unlock(None)?;
         // A holder does not tell whose lock it was.
-        let owner = Owner { user: "?".into(), host: "?".into(), pid: 0, command: "?".into(), started: "?".into() };
+        let owner = Owner {
+            user: "?".into(),
+            host: "?".into(),
+            pid: 0,
+            machine: String::new(),
+            command: "?".into(),
+            started: "?".into(),
+        };
         Ok(Some(LockInfo { owner, fence: 0, expires: 0 }))
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Deliberately not here: the encryption of values, see `seal`. A second operator is one recipient more and a `rekey`.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use age::secrecy::ExposeSecret as _;
@@ -203,14 +203,12 @@ fn read_optional(path: &Path) -> Result<Option<String>, StateError> {
 fn write_identity(path: &Path, identity: &Identity) -> Result<(), StateError> {
     use std::os::unix::fs::DirBuilderExt as _;
     let failed = |step, e| StateError::io(step, path.display().to_string(), e);
+    let above = path.ancestors().skip(1).take_while(|above| !above.as_os_str().is_empty() && !above.exists());
+    let made: Vec<PathBuf> = above.map(Path::to_owned).collect();
     if let Some(parent) = path.parent() {
         // 0700: only the directories that are made here.
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(|e| failed("make", e))?;
     }
-    let mut file = fs_err::OpenOptions::new();
-    let file = file.write(true).create_new(true);
-    fs_err::os::unix::fs::OpenOptionsExt::mode(file, 0o600);
-    let mut file = file.open(path).map_err(|e| failed("make", e))?;
     let secret = identity.to_string();
     let text = Zeroizing::new(format!(
         "# Private key of a Freehold operator: opens the secrets in the state. Keep it, and keep it to yourself.\n\
@@ -218,7 +216,39 @@ fn write_identity(path: &Path, identity: &Identity) -> Result<(), StateError> {
         identity.to_public(),
         secret.expose_secret()
     ));
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|e| failed("write", e))
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(format!(".{}.tmp", std::process::id()));
+    let temporary = PathBuf::from(temporary);
+    let written = write_private(&temporary, text.as_bytes()).and_then(|()| take_name(&temporary, path));
+    // Gone already when it was given its name by renaming.
+    let _ = fs_err::remove_file(&temporary);
+    written.map_err(|e| failed("write", e))?;
+    sync_directories(path, &made).map_err(|e| failed("sync the directory of", e))
+}
+
+/// A new file that its owner alone can read, durably.
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = fs_err::OpenOptions::new();
+    let options = options.write(true).create_new(true);
+    fs_err::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(bytes).and_then(|()| file.sync_all())
+}
+
+/// Gives a whole file its name, if nothing has that name. Not every file system has hard links.
+fn take_name(temporary: &Path, path: &Path) -> io::Result<()> {
+    match fs_err::hard_link(temporary, path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !path.exists() => fs_err::rename(temporary, path),
+        linked => linked,
+    }
+}
+
+/// Makes durable that a file is there, and the directories above it that were made for it.
+fn sync_directories(path: &Path, made: &[PathBuf]) -> io::Result<()> {
+    let holding = made.iter().filter_map(|directory| directory.parent()).chain(path.parent());
+    holding
+        .filter(|directory| !directory.as_os_str().is_empty())
+        .try_for_each(|directory| fs_err::File::open(directory)?.sync_all())
 }
 
 fn write_recipients(path: &Path, recipient: &Recipient) -> Result<(), StateError> {
@@ -249,6 +279,19 @@ mod tests {
         assert_eq!(made_again, None);
         let (key, wrapped) = keys.new_data_key().unwrap();
         assert_eq!(again.open(&wrapped), key);
+    }
+
+    #[test]
+    fn an_identity_that_cannot_be_written_leaves_nothing_in_the_way_of_the_next() {
+        let Some(disk) = freehold_testkit::SmallDisk::mount(1 << 20) else { return };
+        let identity = disk.path().join("identity.age");
+        disk.fill(0);
+        Keys::make_identity(&identity).unwrap_err();
+        assert!(!identity.exists());
+        disk.free();
+        assert!(Keys::make_identity(&identity).unwrap().1);
+        let left = fs_err::read_dir(disk.path()).unwrap().count();
+        assert_eq!(left, 1, "the identity and nothing else");
     }
 
     #[test]

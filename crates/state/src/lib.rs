@@ -26,7 +26,7 @@ mod replay;
 mod seal;
 mod snapshot;
 
-pub use backend::Backend;
+pub use backend::{Backend, Cut};
 pub use clock::{Clock, SystemClock};
 pub use commit::Done;
 pub use error::StateError;

@@ -23,6 +23,9 @@ pub struct Owner {
     pub host: String,
     /// Process id.
     pub pid: u32,
+    /// Where process ids mean the same: the running system and the name space of its process ids. Empty when that is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub machine: String,
     /// The command line, without secrets.
     pub command: String,
     /// When it started (RFC 3339).
@@ -37,6 +40,7 @@ impl Owner {
             user: user.unwrap_or_else(|_| format!("uid{}", rustix::process::getuid().as_raw())),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             pid: std::process::id(),
+            machine: this_machine(),
             command: command.into(),
             started: rfc3339(clock.unix_millis()),
         }
@@ -45,6 +49,16 @@ impl Owner {
     /// As it stands in the log: `ada@host`.
     pub fn who(&self) -> String {
         format!("{}@{}", self.user, self.host)
+    }
+}
+
+/// The boot of this system and the name space of process ids: of two processes that have the same, each sees the other.
+fn this_machine() -> String {
+    let boot = fs_err::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let space = fs_err::read_link("/proc/self/ns/pid").unwrap_or_default();
+    match (boot.trim(), space.to_string_lossy()) {
+        (boot, space) if !boot.is_empty() && !space.is_empty() => format!("{boot} {space}"),
+        _ => String::new(),
     }
 }
 

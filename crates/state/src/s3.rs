@@ -30,6 +30,8 @@ use crate::seal::new_uuid;
 const READERS: usize = 8;
 /// Chunks after which a snapshot is worth its cost: reading them is a request each.
 const SNAPSHOT_CHUNKS: u64 = 64;
+/// Parts of one name that repairs may have moved aside.
+const ASIDE_NAMES: u32 = 1000;
 /// Attempts to change the lock while others change it too.
 const LOCK_TRIES: u32 = 5;
 
@@ -216,18 +218,53 @@ impl S3Backend {
         })
     }
 
-    fn move_aside(&self, name: &str, offset: usize, why: &str) -> Result<(), StateError> {
-        let Some(bytes) = self.get(name)? else { return Ok(()) };
-        let rest = bytes.get(offset..).unwrap_or_default();
+    /// Refuses a writer whose lock is another's by now.
+    fn check_fence(&self, fence: u64) -> Result<(), StateError> {
+        let now = self.read_lock()?.0.fence;
+        if now == fence { Ok(()) } else { Err(StateError::Fenced { ours: fence, now }) }
+    }
+
+    fn move_aside(&self, fence: u64, name: &str, offset: usize, why: &str) -> Result<(), StateError> {
+        let conditional = self.conditional()?;
+        let Some(found) = self.client.get(name).map_err(self.failed("read", name))? else { return Ok(()) };
+        let rest = found.body.get(offset..).unwrap_or_default();
         let last = name.rsplit('/').next().unwrap_or(name);
-        let aside = self.key(&format!("aside/{last}.{why}-{offset}"));
-        self.client.put(&aside, rest, &Put::default()).map_err(self.failed("write", &aside))?;
+        self.put_aside(&self.key(&format!("aside/{last}.{why}-{offset}")), rest, conditional)?;
+        self.check_fence(fence)?;
         if offset == 0 {
-            self.client.delete(name).map_err(self.failed("delete", name))
-        } else {
-            let kept = &bytes[..offset.min(bytes.len())];
-            self.client.put(name, kept, &Put::default()).map(drop).map_err(self.failed("write", name))
+            return self.client.delete(name).map_err(self.failed("delete", name));
         }
+        let kept = &found.body[..offset.min(found.body.len())];
+        let condition = if conditional { Condition::Match(found.meta.etag) } else { Condition::None };
+        match self.client.put(name, kept, &Put { condition, ..Put::default() }) {
+            Ok(_) => Ok(()),
+            Err(e) if e.is_precondition() => Err(StateError::MovedOn { place: self.place() }),
+            Err(e) => Err(self.failed("write", name)(e)),
+        }
+    }
+
+    /// Keeps what is moved aside under a name that nothing has yet: numbers of chunks are used again after a repair.
+    fn put_aside(&self, plain: &str, bytes: &[u8], conditional: bool) -> Result<(), StateError> {
+        let condition = if conditional { Condition::Absent } else { Condition::None };
+        for number in 1..=ASIDE_NAMES {
+            let key = if number == 1 { plain.to_owned() } else { format!("{plain}-{number}") };
+            if !conditional && self.client.head(&key).map_err(self.failed("look at", &key))?.is_some() {
+                continue;
+            }
+            match self.client.put(&key, bytes, &Put { condition: condition.clone(), ..Put::default() }) {
+                Ok(_) => return Ok(()),
+                Err(e) if e.is_precondition() => {}
+                Err(e) => return Err(self.failed("write", &key)(e)),
+            }
+        }
+        let reason = format!("{ASIDE_NAMES} parts of this name are there already");
+        Err(StateError::Remote {
+            step: "write",
+            place: format!("`{}`", self.client.url(plain)),
+            reason,
+            kind: freehold_model::ErrorKind::Config,
+            hint: Some("move away what earlier repairs have put there".to_owned()),
+        })
     }
 }
 
@@ -306,11 +343,12 @@ impl Backend for S3Backend {
         self.put_chunk(fence, b"").map(drop)
     }
 
-    fn cut(&self, _fence: u64, cut: &Cut) -> Result<(), StateError> {
+    fn cut(&self, fence: u64, cut: &Cut) -> Result<(), StateError> {
+        self.check_fence(fence)?;
         for name in cut.later.iter().rev() {
-            self.move_aside(name, 0, cut.why)?;
+            self.move_aside(fence, name, 0, cut.why)?;
         }
-        self.move_aside(&cut.piece, cut.offset, cut.why)
+        self.move_aside(fence, &cut.piece, cut.offset, cut.why)
     }
 
     fn start_segment(&self, fence: u64, segment: u64, header: &[u8]) -> Result<(), StateError> {
@@ -327,7 +365,8 @@ impl Backend for S3Backend {
         self.inner().unsnapped >= SNAPSHOT_CHUNKS
     }
 
-    fn write_snapshot(&self, _fence: u64, segment: u64, bytes: &[u8]) -> Result<(), StateError> {
+    fn write_snapshot(&self, fence: u64, segment: u64, bytes: &[u8]) -> Result<(), StateError> {
+        self.check_fence(fence)?;
         let Some(chunk) = self.inner().segments.get(&segment).copied() else { return Ok(()) };
         let key = self.key(&format!("snapshot/{segment:06}-{chunk:012}.json"));
         let condition = if self.conditional()? { Condition::Absent } else { Condition::None };
@@ -343,10 +382,13 @@ impl Backend for S3Backend {
     }
 }
 
-/// Whether the holder was a process of this host and is no more.
+/// Whether the holder was a process that would be seen from here, and is no more. The name of the host alone says nothing: containers
+/// share one.
 fn is_dead_here(info: &LockInfo, request: &LockRequest) -> bool {
     let pid = i32::try_from(info.owner.pid).ok().and_then(rustix::process::Pid::from_raw);
     info.owner.host == request.owner.host
+        && !info.owner.machine.is_empty()
+        && info.owner.machine == request.owner.machine
         && pid.is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
 }
 

@@ -90,6 +90,21 @@ fn a_group_of_appends_shares_its_sync_and_every_callback_is_told_its_own_number(
 }
 
 #[test]
+fn half_a_line_of_a_live_writer_is_no_crash_for_whoever_only_reads() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = open(dir.path(), &Keys::none());
+    let guard = writer.lock(&owner("ada")).unwrap();
+    writer.append_wait(created("1", "a")).unwrap();
+    let log = dir.path().join("log-000001.jsonl");
+    let mut half = fs_err::OpenOptions::new().append(true).open(log).unwrap();
+    std::io::Write::write_all(&mut half, b"{\"seq\":").unwrap();
+    assert_eq!(open(dir.path(), &Keys::none()).warnings(), [""; 0]);
+    drop((writer, guard));
+    let warnings = open(dir.path(), &Keys::none()).warnings();
+    assert!(warnings.len() == 1 && warnings[0].starts_with("a crash left"), "{warnings:?}");
+}
+
+#[test]
 fn a_second_writer_is_told_who_holds_the_lock() {
     let dir = tempfile::tempdir().unwrap();
     let mut first = open(dir.path(), &Keys::none());

@@ -104,6 +104,22 @@ fn a_holder_that_died_on_this_host_does_not_make_others_wait() {
 }
 
 #[test]
+fn a_holder_that_may_live_in_another_container_keeps_its_lock_until_the_lease_runs_out() {
+    let (server, keys, clock) = (server(), Keys::none(), FakeClock::at(0));
+    let mut child = std::process::Command::new("true").spawn().unwrap();
+    let dead = Owner { pid: child.id(), ..owner("ada") };
+    child.wait().unwrap();
+    for machine in ["another boot pid:[1]", ""] {
+        let mut first = open(&server, &keys, clock.clone());
+        std::mem::forget(first.lock(&Owner { machine: machine.into(), ..dead.clone() }).unwrap());
+        let error = open(&server, &keys, clock.clone()).lock(&owner("bob")).err().unwrap();
+        assert!(matches!(error, StateError::Held { .. }), "{error}");
+        clock.advance(60_001);
+    }
+    open(&server, &keys, clock).lock(&owner("bob")).unwrap();
+}
+
+#[test]
 fn a_lost_reply_is_not_taken_for_another_writer() {
     let (server, keys) = (server(), Keys::none());
     let mut store = open(&server, &keys, FakeClock::at(0));
@@ -156,6 +172,58 @@ fn a_fork_of_the_log_is_reported_with_its_place_and_can_be_repaired() {
     let _guard = store.lock(&elsewhere("ada")).unwrap();
     assert_eq!(store.append_wait(created("9", "after")).unwrap(), 5);
     assert!(server.objects(BUCKET).keys().any(|k| k.starts_with("prod/aside/")));
+}
+
+#[test]
+fn a_second_repair_of_the_same_part_keeps_what_the_first_one_moved_aside() {
+    for single_writer in [false, true] {
+        let (server, keys) = (server(), Keys::none());
+        server.honour_conditions(!single_writer);
+        for round in 1..=3 {
+            let mut store = Store::open(backend(&server, single_writer), keys.clone(), FakeClock::at(0)).unwrap();
+            let guard = store.lock(&elsewhere("ada")).unwrap();
+            store.append_wait(created("1", &format!("round{round}"))).unwrap();
+            drop((store, guard));
+            // The number of this chunk is used again after the first repair.
+            let log = "prod/log/000000000003.jsonl";
+            assert!(server.objects(BUCKET).contains_key(log));
+            server.put_object(BUCKET, log, format!("damage of round {round}\n"));
+            let place: Arc<dyn Backend> = backend(&server, single_writer);
+            let clock: Arc<dyn Clock> = FakeClock::at(0);
+            let repaired = commands::repair(&place, &keys, &clock, &elsewhere("ada")).unwrap();
+            assert!(repaired.cut.is_some());
+        }
+        let objects = server.objects(BUCKET);
+        let mut aside: Vec<String> = objects
+            .iter()
+            .filter(|(key, _)| key.starts_with("prod/aside/000000000003."))
+            .map(|(_, body)| String::from_utf8_lossy(body).into_owned())
+            .collect();
+        aside.sort();
+        assert_eq!(aside, [1, 2, 3].map(|round| format!("damage of round {round}\n")), "{:?}", objects.keys());
+    }
+}
+
+#[test]
+fn who_has_lost_the_lock_neither_cuts_nor_keeps_a_snapshot() {
+    let (server, keys) = (server(), Keys::none());
+    let mut store = open(&server, &keys, FakeClock::at(0));
+    let guard = store.lock(&elsewhere("ada")).unwrap();
+    store.append_wait(created("1", "a")).unwrap();
+    let before = server.objects(BUCKET);
+    let (fence, other) = (guard.fence(), backend(&server, false));
+    other.load(None).unwrap();
+    other.break_lock().unwrap();
+    let log = before.keys().rfind(|k| k.starts_with("prod/log/")).unwrap().clone();
+    let cut = freehold_state::Cut { piece: log, offset: 0, later: Vec::new(), why: "damaged" };
+    assert!(matches!(other.cut(fence, &cut), Err(StateError::Fenced { .. })));
+    assert!(matches!(other.write_snapshot(fence, 1, b"{}"), Err(StateError::Fenced { .. })));
+    let lock = |objects: &std::collections::BTreeMap<String, Vec<u8>>| {
+        let mut objects = objects.clone();
+        objects.remove("prod/lock.json");
+        objects
+    };
+    assert_eq!(lock(&server.objects(BUCKET)), lock(&before));
 }
 
 #[test]

@@ -32,6 +32,7 @@ pub fn owner(user: &str) -> Owner {
         user: user.into(),
         host,
         pid: 7,
+        machine: Owner::current("", &FakeClock::default()).machine,
         command: "freehold apply".into(),
         started: "2026-11-21T12:00:00.000Z".into(),
     }
