@@ -457,8 +457,16 @@ fn a_state_file_appends_only_what_follows_what_was_read() {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim().to_owned();
     let mut ended = std::process::Command::new("true").spawn().unwrap();
     ended.wait().unwrap();
+    let process = |pid: u32, machine: &str| json!({ "host": host, "pid": pid, "machine": machine });
     for pid in [ended.id(), std::process::id()] {
-        assert!(lock_of(json!({ "host": host, "pid": pid }), None).is_ok());
+        assert!(lock_of(process(pid, "boot pid:[1]"), None).is_ok());
+    }
+    let unlocked = world.ask(Call::StateUnlock { type_name: type_name(), object: holder.clone(), token: None });
+    assert!(unlocked.is_ok());
+    // Of another container with the name of this host it cannot be told whether its processes live.
+    lock_of(process(ended.id(), "boot pid:[2]"), None).unwrap();
+    for machine in ["boot pid:[1]", ""] {
+        lock_of(process(std::process::id(), machine), None).unwrap_err();
     }
     let alive = lock(None).unwrap_err().to_string();
     assert!(alive.starts_with("the state is locked by"), "{alive}");

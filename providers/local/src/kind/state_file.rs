@@ -176,7 +176,7 @@ impl ResourceType for StateFile {
         if token.is_some() && !ours {
             return Err(Failure::config("the lock was lost").hint("somebody else has taken it: plan again"));
         }
-        if !ours && lock.token.is_some() && lock.expires > now && !has_ended(&lock.owner) {
+        if !ours && lock.token.is_some() && lock.expires > now && !has_ended(&lock.owner, owner) {
             return Err(Failure::config(format!("the state is locked by {}", lock.owner))
                 .hint("wait for it, or break the lock with `freehold state unlock`"));
         }
@@ -243,12 +243,12 @@ fn version(length: u64, tail: &[u8]) -> String {
     format!("{length}-{}", &secret::hex(&Sha256::digest(tail))[..16])
 }
 
-/// Whether the owner of a lock was a process of this machine that is no more. Should it live on where it cannot be seen from here, it
-/// is refused when it writes: whoever takes the lock has a greater fence.
-fn has_ended(owner: &Json) -> bool {
-    let here = rustix::system::uname();
-    let same_host = owner["host"].as_str().is_some_and(|host| here.nodename().to_string_lossy() == host);
-    same_host
+/// Whether the owner of a lock was a process of the machine of whoever asks, by the name space of process ids in which both live, and is
+/// no more. The name of the host alone says nothing: containers share one.
+fn has_ended(owner: &Json, asking: &Json) -> bool {
+    let is_same = |name: &str| owner[name].as_str().is_some_and(|is| !is.is_empty() && asking[name] == is);
+    is_same("host")
+        && is_same("machine")
         && owner["pid"].as_u64().is_some_and(|pid| {
             // `PID (name) STATE …`: one that its parent has not asked after yet has ended, too.
             let stat = fs_err::read_to_string(format!("/proc/{pid}/stat"));
