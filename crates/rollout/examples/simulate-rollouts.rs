@@ -1,4 +1,4 @@
-//! Plays random stories with the rollout machine: `cargo run --release -p freehold-rollout --example simulate -- --seeds 200000`.
+//! Plays random stories with the rollout machine: `cargo run --release -p freehold-rollout --example simulate-rollouts -- --seeds 200000`.
 //!
 //! Every seed that fails is named; put it into `tests/failed-seeds.txt` when it is mended. It says how often each outcome was met,
 //! so that one can see that the stories reach them all.
