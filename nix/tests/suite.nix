@@ -30,6 +30,7 @@ let
     lifecycle = import ./lifecycle.nix args;
     modules = import ./modules.nix args;
     nixops4 = import ./nixops4.nix args;
+    nixos = import ./nixos.nix args;
     providers = import ./providers.nix args;
     sequence = import ./sequence.nix args;
   };

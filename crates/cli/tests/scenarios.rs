@@ -110,7 +110,8 @@ fn plain(text: &str, scratch: &Scratch) -> String {
         (r#""seconds":\s*[0-9.e-]+"#, r#""seconds":N"#),
         (r"ada@[A-Za-z0-9._-]+", "ada@HOST"),
         (r"`ada` on `[^`]*` \(pid \d+", "`ada` on `HOST` (pid PID"),
-        (r"/nix/store/[a-z0-9]{32}-", "/nix/store/HASH-"),
+        (r"/store/[a-z0-9]{32}-", "/store/HASH-"),
+        (r"#[0-9a-f]{12}\b", "#DIGEST"),
         (r"lib/[0-9a-f]{32}", "lib/DIGEST"),
         (r"age1[a-z0-9]{58}", "age1RECIPIENT"),
         (r"\b[0-9a-f]{64}\b", "SHA256"),
@@ -216,4 +217,9 @@ fn members_can_be_targeted_kept_and_protected() {
 #[test]
 fn init_and_doctor_help_to_begin() {
     scenario("begin.txt");
+}
+
+#[test]
+fn services_are_published_run_upgraded_taken_back_and_removed() {
+    scenario("services.txt");
 }
