@@ -110,7 +110,7 @@ mod tests {
     fn a_named_directory_wins_over_the_path() {
         let scratch = Scratch::new();
         for place in ["own", "path", "usual"] {
-            PROGRAMS.iter().for_each(|program| drop(scratch.write(&format!("{place}/{program}"), "")));
+            PROGRAMS.iter().for_each(|program| drop(scratch.write(format!("{place}/{program}"), "")));
         }
         let usual = scratch.join("usual").display().to_string();
         let find = |own: Option<&Path>, path: &str| {

@@ -449,7 +449,7 @@ fn a_state_file_appends_only_what_follows_what_was_read() {
     assert_eq!(read().0, "{\"a\":1}\n{\"c\":1}\n");
 
     let lock_of = |owner: serde_json::Value, token: Option<String>| {
-        let (object, lease) = (holder.clone(), std::time::Duration::from_secs(60));
+        let (object, lease) = (holder.clone(), Duration::from_secs(60));
         world.ask(Call::StateLock { type_name: type_name(), object, owner, lease, token })
     };
     let lock = |token: Option<String>| lock_of(json!({ "user": "ada" }), token);
@@ -457,18 +457,11 @@ fn a_state_file_appends_only_what_follows_what_was_read() {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim().to_owned();
     let mut ended = std::process::Command::new("true").spawn().unwrap();
     ended.wait().unwrap();
-    let process = |pid: u32, machine: &str| json!({ "host": host, "pid": pid, "machine": machine });
     for pid in [ended.id(), std::process::id()] {
-        assert!(lock_of(process(pid, "boot pid:[1]"), None).is_ok());
+        assert!(lock_of(json!({ "host": host, "pid": pid, "machine": "boot pid:[1]" }), None).is_ok());
     }
-    let unlocked = world.ask(Call::StateUnlock { type_name: type_name(), object: holder.clone(), token: None });
-    assert!(unlocked.is_ok());
-    // Of another container with the name of this host it cannot be told whether its processes live.
-    lock_of(process(ended.id(), "boot pid:[2]"), None).unwrap();
-    for machine in ["boot pid:[1]", ""] {
-        lock_of(process(std::process::id(), machine), None).unwrap_err();
-    }
-    let alive = lock(None).unwrap_err().to_string();
+    let alive = lock_of(json!({ "host": host, "pid": ended.id(), "machine": "boot pid:[1]" }), None);
+    let alive = alive.unwrap_err().to_string();
     assert!(alive.starts_with("the state is locked by"), "{alive}");
     world.ask(Call::StateUnlock { type_name: type_name(), object: holder.clone(), token: None }).unwrap();
     let Ok(Reply::Locked { token, fence }) = lock(None) else { panic!() };
@@ -495,6 +488,26 @@ fn a_state_file_appends_only_what_follows_what_was_read() {
     assert!(append(&before.1, "{}", later).is_err());
     world.delete("state_file", &holder);
     assert_eq!(fs_err::read_dir(world.dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_lock_of_another_container_with_the_name_of_this_host_is_not_taken() {
+    let world = World::new();
+    let object = world.create("state_file", json!({ "path": "held.state" }));
+    let mut ended = std::process::Command::new("true").spawn().unwrap();
+    ended.wait().unwrap();
+    let lock = |machine: &str| {
+        let owner = json!({ "host": "web", "pid": ended.id(), "machine": machine });
+        let lease = Duration::from_secs(60);
+        let (type_name, object) = ("state_file".to_owned(), object.clone());
+        world.ask(Call::StateLock { type_name, object, owner, lease, token: None })
+    };
+    // Whether its processes live cannot be told from there.
+    lock("boot pid:[2]").unwrap();
+    for machine in ["boot pid:[1]", ""] {
+        assert!(lock(machine).unwrap_err().to_string().starts_with("the state is locked by"), "{machine}");
+    }
+    assert!(lock("boot pid:[2]").is_ok(), "it is dead, and was on this very machine");
 }
 
 #[test]
