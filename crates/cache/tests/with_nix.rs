@@ -126,6 +126,13 @@ fn refused(world: &World, app: &StorePath, trusted: &TrustedKeys, harm: impl Fn(
     error.to_string()
 }
 
+/// Changes an object of a cache behind everybody's back.
+fn change(depot: &Depot, key: &str, how: &dyn Fn(&mut Vec<u8>)) {
+    let mut body = depot.get(key).unwrap().unwrap().body;
+    how(&mut body);
+    depot.put(key, &body, freehold_cache::Kind::Nar, &freehold_cache::Condition::None).unwrap();
+}
+
 #[test]
 fn what_was_tampered_with_is_refused_by_the_name_of_the_path() {
     on_each_nix(|world| {
@@ -133,11 +140,6 @@ fn what_was_tampered_with_is_refused_by_the_name_of_the_path() {
         world.push(&world.directory("good"), &[&app]).unwrap();
         world.forget();
         let trusted = world.trusted();
-        let change = |depot: &Depot, key: &str, how: &dyn Fn(&mut Vec<u8>)| {
-            let mut body = depot.get(key).unwrap().unwrap().body;
-            how(&mut body);
-            depot.put(key, &body, freehold_cache::Kind::Nar, &freehold_cache::Condition::None).unwrap();
-        };
         let narinfo = |depot: &Depot, path: &StorePath| {
             NarInfo::parse(&depot.get(&NarInfo::key_of(path)).unwrap().unwrap().body).unwrap()
         };
