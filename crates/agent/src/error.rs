@@ -22,6 +22,12 @@ pub enum AgentError {
         /// What was seen.
         seen: u64,
     },
+    /// The manifest was taken away, perhaps by mistake: nobody has signed that nothing is to run.
+    #[error("there is no manifest any more, and serial {seen} was seen before")]
+    Gone {
+        /// What was seen.
+        seen: u64,
+    },
     /// Another agent works with this state.
     #[error("another agent works in `{state}`")]
     Taken {
@@ -39,7 +45,7 @@ impl AgentError {
         match self {
             Self::Read(error) => error.kind(),
             Self::Distrusted(error) => error.kind(),
-            Self::Older { .. } => ErrorKind::Config,
+            Self::Older { .. } | Self::Gone { .. } => ErrorKind::Config,
             Self::Taken { .. } => ErrorKind::Transient,
             Self::Memory(error) => error.kind(),
         }
@@ -52,6 +58,10 @@ impl AgentError {
             Self::Distrusted(error) => error.hint(),
             Self::Older { .. } => Some(
                 "go back with `freehold rollback`, which makes a new serial, or let the agent take it with `--allow-rollback`"
+                    .to_owned(),
+            ),
+            Self::Gone { .. } => Some(
+                "publish again, or take services out with `freehold manifest remove`; with `--allow-rollback` the agent stops all"
                     .to_owned(),
             ),
             Self::Taken { .. } => Some("ask it with `freehold agent status`, or stop it first".to_owned()),

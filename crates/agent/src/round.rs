@@ -84,6 +84,9 @@ pub(crate) fn read(shared: &Shared, memory: &mut Memory) -> Result<Option<Manife
     match looked {
         Look::Unchanged => kept_manifest(shared).map(Some),
         Look::Nothing => {
+            if memory.serial > 0 && !shared.options.trusted.is_empty() && !shared.options.trust.rollback {
+                return Err(AgentError::Gone { seen: memory.serial });
+            }
             memory.etag = None;
             memory.generation = None;
             Ok(None)

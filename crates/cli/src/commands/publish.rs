@@ -158,6 +158,8 @@ fn push(
         flags(args, None).apply(&args.service, before.and_then(|manifest| manifest.service(&args.service).ok()))?;
         return Ok(None);
     };
+    // What is missing is said before anything is sent.
+    flags(args, Some(&path)).apply(&args.service, before.and_then(|manifest| manifest.service(&args.service).ok()))?;
     let index = paths::index_dir();
     let options = PushOptions { compression: Compression::Zstd, index: index.as_deref(), recheck: false };
     let moving = Moving::new(&session.ui, "pushed");
