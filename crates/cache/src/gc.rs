@@ -37,7 +37,7 @@ pub struct GcOptions<'a> {
 /// What a collection did, or would do.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Collected {
-    /// Paths that go, sorted.
+    /// Paths that go, sorted by name.
     pub paths: Vec<String>,
     /// NARs that go, among them those that no path names.
     pub nars: usize,
@@ -96,7 +96,9 @@ pub fn gc(depot: &Depot, options: &GcOptions<'_>, stop: &AtomicBool) -> Result<C
         .filter(|listed| !is_young(listed) && (sure || of_dead.contains(listed.key.as_str())))
         .collect();
     collected.kept = live.len();
-    collected.paths = dead.iter().map(|info| info.path.to_string()).collect();
+    let mut paths: Vec<&StorePath> = dead.iter().map(|info| &info.path).collect();
+    paths.sort_by_key(|path| (path.name(), *path));
+    collected.paths = paths.iter().map(ToString::to_string).collect();
     collected.nars = nars.len();
     collected.bytes = nars.iter().map(|listed| listed.size).sum();
     if options.delete {

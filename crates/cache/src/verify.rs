@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
 
 use freehold_model::limits;
-use freehold_nar::{NarInfo, TrustedKeys};
+use freehold_nar::{NarInfo, StorePath, TrustedKeys};
 
 use crate::depot::{Depot, Draft, Listed};
 use crate::error::CacheError;
@@ -42,7 +42,7 @@ pub struct Verified {
     pub file_bytes: u64,
     /// NARs that no narinfo names: of a push that is under way or was killed. No problem; a collection removes old ones.
     pub unnamed_nars: usize,
-    /// What is wrong, sorted.
+    /// What is wrong, sorted by the names of paths; first what is about no path that can be told.
     pub problems: Vec<Problem>,
 }
 
@@ -81,7 +81,10 @@ pub fn verify(
     if options.contents {
         problems.extend(contents(depot, &whole, listener, stop)?);
     }
-    problems.sort();
+    let name = |problem: &Problem| {
+        problem.path.as_deref().and_then(|path| Some(StorePath::parse(path).ok()?.name().to_owned()))
+    };
+    problems.sort_by_cached_key(|problem| (name(problem), problem.clone()));
     let named: HashSet<&str> = infos.values().map(|info| info.url.as_str()).collect();
     let unnamed = listing.iter().filter(|l| l.key.starts_with("nar/") && !named.contains(l.key.as_str()));
     Ok(Verified {
