@@ -17,7 +17,7 @@ use freehold_state::nixops4::{import_nixops4, nixops4_event, nixops4_patch, pars
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets by the name of their corpus folder.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     ("state_log", state_log),
     ("nixops4_state", nixops4_state),
     ("provider_v1", provider_v1),
@@ -28,6 +28,7 @@ pub const TARGETS: [Target; 10] = [
     ("rollout_record", rollout_record),
     ("narinfo", narinfo),
     ("cache_key", cache_key),
+    ("manifest", manifest),
 ];
 
 /// A state log never panics, and when a log can be read, so can what was there after each of its lines.
@@ -98,6 +99,21 @@ pub fn wire_value(data: &[u8]) {
     if let Some(attrs) = serde_json::from_slice::<WireAttrs>(data).ok().and_then(|wire| wire.into_attrs().ok()) {
         let again = WireAttrs::from_attrs(&attrs).into_attrs();
         assert!(again.is_ok_and(|again| again == attrs), "attributes change on the wire");
+    }
+}
+
+/// A manifest never panics; one that can be read is written and read back the same, keeps its signature, and has no difference to itself.
+pub fn manifest(data: &[u8]) {
+    use freehold_manifest::{Manifest, diff, suspicions};
+    let Ok(read) = Manifest::parse(data) else {
+        return;
+    };
+    let bytes = read.to_bytes();
+    assert!(Manifest::parse(&bytes).is_ok_and(|again| again == read), "a manifest changes when it is written");
+    assert!(diff(Some(&read), Some(&read)).is_empty(), "a manifest differs from itself");
+    let _ = suspicions(&read);
+    for service in &read.services {
+        assert!(service.exec.words().is_some(), "a command that was checked is none");
     }
 }
 
