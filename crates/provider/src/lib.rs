@@ -8,6 +8,7 @@ pub mod conformance;
 pub mod credentials;
 mod error;
 mod launch;
+mod marks;
 mod pool;
 pub mod program;
 mod redact;

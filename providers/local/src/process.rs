@@ -54,7 +54,8 @@ pub(crate) fn run(ctx: &Context, program: Program<'_>) -> Result<Ended, Failure>
         program::Ended::Stopped => return Err(Failure::cancelled()),
         program::Ended::TimedOut(limit) => {
             let seconds = limit.as_secs_f32();
-            return Err(Failure::transient(format!("the program did not end within {seconds} s"))
+            // Not transient: what it did until then would be done again, unasked.
+            return Err(Failure::host(format!("the program did not end within {seconds} s"))
                 .hint("raise `timeoutSeconds`"));
         }
     };

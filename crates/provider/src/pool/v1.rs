@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
+use crate::marks::read_marks;
 use crate::{Call, CallEvent, ImportedObject, Launch, Object, Private, ProviderError, Reply, Request};
 
 /// Why a result cannot be understood.
@@ -126,7 +127,8 @@ fn encode_state(id: u64, asked: &Request) -> Option<Message> {
 pub(crate) fn decode(call: &Call, identity: &v1::Program, result: Json) -> Result<Reply, ReplyError> {
     Ok(match call {
         Call::Schema => {
-            let schema: v1::SchemaResult = shape(result)?;
+            let mut schema: v1::SchemaResult = shape(result)?;
+            schema.types.values_mut().for_each(read_marks);
             Reply::Schema(Arc::new(ProviderSchema {
                 name: identity.name.clone(),
                 version: identity.version.clone(),

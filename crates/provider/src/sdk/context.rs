@@ -80,6 +80,11 @@ impl Context {
         !self.sensitive_inputs.is_empty()
     }
 
+    /// Where in the inputs the secrets are.
+    pub(crate) fn sensitive_places(&self) -> &[Pointer] {
+        &self.sensitive_inputs
+    }
+
     /// Whether the input, or something in it, is a secret.
     pub fn is_sensitive(&self, input: &str) -> bool {
         self.sensitive_inputs.iter().any(|place| place.tokens().first().is_none_or(|name| name == input))

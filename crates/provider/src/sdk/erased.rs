@@ -11,6 +11,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
+use crate::marks::read_marks;
+
 use super::{Context, Existing, Failure, Found, Made, ReadBack, ResourceType, planning, resource};
 use crate::validate::validate;
 
@@ -88,11 +90,7 @@ impl<T: ResourceType> Erased<T> {
             _ => return Err(Failure::internal("outputs must be an attribute set")),
         };
         self.schema.mark_sensitive_outputs(&mut outputs);
-        for name in made.sensitive {
-            if let Some(value) = outputs.get_mut(name) {
-                *value = std::mem::replace(value, Value::Null).into_sensitive();
-            }
-        }
+        freehold_protocol::mark_sensitive(&mut outputs, &made.sensitive);
         secrets.mark(&mut outputs);
         Ok(WireObject {
             inputs: inputs.map(WireAttrs::from_attrs),
@@ -305,17 +303,6 @@ fn type_schema<T: ResourceType>(of: &T) -> TypeSchema {
         examples: traits.examples,
         ..TypeSchema::default()
     };
-    let marked = |of: &Json, mark: &str| -> Vec<String> {
-        let properties = of.get("properties").and_then(Json::as_object).into_iter().flatten();
-        properties.filter(|(_, p)| p.get(mark) == Some(&Json::Bool(true))).map(|(name, _)| name.clone()).collect()
-    };
-    let places = |names: Vec<String>| names.into_iter().map(|name| Pointer::new([name])).collect();
-    schema.sensitive_inputs = places(marked(&schema.inputs, "x-sensitive"));
-    schema.sensitive_outputs = places(marked(&schema.outputs, "x-sensitive"));
-    schema.force_new = marked(&schema.inputs, "x-force-new");
-    schema.identity = marked(&schema.inputs, "x-identity");
-    schema.computed = marked(&schema.inputs, "x-computed");
-    schema.write_only = marked(&schema.inputs, "x-write-only");
-    schema.stable_outputs = marked(&schema.outputs, "x-stable");
+    read_marks(&mut schema);
     schema
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use freehold_model::Attrs;
+use freehold_model::{Attrs, Pointer, Value};
 use freehold_protocol::Example;
 use freehold_protocol::v1::PlanAction;
 use schemars::JsonSchema;
@@ -303,8 +303,8 @@ pub struct Made<O> {
     pub outputs: O,
     /// Notes to be handed back later.
     pub private: Option<Json>,
-    /// Outputs that are secrets this time, beside those that always are.
-    pub sensitive: Vec<&'static str>,
+    /// Places in the outputs that are secrets this time, beside those that always are.
+    pub sensitive: Vec<Pointer>,
 }
 
 impl<O> Made<O> {
@@ -324,8 +324,32 @@ impl<O> Made<O> {
     #[must_use]
     pub fn sensitive_if(mut self, condition: bool, outputs: &[&'static str]) -> Self {
         if condition {
-            self.sensitive.extend(outputs);
+            self.sensitive.extend(outputs.iter().map(|name| Pointer::new([*name])));
         }
+        self
+    }
+
+    /// Makes secrets of the same places in `output` that are secrets in `value`, of which it is a copy.
+    #[must_use]
+    pub fn sensitive_like(mut self, output: &str, value: &Value) -> Self {
+        let within =
+            |place: &Pointer| Pointer::new([output].into_iter().chain(place.tokens().iter().map(String::as_str)));
+        self.sensitive.extend(value.sensitive_places().iter().map(within));
+        self
+    }
+
+    /// Makes secrets of the same places in `output` that are secrets in the input `input`, of which it is a copy. The rest of it can
+    /// still be computed on.
+    #[must_use]
+    pub fn sensitive_as(mut self, output: &str, ctx: &Context, input: &str) -> Self {
+        let within = ctx.sensitive_places().iter().filter_map(|place| match place.tokens().split_first() {
+            None => Some(Pointer::new([output])),
+            Some((name, rest)) if name == input => {
+                Some(Pointer::new([output].into_iter().chain(rest.iter().map(String::as_str))))
+            }
+            Some(_) => None,
+        });
+        self.sensitive.extend(within);
         self
     }
 }

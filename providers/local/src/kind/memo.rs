@@ -52,11 +52,14 @@ impl ResourceType for Memo {
         if !ctx.is_stateful() {
             return Err(Failure::user("a memo without state would forget at once").hint("give it a `state`"));
         }
-        Ok(Made::new(Outputs { value: inputs.initialize_with }).sensitive_if(ctx.has_sensitive_inputs(), &["value"]))
+        Ok(Made::new(Outputs { value: inputs.initialize_with }).sensitive_as("value", ctx, "initialize_with"))
     }
 
     fn update(&self, _: &Context, prior: &Existing<Self>, _: Inputs) -> Result<Made<Outputs>, Failure> {
-        let secret = prior.outputs.get("value").is_some_and(freehold_model::Value::has_sensitive);
-        Ok(Made::new(prior.typed_outputs()?).sensitive_if(secret, &["value"]))
+        let made = Made::new(prior.typed_outputs()?);
+        Ok(match prior.outputs.get("value") {
+            Some(value) => made.sensitive_like("value", value),
+            None => made,
+        })
     }
 }
