@@ -102,7 +102,7 @@ pub(crate) fn replay_pieces(
         let error = match fault {
             Fault::Newer(what) => newer_error(&piece, what),
             Fault::Forked(reason) => StateError::Forked { piece, offset, reason },
-            Fault::Broken(_) if !reader.was_durable(rest) => {
+            Fault::Broken(_) if !reader.was_durable(rest) && !reader.begins_otherwise(located, pieces) => {
                 cut.why = "torn";
                 return reader.done(Some(cut), None);
             }
@@ -323,6 +323,13 @@ impl Reader {
             }
             Some(Decoded::Chunk(_)) | None => false,
         }
+    }
+
+    /// Whether a log begins with a whole line that is no header. A crash leaves the beginning of a line, never its end: this is no
+    /// log of ours, or one that was damaged, and not one that was about to begin.
+    fn begins_otherwise(&self, located: &Located, pieces: &[Piece]) -> bool {
+        let is_whole = pieces[located.piece].bytes.get(located.range.end) == Some(&b'\n');
+        self.header.is_none() && located.piece == 0 && located.range.start == 0 && is_whole
     }
 
     /// Whether what follows a broken line shows that the line had been durable: a later one promises it, or goes on

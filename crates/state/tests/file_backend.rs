@@ -19,7 +19,9 @@ use freehold_model::{Interval, Value};
 use freehold_state::backend::Cut;
 use freehold_state::disk::{Disk as _, RealDisk};
 use freehold_state::lock::LockRequest;
-use freehold_state::{Action, Backend as _, Event, FileBackend, Keys, NewEvent, Outcome, StateError, Store};
+use freehold_state::{
+    Action, Backend as _, Event, FileBackend, Keys, NewEvent, Outcome, StateError, Store, SystemClock,
+};
 
 fn open(dir: &Path, keys: &Keys) -> Store {
     Store::open(Arc::new(FileBackend::new(dir)), keys.clone(), FakeClock::at(1_000)).unwrap()
@@ -188,6 +190,19 @@ fn a_torn_tail_is_cut_and_kept_aside() {
     assert_eq!(open(dir.path(), &Keys::none()).view().seq(), 4);
     let aside = dir.path().join(format!("log-000001.jsonl.torn-{}", whole.len()));
     assert_eq!(fs_err::read(aside).unwrap(), b"{\"seq\":3,\"time\":\"2026");
+}
+
+#[test]
+fn a_log_that_begins_with_something_else_is_damaged_and_not_empty() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log-000001.jsonl");
+    for (bytes, is_damaged) in [("garbage\n", true), ("{}\n", true), ("{\"format\":\"freeho", false), ("", false)] {
+        fs_err::write(&log, bytes).unwrap();
+        let read = freehold_state::parse_log(bytes.as_bytes());
+        assert_eq!(read.is_err(), is_damaged, "{bytes}");
+        let opened = Store::open(Arc::new(FileBackend::new(dir.path())), Keys::none(), Arc::new(SystemClock));
+        assert_eq!(opened.is_err(), is_damaged, "{bytes}");
+    }
 }
 
 #[test]

@@ -55,8 +55,9 @@ pub(crate) fn run(ctx: &Context, program: Program<'_>) -> Result<Ended, Failure>
         program::Ended::TimedOut(limit) => {
             let seconds = limit.as_secs_f32();
             // Not transient: what it did until then would be done again, unasked.
-            return Err(Failure::host(format!("the program did not end within {seconds} s"))
-                .hint("raise `timeoutSeconds`"));
+            return Err(
+                Failure::host(format!("the program did not end within {seconds} s")).hint("raise `timeoutSeconds`")
+            );
         }
     };
     if stdout.len() > OUTPUT_BYTES {
