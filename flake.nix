@@ -69,6 +69,9 @@
       # For a flake: `freehold = inputs.freehold.lib.mkRoot { inherit (nixpkgs) lib; modules = [ … ]; };`
       lib = (import ./nix { }).lib;
 
+      # `imports = [ inputs.freehold.nixosModules.agent ];`: the agent of a host, `services.freehold.agent`.
+      nixosModules.agent = ./nix/nixos/agent.nix;
+
       templates = {
         default = self.templates.hello;
         hello = {

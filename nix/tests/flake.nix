@@ -61,6 +61,10 @@ in
     expr = (without.lib.mkRoot { modules = [ ]; })._type;
     expected = "nixops4Component";
   };
+  "the NixOS module of the agent is there" = {
+    expr = builtins.pathExists without.nixosModules.agent;
+    expected = true;
+  };
   "templates need no nixpkgs, and are there" = {
     expr = builtins.attrValues (builtins.mapAttrs (_: t: builtins.pathExists (t.path + "/freehold.nix")) without.templates);
     expected = [
