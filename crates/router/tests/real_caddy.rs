@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{LONG, Service, answers, ask, ask_again, until};
+use common::{ATTEMPTS, LONG, Service, answers, ask, ask_again, until};
 use freehold_model::ErrorKind;
 use freehold_router::{Caddy, Drained, Endpoint, Https, Route, RouterError, Settings, Switched};
 use freehold_testkit::{CaddyProgram, CaddyServer, Scratch, free_port};
@@ -304,14 +304,16 @@ impl Drop for Done<'_> {
     }
 }
 
-/// Asks again and again as HTTP clients do: what was not answered at all is asked once more.
+/// Asks again and again as patient HTTP clients do: what was not answered at all is asked again, and counted.
 fn keep_asking(port: u16, done: &AtomicBool, asked: &AtomicU32) -> Seen {
     let mut seen = Seen::default();
     while !done.load(Ordering::SeqCst) {
         let mut answer = ask(port, "web.test", "/");
-        if answer.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::NotConnected) {
-            seen.unanswered += 1;
-            answer = ask(port, "web.test", "/");
+        for _ in 1..ATTEMPTS {
+            if answer.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::NotConnected) {
+                seen.unanswered += 1;
+                answer = ask(port, "web.test", "/");
+            }
         }
         match answer {
             Ok((200, body)) if body.starts_with("blue ") || body.starts_with("green ") => {}

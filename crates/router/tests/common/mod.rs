@@ -112,9 +112,12 @@ fn read_request(reader: &mut BufReader<&TcpStream>) -> Option<(String, Vec<Strin
 }
 
 /// Status and body of a request for a name, sent to a port of this host. A connection that breaks is [`ErrorKind::NotConnected`] when
-/// nothing of an answer came, and [`ErrorKind::UnexpectedEof`] when it broke within the answer.
+/// nothing of an answer came, and another error when it broke within the answer.
 pub fn ask(port: u16, host: &str, path: &str) -> std::io::Result<(u16, String)> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).map_err(|error| match error.kind() {
+        ErrorKind::ConnectionReset => ErrorKind::NotConnected.into(),
+        _ => error,
+    })?;
     stream.set_read_timeout(Some(LONG))?;
     let mut bytes = Vec::new();
     let sent = stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes());
@@ -122,24 +125,34 @@ pub fn ask(port: u16, host: &str, path: &str) -> std::io::Result<(u16, String)> 
     if bytes.is_empty() {
         return Err(ErrorKind::NotConnected.into());
     }
-    read?;
     let text = String::from_utf8_lossy(&bytes);
     let status = text.get(9..12).and_then(|status| status.parse().ok());
     let (status, (headers, body)) = status.zip(text.split_once("\r\n\r\n")).ok_or(ErrorKind::UnexpectedEof)?;
-    let promised = headers.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
-    if promised.is_some_and(|length: usize| length != body.len()) {
-        return Err(ErrorKind::UnexpectedEof.into());
+    let promised: Option<usize> =
+        headers.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    match promised {
+        // An answer that is there as a whole was given, however the connection ended after it.
+        Some(length) if body.len() == length => {}
+        Some(_) => return Err(read.err().unwrap_or_else(|| ErrorKind::UnexpectedEof.into())),
+        None => drop(read?),
     }
     Ok((status, body.to_owned()))
 }
 
-/// The same as HTTP clients do it: what was not answered at all is asked once more. Caddy closes such connections when it reloads:
+/// How often what was not answered at all is asked again: a reload of Caddy may close two connections in a row.
+pub const ATTEMPTS: u32 = 4;
+
+/// The same as patient HTTP clients do it: what was not answered at all is asked again. Caddy closes such connections when it reloads:
 /// see `docs/how-to/routes.md`.
 pub fn ask_again(port: u16, host: &str, path: &str) -> std::io::Result<(u16, String)> {
-    match ask(port, host, path) {
-        Err(error) if error.kind() == ErrorKind::NotConnected => ask(port, host, path),
-        answer => answer,
+    let mut answer = ask(port, host, path);
+    for _ in 1..ATTEMPTS {
+        match answer {
+            Err(error) if error.kind() == ErrorKind::NotConnected => answer = ask(port, host, path),
+            _ => break,
+        }
     }
+    answer
 }
 
 /// Who answered: the first word of the body, or the status when there is none.
