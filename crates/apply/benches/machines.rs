@@ -50,7 +50,7 @@ fn plan(members: usize, records: BTreeMap<MemberPath, Arc<Record>>) -> Plan {
     let facts = Arc::new(TypeFacts {
         can_update: true,
         can_delete: true,
-        identity: vec!["path".into()],
+        identity: freehold_plan::Identity { inputs: vec!["path".into()], base: "/srv".into() },
         ..TypeFacts::default()
     });
     let mut planner = Planner::new(PlanOptions::default(), records, BTreeMap::new());

@@ -16,8 +16,18 @@ fn main() -> std::process::ExitCode {
     let (first, seeds) = (number("--first", 0), number("--seeds", 10_000));
     let mut failed = 0;
     for seed in first..first + seeds {
-        for (kind, story) in [("story", sim::fuzz::story(seed)), ("spiced", sim::fuzz::spiced_story(seed))] {
-            if std::panic::catch_unwind(|| sim::fuzz::play(&story)).is_err() {
+        let stories = [
+            ("story", sim::fuzz::story(seed)),
+            ("spiced", sim::fuzz::spiced_story(seed)),
+            ("kept", sim::fuzz::kept_story(seed)),
+            ("late", sim::fuzz::late_story(seed)),
+        ];
+        let play = |kind, story: &sim::fuzz::Story| match kind {
+            "late" => sim::fuzz::play_calm(story),
+            _ => sim::fuzz::play(story),
+        };
+        for (kind, story) in stories {
+            if std::panic::catch_unwind(|| play(kind, &story)).is_err() {
                 println!("{kind} {seed} fails\nbefore:\n{}after:\n{}", story.before, story.after);
                 failed += 1;
             }

@@ -125,6 +125,8 @@ pub enum ApplyEffect {
         declaration: Arc<Declaration>,
         /// What there is; `None` for a new object.
         prior: Option<Arc<Record>>,
+        /// Whether the object is replaced whatever the provider says.
+        replace: bool,
     },
     /// Make durable that this is about to be done.
     WriteIntent {
@@ -259,6 +261,13 @@ pub struct Failure {
 pub enum RecordChange {
     /// The object is as in this record; ends the operation if one was begun.
     Recorded(Arc<Record>),
+    /// The object that an earlier run had begun to make is as in this record; ends that operation.
+    Found {
+        /// Its id in the log.
+        op: String,
+        /// What is recorded.
+        record: Arc<Record>,
+    },
     /// The member's object is gone; ends the operation.
     Deleted,
     /// The deposed object with this key is gone; ends the operation.
@@ -283,7 +292,7 @@ pub enum RecordChange {
 /// News of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Report {
-    /// A step has begun.
+    /// A step has begun, or is tried again.
     Started {
         /// Operation id.
         op: u64,
@@ -291,6 +300,8 @@ pub enum Report {
         member: MemberPath,
         /// What.
         action: Action,
+        /// The how manieth try of it this is, from 1.
+        attempt: u32,
     },
     /// A step is done and recorded.
     Done {
@@ -369,8 +380,12 @@ pub struct ApplySummary {
     pub failed: Vec<(MemberPath, Action, Failure)>,
     /// Steps that were left out.
     pub skipped: Vec<(MemberPath, Action, Skip)>,
+    /// Records that took another path.
+    pub moved: usize,
     /// Operations whose outcome is not known; the next plan looks into them.
     pub unknown: Vec<MemberPath>,
+    /// Operations that were not carried out and of which the state, which could be written no more, may show the beginning.
+    pub left_open: Vec<MemberPath>,
     /// Whether the operator stopped it.
     pub interrupted: bool,
 }
@@ -379,6 +394,11 @@ impl ApplySummary {
     /// Whether everything that was planned is done.
     pub fn is_ok(&self) -> bool {
         self.failed.is_empty() && self.skipped.is_empty() && !self.interrupted
+    }
+
+    /// How many steps failed; what ended the run as a whole is none.
+    pub fn failed_steps(&self) -> usize {
+        self.failed.iter().filter(|(member, action, _)| !(member.is_root() && *action == Action::None)).count()
     }
 
     /// How many steps of this kind are done.

@@ -26,33 +26,7 @@ use sim::world::Behaviour;
 #[test]
 fn every_scenario_goes_as_written() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plan/tests/scenarios");
-    let mut paths: Vec<_> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
-    paths.sort();
-    assert!(!paths.is_empty());
-    let mut different = Vec::new();
-    for path in paths {
-        let text = std::fs::read_to_string(&path).unwrap();
-        let now = play(&text);
-        if now != text {
-            if std::env::var_os("BLESS").is_some() {
-                std::fs::write(&path, now).unwrap();
-            } else {
-                different.push(format!("{}:\n{}", path.display(), first_difference(&text, &now)));
-            }
-        }
-    }
-    assert!(different.is_empty(), "{}\nBLESS=1 writes what came out", different.join("\n"));
-}
-
-fn first_difference(expected: &str, now: &str) -> String {
-    let (mut a, mut b) = (expected.lines(), now.lines());
-    loop {
-        match (a.next(), b.next()) {
-            (x, y) if x != y => return format!("  written: {x:?}\n  came:    {y:?}"),
-            (None, None) => return "  (line ends)".to_owned(),
-            _ => {}
-        }
-    }
+    freehold_testkit::play_scenarios(&dir, play);
 }
 
 fn play(text: &str) -> String {
@@ -118,6 +92,10 @@ fn command_output(sim: &mut Sim, command: &str, body: &str) -> Vec<String> {
             sim.world.objects.remove(words[1]).expect("an object of that name");
             Vec::new()
         }
+        "rename-open" => {
+            sim.journal.rename_open();
+            Vec::new()
+        }
         "answer" => {
             sim.answer_questions();
             Vec::new()
@@ -127,7 +105,9 @@ fn command_output(sim: &mut Sim, command: &str, body: &str) -> Vec<String> {
 }
 
 fn apply(sim: &mut Sim, plan: Plan, knobs: Knobs) -> Vec<String> {
-    match sim.apply(plan, knobs) {
+    let ended = sim.apply(plan, knobs);
+    sim::check::every_prefix_replays(sim);
+    match ended {
         Ended::Finished(summary) => show::run(sim, &summary),
         Ended::Crashed => {
             let mut lines: Vec<String> = sim.calls.iter().map(|c| format!("call {c}")).collect();

@@ -80,6 +80,8 @@ fn stories_that_once_failed_hold() {
         let seed = words.next().unwrap().parse().unwrap();
         match kind {
             "story" => fuzz::play(&fuzz::story(seed)),
+            "late" => fuzz::play_calm(&fuzz::late_story(seed)),
+            "kept" => fuzz::play(&fuzz::kept_story(seed)),
             "spiced" => fuzz::play(&fuzz::spiced_story(seed)),
             "long" => fuzz::play_long(seed),
             "wild" => fuzz::play_wild(seed),
@@ -103,9 +105,18 @@ fn after_several_disturbed_runs_everything_can_be_put_in_order() {
 }
 
 #[test]
+fn what_an_apply_makes_known_reaches_all_that_use_it() {
+    let seeds = std::env::var("FREEHOLD_SIM_SEEDS").map_or(300, |n| n.parse().unwrap());
+    let plays = |seed: &u64| std::panic::catch_unwind(|| fuzz::play_calm(&fuzz::late_story(*seed))).is_ok();
+    let failed: Vec<u64> = (0..seeds).filter(|seed| !plays(seed)).collect();
+    assert!(failed.is_empty(), "late seeds {failed:?}");
+}
+
+#[test]
 fn whatever_happens_everything_can_be_put_in_order() {
     stories_end_well(fuzz::story);
     stories_end_well(fuzz::spiced_story);
+    stories_end_well(fuzz::kept_story);
 }
 
 fn stories_end_well(make: fn(u64) -> fuzz::Story) {

@@ -1,16 +1,16 @@
-//! What is checked when the outputs are there: postconditions of resources and checks of composites.
+//! What is checked when the outputs are there: postconditions of resources and checks of composites. A plan tells of those that do
+//! not hold already.
 
 use std::collections::BTreeSet;
 
 use freehold_apply::{ApplySummary, Failure};
 use freehold_model::{Check, ErrorKind, MemberPath, Value};
-use freehold_plan::{Action, PlanOptions};
+use freehold_plan::{Action, Mode, Plan, PlanOptions, Problem, Step};
 use freehold_protocol::events::{self, Event};
 use freehold_state::StateError;
 
-use crate::EngineError;
-use crate::catalog::chain;
 use crate::engine::Engine;
+use crate::{EngineError, Evaluated};
 
 impl Engine {
     /// Evaluates every condition that could not be told before, and adds those that do not hold to the failures. The records stay.
@@ -35,19 +35,35 @@ impl Engine {
         let already = summary.failed.len();
         let is_whole = unfinished.is_empty() && wanted.targets.is_empty() && wanted.excludes.is_empty();
         for member in checked {
-            if let Some(failure) = found.failed.get(&member) {
-                summary.failed.push((member, Action::None, failure.clone()));
-                continue;
-            }
-            let of_resource = found.declarations.get(&member).map(|(d, _)| ("postcondition", &d.postconditions));
-            let of_composite = found.structures.get(&member).map(|s| ("check", &s.checks));
-            if let Some((what, checks)) = of_resource.or(of_composite) {
-                let broken = checks.iter().filter_map(|check| broken_check(what, check, is_whole));
-                summary.failed.extend(broken.map(|failure| (member.clone(), Action::None, failure)));
-            }
+            let broken = broken_checks(&found, &member, is_whole);
+            summary.failed.extend(broken.into_iter().map(|failure| (member.clone(), Action::None, failure)));
         }
         for (member, _, failure) in &summary.failed[already..] {
             self.tell_failed(member, failure);
+        }
+        Ok(())
+    }
+
+    /// Evaluates the conditions of what the plan leaves as it is, over what is recorded and stays: what does not hold is a warning.
+    pub(crate) fn warn_of_broken_checks(&mut self, plan: &mut Plan) -> Result<(), EngineError> {
+        if plan.options.mode != Mode::Normal || !plan.problems.is_empty() || self.to_check.is_empty() {
+            return Ok(());
+        }
+        let stays = |step: &Step| !step.open && matches!(step.action, Action::None | Action::Read | Action::Adopt);
+        let changing: BTreeSet<&MemberPath> =
+            plan.steps.iter().filter(|step| !stays(step)).map(|step| &step.member).collect();
+        let checked: Vec<MemberPath> = self.to_check.iter().filter(|m| !changing.contains(m)).cloned().collect();
+        let known = self.records().into_iter().filter(|(path, _)| !changing.contains(path));
+        let is_open = |path: &MemberPath| plan.open.iter().any(|open| path.is_within(&open.member));
+        let known = known.filter(|(path, _)| !is_open(path)).map(|(path, record)| (path, record.outputs.clone()));
+        let known = known.collect();
+        let found = self.evaluate_with(&checked, known)?;
+        for member in checked {
+            plan.warnings.extend(broken_checks(&found, &member, false).into_iter().map(|failure| Problem {
+                member: member.clone(),
+                message: failure.message,
+                hint: Some("mend the cause; `freehold apply` fails as long as it is so".into()),
+            }));
         }
         Ok(())
     }
@@ -63,7 +79,11 @@ impl Engine {
                     hint: Some("everything is recorded; the next apply checks them".into()),
                 }
             }
-            error => Failure { kind: error.kind(), message: chain(error), hint: error.hints().into_iter().next() },
+            error => Failure {
+                kind: error.kind(),
+                message: freehold_model::chain(error),
+                hint: error.hints().into_iter().next(),
+            },
         };
         // A state that cannot be written has been told of when that began.
         let is_closed = matches!(error, EngineError::State(StateError::Stopped { .. }));
@@ -83,6 +103,17 @@ impl Engine {
             seconds: 0.0,
         });
     }
+}
+
+/// What is wrong about the conditions of a member; see [`broken_check`].
+fn broken_checks(found: &Evaluated, member: &MemberPath, is_whole: bool) -> Vec<Failure> {
+    if let Some(failure) = found.failed.get(member) {
+        return vec![failure.clone()];
+    }
+    let of_resource = found.declarations.get(member).map(|(d, _)| ("postcondition", &d.postconditions));
+    let of_composite = found.structures.get(member).map(|s| ("check", &s.checks));
+    let Some((what, checks)) = of_resource.or(of_composite) else { return Vec::new() };
+    checks.iter().filter_map(|check| broken_check(what, check, is_whole)).collect()
 }
 
 /// What is wrong about a condition; an unknown one only when everything that could tell it `is_whole`.

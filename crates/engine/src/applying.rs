@@ -96,8 +96,8 @@ impl Engine {
             ApplyEffect::Pending(members) => self.tell_pending(members)?,
             ApplyEffect::Publish { member, outputs } => self.tell_publish(member, outputs)?,
             ApplyEffect::Fail { member } => self.tell_fail(member)?,
-            ApplyEffect::Propose { member, declaration, prior } => {
-                return Ok(self.propose(member, &declaration, prior.as_deref()));
+            ApplyEffect::Propose { member, declaration, prior, replace } => {
+                return Ok(self.propose(member, &declaration, prior.as_deref(), replace));
             }
             ApplyEffect::WriteIntent { op, intent } => {
                 self.own_ops.insert(op.to_string());
@@ -151,28 +151,16 @@ impl Engine {
         member: MemberPath,
         declaration: &freehold_model::Declaration,
         prior: Option<&freehold_model::Record>,
+        replace: bool,
     ) -> Vec<ApplyEvent> {
-        let asked =
-            self.plan_call(declaration, prior).and_then(|call| Ok((call, self.catalog.launch(&declaration.provider)?)));
-        match asked {
-            Ok((call, launch)) => {
-                let (sender, whose) = (self.sender.clone(), member.clone());
-                self.submit(
-                    &declaration.provider,
-                    &launch,
-                    call,
-                    &member,
-                    Box::new(move |event| {
-                        if let CallEvent::Done(result) = event {
-                            let result = result.map_err(Box::new);
-                            let mail = Mail::Answer { member: whose.clone(), question: Question::Propose, result };
-                            // Nobody listens any more when the engine is gone.
-                            let _ = sender.send(mail);
-                        }
-                    }),
-                );
-                Vec::new()
-            }
+        let (sender, whose) = (self.sender.clone(), member.clone());
+        let answer = move |result: Result<Reply, CallError>| {
+            let result = result.map_err(Box::new);
+            // Nobody listens any more when the engine is gone.
+            let _ = sender.send(Mail::Answer { member: whose.clone(), question: Question::Propose, result });
+        };
+        match self.ask_plan(&member, declaration, prior, replace, answer) {
+            Ok(()) => Vec::new(),
             Err(failure) => {
                 let problem =
                     freehold_plan::Problem { member: member.clone(), message: failure.message, hint: failure.hint };
@@ -239,7 +227,7 @@ impl Engine {
                 inputs: self.catalog.resolve_inputs(&declaration.inputs)?,
             },
             Wanted::Delete { prior } => {
-                Call::Delete { type_name: prior.type_name.clone(), object: self.object_of(prior)? }
+                Call::Delete { type_name: prior.type_name.clone(), object: self.last_object_of(prior) }
             }
         };
         Ok((launch, call))
@@ -350,10 +338,9 @@ impl Engine {
             run.started.remove(member).map_or(0.0, |t: Instant| t.elapsed().as_secs_f64())
         };
         let event = match report {
-            Report::Started { op, member, action } => {
+            Report::Started { op, member, action, attempt } => {
                 run.members.insert(op, member.clone());
-                run.started.insert(member.clone(), Instant::now());
-                let attempt = 1;
+                run.started.entry(member.clone()).or_insert_with(Instant::now);
                 Event::StepStart { member, action: event_action(action), attempt }
             }
             Report::Done { member, action } => {
@@ -452,7 +439,7 @@ fn apply_event(front: Front) -> ApplyEvent {
 /// Nothing more can be evaluated: what runs is finished and recorded.
 fn evaluation_ended(error: &EngineError) -> ApplyEvent {
     let failure =
-        Failure { kind: error.kind(), message: crate::catalog::chain(error), hint: error.hints().into_iter().next() };
+        Failure { kind: error.kind(), message: freehold_model::chain(error), hint: error.hints().into_iter().next() };
     ApplyEvent::EvalFailed { member: MemberPath::root(), failure }
 }
 
@@ -505,7 +492,8 @@ fn summary_json(summary: &ApplySummary) -> serde_json::Value {
         "updated": count(Action::Update),
         "replaced": count(Action::Replace),
         "deleted": count(Action::Delete),
-        "failed": summary.failed.len(),
+        "moved": summary.moved,
+        "failed": summary.failed_steps(),
         "skipped": summary.skipped.len(),
         "unknown": summary.unknown.len(),
         "interrupted": summary.interrupted,

@@ -4,10 +4,11 @@
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
-use freehold_model::{Attrs, ErrorKind, MemberPath, ProviderRef, SecretTexts};
-use freehold_protocol::v1::codes;
+use freehold_apply::Failure;
+use freehold_model::{Attrs, Declaration, ErrorKind, MemberPath, ProviderRef, Record, SecretTexts};
+use freehold_protocol::v1::{Diagnostic, LogLevel, codes};
 use freehold_protocol::{ProviderSchema, TypeSchema};
-use freehold_provider::{Call, CallError, CallEvent, CallId, Callback, Launch, Object, ProviderError, Reply};
+use freehold_provider::{Call, CallError, CallEvent, CallId, Callback, Launch, Object, ProviderError, Reply, validate};
 
 use crate::engine::Engine;
 
@@ -22,7 +23,69 @@ impl Engine {
         on_event: Callback,
     ) -> CallId {
         let marks = Marks::of(self.catalog.schema(provider), &call);
-        self.pool.submit(launch, call.of(member), Box::new(move |event| on_event(marks.event(event))))
+        let on_event = move |event| {
+            for text in marks.faults(&event) {
+                on_event(CallEvent::Log { level: LogLevel::Warn, message: text, fields: serde_json::Map::new() });
+            }
+            on_event(marks.event(event));
+        };
+        self.pool.submit(launch, call.of(member), Box::new(on_event))
+    }
+
+    /// Asks what would be done. Where there is something new to the inputs, they are looked at before: here with the provider's
+    /// schema, then by the provider (`validate`). What is wrong with them comes as an error with its places.
+    pub(crate) fn ask_plan(
+        &self,
+        member: &MemberPath,
+        declaration: &Declaration,
+        prior: Option<&Record>,
+        replace: bool,
+        on_result: impl Fn(Result<Reply, CallError>) + Send + Sync + 'static,
+    ) -> Result<(), Failure> {
+        let provider = &declaration.provider;
+        let plan = self.plan_call(declaration, prior, replace)?;
+        let launch = self.catalog.launch(provider)?;
+        let is_new = replace || prior.is_none_or(|prior| prior.inputs != declaration.inputs);
+        let v1 = self.catalog.schema(provider).is_some_and(|schema| schema.protocol > 0);
+        let marks = Marks::of(self.catalog.schema(provider), &plan);
+        let marked = move |event| {
+            if let CallEvent::Done(result) = marks.event(event) {
+                on_result(result)
+            }
+        };
+        let Call::Plan { type_name, inputs, .. } = &plan else { return Ok(()) };
+        if !is_new || !v1 {
+            self.pool.submit(&launch, plan.of(member), Box::new(marked));
+            return Ok(());
+        }
+        let schema = self.catalog.type_schema(provider, type_name);
+        let found = schema.map(|schema| validate::validate_declared(schema, inputs)).unwrap_or_default();
+        if !found.is_empty() {
+            marked(CallEvent::Done(Err(refused(found))));
+            return Ok(());
+        }
+        let validate = Call::Validate { type_name: type_name.clone(), inputs: inputs.clone() }.of(member);
+        let (pool, member) = (Arc::clone(&self.pool), member.clone());
+        let (again, marked) = (launch.clone(), Arc::new(marked));
+        let on_event = move |event| {
+            let CallEvent::Done(result) = event else { return };
+            let result = match result {
+                // One that does not look at inputs before it is asked for a plan says so.
+                Err(CallError::Failed { error, .. }) if error.code == codes::METHOD_NOT_FOUND => Ok(Vec::new()),
+                Ok(Reply::Validated(found)) => Ok(found),
+                other => Err(other),
+            };
+            match result {
+                Ok(found) if found.is_empty() => {
+                    let marked = Arc::clone(&marked);
+                    pool.submit(&again, plan.clone().of(&member), Box::new(move |event| marked(event)));
+                }
+                Ok(found) => marked(CallEvent::Done(Err(refused(found)))),
+                Err(other) => marked(CallEvent::Done(other)),
+            }
+        };
+        self.pool.submit(&launch, validate, Box::new(on_event));
+        Ok(())
     }
 
     /// Asks and waits for the reply.
@@ -43,6 +106,19 @@ impl Engine {
         self.submit(provider, launch, call, member, Box::new(tell));
         told.recv().unwrap_or(Err(CallError::PoolClosed))
     }
+}
+
+/// Inputs of which something is wrong.
+fn refused(diagnostics: Vec<Diagnostic>) -> CallError {
+    let error = ProviderError {
+        code: codes::INVALID_PARAMS,
+        kind: ErrorKind::User,
+        message: "its inputs are refused".to_owned(),
+        hint: None,
+        diagnostics,
+        partial: None,
+    };
+    CallError::Failed { scene: Box::default(), error: Box::new(error) }
 }
 
 /// What is to be marked in what is said about objects of one type.
@@ -82,6 +158,18 @@ impl Marks {
             Some(schema) => self.refuse_half_an_object(schema, event),
             None => event,
         }
+    }
+
+    /// Outputs that are not what the schema says. The object is there, and what it gave may still serve: that is told and no failure.
+    fn faults(&self, event: &CallEvent) -> Vec<String> {
+        let (Some(schema), CallEvent::Done(Ok(Reply::Object { outputs, .. }))) = (self.type_schema(), event) else {
+            return Vec::new();
+        };
+        if !self.makes {
+            return Vec::new();
+        }
+        let found = validate::mistyped_outputs(schema, outputs).into_iter();
+        found.map(|d| format!("output `{}` is not as the provider's schema says: {}", d.pointer, d.message)).collect()
     }
 
     fn mark_reply(&self, reply: &mut Reply) {

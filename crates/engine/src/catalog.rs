@@ -1,14 +1,14 @@
 //! Providers as the engine knows them: how each is started, what it says of its types, and what the planner has to know of those.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use freehold_apply::Failure;
-use freehold_model::{Attrs, ErrorKind, ProviderRef, Value, did_you_mean};
-use freehold_plan::{Recovery, TypeFacts};
+use freehold_model::{Attrs, ErrorKind, MemberPath, ProviderRef, Value, did_you_mean};
+use freehold_plan::{Identity, Recovery, TypeFacts};
 use freehold_protocol::{ProviderSchema, TypeSchema};
-use freehold_provider::{CallError, Launch, credentials};
+use freehold_provider::{CallError, Launch, credentials, source_digest};
 
 /// How providers are started and what they said.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub(crate) struct Catalog {
     work_dir: PathBuf,
     known: BTreeMap<String, Known>,
     facts: BTreeMap<(String, String), Arc<TypeFacts>>,
+    /// What was said of sources that cannot be looked at.
+    told: BTreeSet<(MemberPath, String)>,
 }
 
 /// What is known of a provider's schema.
@@ -33,7 +35,7 @@ pub(crate) enum Known {
 
 impl Catalog {
     pub(crate) fn new(program: PathBuf, base_dir: PathBuf, work_dir: PathBuf) -> Self {
-        Self { program, base_dir, work_dir, known: BTreeMap::new(), facts: BTreeMap::new() }
+        Self { program, base_dir, work_dir, known: BTreeMap::new(), facts: BTreeMap::new(), told: BTreeSet::new() }
     }
 
     /// What tells providers apart as far as their schema goes: the program, not its settings.
@@ -69,7 +71,7 @@ impl Catalog {
         let (ProviderRef::Builtin { config, .. } | ProviderRef::Stdio { config, .. }) = provider;
         launch.config = credentials::resolve(config, &self.base_dir).map_err(|e| Failure {
             kind: ErrorKind::Config,
-            message: chain(&e),
+            message: freehold_model::chain(&e),
             hint: Some("see `Credentials` in the manual for where they may come from".into()),
         })?;
         Ok(launch)
@@ -107,9 +109,35 @@ impl Catalog {
         }
         credentials::resolve_attrs(inputs, &self.base_dir).map_err(|e| Failure {
             kind: ErrorKind::Config,
-            message: chain(&e),
+            message: freehold_model::chain(&e),
             hint: None,
         })
+    }
+
+    /// Puts digests beside the credential sources of what is declared, so that a secret that has changed is a change. Where a source
+    /// cannot be looked at, it counts as what is recorded; gives back why.
+    pub(crate) fn stamp(&self, inputs: &mut Attrs, recorded: Option<&Attrs>) -> Vec<String> {
+        let (stamped, missed) = source_digest::stamp(inputs, recorded, &self.base_dir);
+        *inputs = stamped;
+        missed.iter().filter(|_| recorded.is_some()).map(|missed| freehold_model::chain(missed)).collect()
+    }
+
+    /// Why a credential source of these inputs cannot be looked at, if one cannot.
+    pub(crate) fn lacks(&self, inputs: &Attrs) -> Option<String> {
+        self.resolve_inputs(inputs).err().map(|failure| failure.message)
+    }
+
+    /// Whether it was not said yet that this is the matter with the member's credentials.
+    pub(crate) fn is_news(&mut self, member: &MemberPath, why: &str) -> bool {
+        self.told.insert((member.clone(), why.to_owned()))
+    }
+
+    /// Recorded inputs as a provider compares with them: what is another secret by now differs.
+    pub(crate) fn former_inputs(&self, recorded: &Attrs) -> Result<Attrs, Failure> {
+        if !recorded.values().any(credentials::has_sources) {
+            return Ok(recorded.clone());
+        }
+        self.resolve_inputs(&source_digest::former(recorded, &self.base_dir))
     }
 
     /// What the planner has to know of a type.
@@ -123,7 +151,7 @@ impl Catalog {
         };
         let facts = Arc::new(match (schema.protocol, schema.types.get(type_name)) {
             (0, _) => v0_facts(),
-            (_, Some(t)) => type_facts(t),
+            (_, Some(t)) => type_facts(t, &self.base_dir),
             (_, None) => return Err(no_type(schema, type_name)),
         });
         self.facts.insert(key, Arc::clone(&facts));
@@ -142,9 +170,12 @@ fn v0_facts() -> TypeFacts {
     TypeFacts { can_update: true, ..TypeFacts::default() }
 }
 
-fn type_facts(t: &TypeSchema) -> TypeFacts {
+fn type_facts(t: &TypeSchema, base: &Path) -> TypeFacts {
     let recovery = if t.can_read && !t.identity.is_empty() {
         Recovery::Read
+    } else if t.repeatable && t.stateful && !t.can_read {
+        // What it makes lives in the record alone.
+        Recovery::InRecord
     } else if t.repeatable {
         Recovery::Again
     } else {
@@ -153,7 +184,7 @@ fn type_facts(t: &TypeSchema) -> TypeFacts {
     TypeFacts {
         force_new: t.force_new.iter().cloned().collect(),
         stable_outputs: t.stable_outputs.iter().cloned().collect(),
-        identity: t.identity.clone(),
+        identity: Identity { inputs: t.identity.clone(), base: base.to_path_buf() },
         sensitive_inputs: t.sensitive_inputs.clone(),
         sensitive_outputs: t.sensitive_outputs.clone(),
         can_read: t.can_read,
@@ -191,26 +222,12 @@ pub(crate) fn internal(message: &str) -> Failure {
 
 /// A call's error as a failure.
 pub(crate) fn call_failure(error: &CallError) -> Failure {
-    let mut message = chain(error);
+    let mut message = freehold_model::chain(error);
     let tail = error.stderr_tail().trim();
     if !tail.is_empty() && !message.contains(tail) {
         message = format!("{message}\nits standard error ends with:\n{}", indent(tail));
     }
     Failure { kind: error.kind(), message, hint: error.hint() }
-}
-
-/// An error with its causes, each once.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 fn indent(text: &str) -> String {

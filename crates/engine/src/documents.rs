@@ -9,7 +9,7 @@ use freehold_state::nixops4::{NixOps4Resource, nixops4_patch, nixops4_records};
 use freehold_state::{Event, HistoryEntry, NewEvent, StateError, Store};
 use serde_json::Value as Json;
 
-use crate::catalog::{call_failure, chain};
+use crate::catalog::call_failure;
 use crate::engine::Engine;
 use crate::holder_io::ProviderIo;
 use crate::holders::Held;
@@ -77,7 +77,8 @@ impl Engine {
                 Ok(()) => drop(members.remove(&member)),
                 Err(DocumentError::Unfit(error)) => {
                     members.remove(&member);
-                    let text = format!("{}; it is recorded in the deployment's own state only", chain(&error));
+                    let text =
+                        format!("{}; it is recorded in the deployment's own state only", freehold_model::chain(&error));
                     self.observer.note(Note::Warning { text });
                 }
                 Err(DocumentError::Call(error)) => {
@@ -178,7 +179,7 @@ fn resource_of(store: &Store, holder: &MemberPath, member: &MemberPath) -> Optio
     let record = store.view().record(member).filter(|r| r.holder.as_ref() == Some(holder))?;
     Some(NixOps4Resource {
         type_name: record.type_name.clone(),
-        inputs: record.inputs.clone(),
+        inputs: freehold_provider::source_digest::bare(&record.inputs),
         outputs: record.outputs.clone(),
     })
 }

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use freehold_apply::ApplySummary;
 use freehold_eval::{Evaluator, NixPrograms, Ticket};
-use freehold_model::MemberPath;
+use freehold_model::{MemberPath, limits};
 use freehold_plan::{Plan, PlanOptions, SavedPlan};
 use freehold_provider::{Pool, PoolOptions};
 use freehold_state::{
@@ -24,7 +24,7 @@ use crate::mail::Mail;
 use crate::{EngineError, EngineOptions, Note, Observer, StateLocation};
 
 /// The providers inside the `freehold` binary.
-pub const BUILTIN_PROVIDERS: &[&str] = &["local", "nix", "s3"];
+pub const BUILTIN_PROVIDERS: &[&str] = &["local", "nix", "s3", "workload"];
 
 /// Plans and applies one deployment.
 pub struct Engine {
@@ -175,7 +175,9 @@ impl Engine {
             let text = format!("{owner} is at work on this: what is under way is shown as interrupted");
             self.observer.note(Note::Warning { text });
         }
-        self.run_planner(options)
+        let mut plan = self.run_planner(options)?;
+        self.warn_of_broken_checks(&mut plan)?;
+        Ok(plan)
     }
 
     /// Takes the lock, plans, asks, and follows the plan.
@@ -270,7 +272,7 @@ impl Engine {
 
     /// The next message, or `None` when `until` has come.
     pub(crate) fn receive(&self, until: Option<Instant>) -> Option<Mail> {
-        let limit = until.map_or(Duration::from_secs(3600), |t| t.saturating_duration_since(Instant::now()));
+        let limit = until.map_or(limits::MAIL, |t| t.saturating_duration_since(Instant::now()));
         self.inbox.recv_timeout(limit).ok()
     }
 

@@ -32,39 +32,37 @@ impl Entry {
         if let Some(file) = here("freehold.nix") {
             return Self::of_file(cwd, &file, override_inputs);
         }
-        let flake = here("flake.nix").map(|f| fs_err::read_to_string(f).unwrap_or_default());
-        // Which attribute a flake has is for Nix to say; its text only decides which of the two is asked for.
-        let mentions = |name: &str| flake.as_deref().is_some_and(|text| text.contains(name));
-        let of_flake = |attribute: &str| Self {
-            dir: cwd.to_owned(),
-            source: Source::Flake {
-                reference: cwd.display().to_string(),
-                attribute: vec![attribute.to_owned()],
-                override_inputs: override_inputs.to_vec(),
-                write_lock: true,
-            },
+        let old = here("nixops4.nix");
+        let Some(flake) = here("flake.nix") else {
+            return match old {
+                Some(file) => Self::of_file(cwd, &file, override_inputs),
+                None => Err(EngineError::NoEntry { dir: cwd.to_owned() }),
+            };
         };
-        if flake.is_some() && (mentions("freehold") && !mentions("nixops4")) {
-            return Ok(of_flake("freehold"));
+        // Which attribute a flake has it says itself when it is evaluated. That takes its inputs, which somebody who has a
+        // `nixops4.nix` and does not know us need not have at hand.
+        let may_be_ours = || fs_err::read_to_string(&flake).unwrap_or_default().contains("freehold");
+        if let Some(file) = old.as_ref().filter(|_| !may_be_ours()) {
+            return Self::of_file(cwd, file, override_inputs);
         }
-        if let Some(file) = here("nixops4.nix") {
-            return Self::of_file(cwd, &file, override_inputs);
-        }
-        match flake {
-            Some(_) if mentions("nixops4Deployments") => Ok(of_flake("nixops4Deployments")),
-            Some(_) if mentions("nixops4") => Ok(of_flake("nixops4")),
-            Some(_) => Ok(of_flake("freehold")),
-            None => Err(EngineError::NoEntry { dir: cwd.to_owned() }),
-        }
+        let source = Source::Flake {
+            reference: cwd.display().to_string(),
+            attribute: Vec::new(),
+            instead: old,
+            override_inputs: override_inputs.to_vec(),
+            write_lock: true,
+        };
+        Ok(Self { dir: cwd.to_owned(), source })
     }
 
     fn of_file(cwd: &Path, file: &Path, override_inputs: &[(String, String)]) -> Result<Self, EngineError> {
+        let file = cwd.join(file);
+        if file.is_dir() {
+            let dir = fs_err::canonicalize(&file).map_err(|source| EngineError::ReadEntry { file, source })?;
+            return Self::discover(&dir, None, override_inputs);
+        }
         if let Some((name, _)) = override_inputs.first() {
             return Err(EngineError::OverrideWithoutFlake { input: name.clone() });
-        }
-        let mut file = cwd.join(file);
-        if file.is_dir() {
-            file = file.join("freehold.nix");
         }
         let file =
             fs_err::canonicalize(&file).map_err(|source| EngineError::ReadEntry { file: file.clone(), source })?;

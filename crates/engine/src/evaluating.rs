@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use freehold_model::{Declaration, MemberPath, OutputRef, Structure};
+use freehold_model::{Attrs, Declaration, MemberPath, OutputRef, Structure};
 
 use crate::EngineError;
 use crate::engine::Engine;
@@ -30,11 +30,24 @@ impl Engine {
     pub fn evaluate(&mut self, members: &[MemberPath]) -> Result<Evaluated, EngineError> {
         self.open_recorded_holders();
         let recorded = self.records().into_iter().map(|(path, record)| (path, record.outputs.clone())).collect();
-        self.tell_phase(recorded)?;
+        self.evaluate_with(members, recorded)
+    }
+
+    /// As [`Engine::evaluate`], with these outputs; whatever needs others waits.
+    pub(crate) fn evaluate_with(
+        &mut self,
+        members: &[MemberPath],
+        outputs: BTreeMap<MemberPath, Attrs>,
+    ) -> Result<Evaluated, EngineError> {
+        self.tell_phase(outputs)?;
         let wanted =
             |path: &MemberPath| members.is_empty() || members.iter().any(|m| path.is_within(m) || m.is_within(path));
         let mut found = Evaluated::default();
-        self.tell_want(vec![MemberPath::root()])?;
+        if members.is_empty() {
+            self.tell_want_all()?;
+        } else {
+            self.tell_want(vec![MemberPath::root()])?;
+        }
         loop {
             let Some(mail) = self.receive(None) else { continue };
             let fronts = match self.fronts_of(mail) {

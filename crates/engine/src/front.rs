@@ -13,7 +13,7 @@ use freehold_plan::TypeFacts;
 use freehold_protocol::{ProviderSchema, TypeSchema};
 use serde_json::{Value as Json, json};
 
-use crate::catalog::{Catalog, Known, chain, config_is_known};
+use crate::catalog::{Catalog, Known, config_is_known};
 use crate::engine::Engine;
 use crate::mail::Mail;
 use crate::{EngineError, Note};
@@ -133,8 +133,12 @@ impl Engine {
             }
             schema.resolve_aliases(&mut declaration.inputs);
             schema.mark_sensitive_inputs(&mut declaration.inputs);
+            if let Some(failure) = unknown_output(&declaration, schema) {
+                return Front::Failed { member, failure };
+            }
             fill_outputs(&mut declaration, schema);
         }
+        self.stamp_sources(&member, &mut declaration.inputs);
         if !declaration.postconditions.is_empty() {
             self.to_check.insert(member.clone());
         }
@@ -146,6 +150,20 @@ impl Engine {
         } else {
             edges.extend(self.what_decided(&member));
             Front::Declared { member, declaration, edges, facts }
+        }
+    }
+
+    /// A secret that has changed since it was recorded is a change.
+    fn stamp_sources(&mut self, member: &MemberPath, inputs: &mut Attrs) {
+        if !inputs.values().any(freehold_provider::credentials::has_sources) {
+            return;
+        }
+        let recorded = self.home(member).view().record(member).map(|record| record.inputs.clone());
+        for missed in self.catalog.stamp(inputs, recorded.as_ref()) {
+            if self.catalog.is_news(member, &missed) {
+                let text = format!("`{member}`: {missed}; it counts as unchanged");
+                self.observer.note(Note::Warning { text });
+            }
         }
     }
 
@@ -161,6 +179,15 @@ impl Engine {
     }
 
     // What is told to the evaluator, with the number of the last thing told.
+
+    /// The root of a deployment all of whose members will be wanted: those that are known to need no others come along.
+    pub(crate) fn tell_want_all(&mut self) -> Result<(), EngineError> {
+        let records = self.records();
+        let of_root = records.iter().filter(|(member, record)| member.names().len() == 1 && !record.edges.is_empty());
+        let apart = of_root.filter_map(|(member, _)| member.names().first().cloned()).collect();
+        self.last_ticket = self.evaluator()?.want_whole(MemberPath::root(), apart);
+        Ok(())
+    }
 
     pub(crate) fn tell_want(&mut self, members: Vec<MemberPath>) -> Result<(), EngineError> {
         let hints: BTreeMap<MemberPath, BTreeSet<MemberPath>> = members
@@ -217,12 +244,32 @@ fn fill_outputs(declaration: &mut Declaration, schema: &TypeSchema) {
     declaration.outputs.extend(schema.output_properties().map(|(name, _)| name.to_owned()));
 }
 
+/// An output that the deployment names and the provider does not have would never come.
+fn unknown_output(declaration: &Declaration, schema: &TypeSchema) -> Option<Failure> {
+    let known: BTreeSet<&str> = schema.output_properties().map(|(name, _)| name).collect();
+    let is_open = !matches!(schema.outputs.get("additionalProperties"), None | Some(Json::Bool(false)));
+    if known.is_empty() || is_open {
+        return None;
+    }
+    let unknown = declaration.outputs.iter().find(|name| !known.contains(name.as_str()))?;
+    let known: Vec<&str> = known.into_iter().collect();
+    let hint = match freehold_model::did_you_mean(unknown, known.iter().copied()) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!("there are: {}", known.join(", ")),
+    };
+    Some(Failure {
+        kind: freehold_model::ErrorKind::User,
+        message: format!("has no output `{unknown}`: the schema of `{}` does not list it", declaration.type_name),
+        hint: Some(hint),
+    })
+}
+
 pub(crate) fn eval_failure(error: &EvalError) -> Failure {
     let message = match error {
         // The member is named where this is shown.
         EvalError::Member { at: Some(at), message, .. } => format!("{at}: {message}"),
         EvalError::Member { at: None, message, .. } => message.clone(),
-        other => chain(other),
+        other => freehold_model::chain(other),
     };
     Failure { kind: error.kind(), message, hint: error.hint() }
 }

@@ -15,7 +15,6 @@ use freehold_state::nixops4::nixops4_records;
 use freehold_state::{Event as StateEvent, LockGuard, NewEvent, Owner, StateError, Store, SystemClock};
 
 use crate::EngineError;
-use crate::catalog::chain;
 use crate::documents::Document;
 use crate::engine::Engine;
 use crate::front::Front;
@@ -132,6 +131,11 @@ impl Engine {
             Held::Log { store, .. } => Some(store),
             Held::Document(_) => None,
         }
+    }
+
+    /// Members that hold records of others.
+    pub fn holders(&self) -> impl Iterator<Item = &MemberPath> {
+        self.holders.open.keys()
     }
 
     /// Takes away the locks of logs that members hold, where somebody has them; gives back which those were.
@@ -426,7 +430,7 @@ fn held_records(store: &Store) -> impl Iterator<Item = (MemberPath, Arc<Record>)
 }
 
 pub(crate) fn state_failure(error: &StateError) -> Failure {
-    Failure { kind: error.kind(), message: chain(error), hint: error.hint() }
+    Failure { kind: error.kind(), message: freehold_model::chain(error), hint: error.hint() }
 }
 
 pub(crate) fn remote(holder: &MemberPath, failure: Failure) -> StateError {

@@ -82,6 +82,16 @@ impl Engine {
         if let Some(failure) = evaluated.failed.remove(member) {
             return Err(member_error(member, failure.kind, failure.message, failure.hint));
         }
+        if let Some(composite) = evaluated.structures.get(member) {
+            let members: Vec<String> =
+                composite.members.iter().map(|name| format!("`{}`", member.child(name))).collect();
+            let hint = match members.as_slice() {
+                [] => "it has no members; declare the resource first, then import".to_owned(),
+                members => format!("name one of its members: {}", members.join(", ")),
+            };
+            let message = "is a composite, and an object belongs to a resource".to_owned();
+            return Err(member_error(member, ErrorKind::User, message, Some(hint)));
+        }
         evaluated.declarations.remove(member).ok_or_else(|| {
             let declared = evaluated.structures.iter().flat_map(|(path, s)| s.members.iter().map(|n| path.child(n)));
             EngineError::NoMember {

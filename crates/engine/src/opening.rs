@@ -11,11 +11,13 @@ use freehold_model::{MemberPath, ProviderRef, Record};
 use freehold_plan::{Action, Plan, Problem, Step};
 use freehold_protocol::v1::codes;
 use freehold_provider::{Call, CallError, Object, Reply};
-use freehold_state::{Backend, HolderBackend, Store, SystemClock};
+use freehold_state::{Backend, HolderBackend, StateError, Store, SystemClock};
 
+use crate::EngineError;
 use crate::catalog::call_failure;
 use crate::documents::Document;
 use crate::engine::Engine;
+use crate::error::nearest;
 use crate::holder_io::ProviderIo;
 use crate::holders::{Held, state_failure};
 
@@ -128,7 +130,7 @@ impl Engine {
             Ok(_) => {
                 let backend: Arc<dyn Backend> = Arc::new(HolderBackend::new(Box::new(io)));
                 let keys = self.store.keys().clone();
-                let store = Store::open(backend, keys, Arc::new(SystemClock)).map_err(|e| state_failure(&e))?;
+                let store = Store::open(backend, keys, Arc::new(SystemClock)).map_err(|e| unreadable(holder, &e))?;
                 for (member, _) in store.view().records() {
                     self.holders.held_by.insert(member.clone(), holder.clone());
                 }
@@ -149,6 +151,34 @@ impl Engine {
         Ok(Opened::Open)
     }
 
+    /// What keeps the log that `holder` holds, whether or not that log can be read.
+    ///
+    /// # Errors
+    /// When it is not recorded, holds none, or cannot be asked.
+    pub fn backend_held_by(&mut self, holder: &MemberPath) -> Result<Arc<dyn Backend>, EngineError> {
+        let no_member = |what| EngineError::NoMember { member: holder.clone(), what, suggestion: None };
+        let Some(record) = self.store.view().record(holder).cloned() else {
+            return Err(EngineError::NoMember {
+                suggestion: nearest(holder, self.store.view().records().map(|(member, _)| member)),
+                member: holder.clone(),
+                what: " in the state",
+            });
+        };
+        let failed = |failure: Failure| EngineError::Member {
+            member: holder.clone(),
+            kind: failure.kind,
+            message: failure.message,
+            hint: failure.hint,
+        };
+        self.schema_of(&record.provider.provider)?;
+        let io = if self.may_hold(&record) { self.holder_io(holder).map_err(failed)? } else { None };
+        let (io, is_v0) = io.ok_or_else(|| no_member(" that holds a log"))?;
+        if is_v0 {
+            return Err(no_member(" that holds a log of Freehold's"));
+        }
+        Ok(Arc::new(HolderBackend::new(Box::new(io))))
+    }
+
     /// How to ask the holder: as recorded, or (on a machine that has no record of it yet) as declared; and whether it speaks protocol v0.
     fn holder_io(&mut self, holder: &MemberPath) -> Result<Option<(ProviderIo, bool)>, Failure> {
         let recorded = self.store.view().record(holder).cloned();
@@ -165,6 +195,13 @@ impl Engine {
         let (pool, is_v0) = (Arc::clone(&self.holder_pool), self.is_v0(&provider));
         Ok(Some((ProviderIo { pool, launch, type_name, object, member: holder.clone() }, is_v0)))
     }
+}
+
+/// As for the deployment's own log, with the way out for this one.
+fn unreadable(holder: &MemberPath, error: &StateError) -> Failure {
+    let failure = state_failure(error);
+    let named = format!("freehold state repair --held-by {holder}");
+    Failure { hint: failure.hint.map(|hint| hint.replace("freehold state repair", &named)), ..failure }
 }
 
 /// What the member of a plan was called before the plan moves it: that is what its log was opened under.

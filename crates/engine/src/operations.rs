@@ -3,7 +3,6 @@
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::Duration;
 
 use freehold_model::{Attrs, ErrorKind, MemberPath, Record, ScriptOperation, Value, limits};
 use freehold_protocol::v1::OutputStream;
@@ -15,9 +14,6 @@ use crate::EngineError;
 use crate::catalog::{call_failure, internal};
 use crate::engine::Engine;
 use crate::error::nearest;
-
-/// How often it is looked whether the operator wants to stop.
-const TICK: Duration = Duration::from_millis(50);
 
 /// What is heard of a running operation.
 type Listener<'a> = &'a mut dyn FnMut(OutputStream, &str);
@@ -202,7 +198,7 @@ impl Engine {
                 _ => self.pool.kill_all(),
             }
             interrupts = count;
-            match told.recv_timeout(TICK) {
+            match told.recv_timeout(limits::INTERRUPT_LOOK) {
                 Ok(CallEvent::Output { stream, data }) => listen(stream, &data),
                 Ok(CallEvent::Log { message, .. } | CallEvent::Progress { message, .. }) => {
                     listen(OutputStream::Stderr, &format!("{message}\n"));

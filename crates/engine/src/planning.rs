@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use freehold_model::{Declaration, ErrorKind, MemberPath, Record, Sensitive};
+use freehold_model::{Declaration, ErrorKind, MemberPath, Record, Sensitive, limits};
 use freehold_plan::{
     Action, Mode, Observation, OpenIntent, Plan, PlanEffect, PlanEvent, PlanOptions, Planner, Problem, Proposal,
     ProposedAction,
@@ -17,9 +17,6 @@ use crate::engine::Engine;
 use crate::front::Front;
 use crate::mail::{Mail, Question};
 use crate::{EngineError, Note};
-
-/// Questions on their way to providers: enough to keep them busy, few enough to bound the queue.
-const QUESTIONS_AT_ONCE: usize = 256;
 
 impl Engine {
     pub(crate) fn run_planner(&mut self, options: PlanOptions) -> Result<Plan, EngineError> {
@@ -59,12 +56,13 @@ impl Engine {
 
     fn plan_steps(&mut self, options: PlanOptions) -> Result<Plan, EngineError> {
         let evaluates = options.mode == Mode::Normal;
+        let everything = options.targets.is_empty() && options.excludes.is_empty();
         self.open_recorded_holders();
         let mut planner = Planner::new(options, self.records(), self.open_intents());
         if evaluates && self.evaluator.is_some() {
             self.tell_phase(BTreeMap::new())?;
         }
-        let mut questions = Questions::default();
+        let mut questions = Questions { everything, ..Questions::default() };
         let mut effects: VecDeque<PlanEffect> = planner.start().into();
         loop {
             if let Some(plan) = self.plan_effects(&mut effects, &mut planner, &mut questions)? {
@@ -113,7 +111,7 @@ impl Engine {
                     Begun::Delete => Action::Delete,
                 };
                 let open = OpenIntent {
-                    op: op_number(&intent.op, intent.since),
+                    op: intent.op.clone(),
                     began: intent.since,
                     action,
                     provider: Some(intent.provider.clone()),
@@ -133,6 +131,9 @@ impl Engine {
         questions: &mut Questions,
     ) -> Result<Vec<PlanEffect>, EngineError> {
         match effect {
+            PlanEffect::Evaluate(members) if questions.everything && members == [MemberPath::root()] => {
+                self.tell_want_all()?;
+            }
             PlanEffect::Evaluate(members) => self.tell_want(members)?,
             PlanEffect::Publish { member, outputs } => self.tell_publish(member, outputs)?,
             PlanEffect::Fail { member } => self.tell_fail(member)?,
@@ -146,8 +147,8 @@ impl Engine {
                 questions.total_reads += 1;
                 questions.waiting.push_back((member, Asked::Read(record)));
             }
-            PlanEffect::Propose { member, declaration, prior } => {
-                questions.waiting.push_back((member, Asked::Propose(declaration, prior)));
+            PlanEffect::Propose { member, declaration, prior, replace } => {
+                questions.waiting.push_back((member, Asked::Propose { declaration, prior, replace }));
             }
             PlanEffect::Finished(_) => {}
         }
@@ -158,15 +159,19 @@ impl Engine {
     /// Sends questions as long as there is room; those that cannot even be asked are answered at once.
     fn ask_waiting(&mut self, questions: &mut Questions) -> Vec<PlanEvent> {
         let mut refused = Vec::new();
-        while questions.running < QUESTIONS_AT_ONCE {
+        while questions.running < limits::QUESTIONS_AT_ONCE {
             let Some((member, asked)) = questions.waiting.pop_front() else { break };
+            if let Some(event) = self.answer_without_secrets(&member, &asked) {
+                refused.push(event);
+                continue;
+            }
             match self.ask(&member, &asked) {
                 Ok(()) => questions.running += 1,
                 Err(failure) => {
                     let problem = Problem { member: member.clone(), message: failure.message, hint: failure.hint };
                     refused.push(match asked {
                         Asked::Read(_) => PlanEvent::Observed { member, result: Err(problem) },
-                        Asked::Propose(..) => PlanEvent::Proposed { member, result: Err(vec![problem]) },
+                        Asked::Propose { .. } => PlanEvent::Proposed { member, result: Err(vec![problem]) },
                     });
                 }
             }
@@ -174,45 +179,70 @@ impl Engine {
         refused
     }
 
-    fn ask(&mut self, member: &MemberPath, asked: &Asked) -> Result<(), freehold_apply::Failure> {
-        let (provider, call, question) = match asked {
-            Asked::Read(record) => {
-                let object = self.object_of(record)?;
-                let call = Call::Read { type_name: record.type_name.clone(), object };
-                (&record.provider.provider, call, Question::Read)
+    /// Where a credential is not at hand nobody can be asked: what is recorded counts as it is. A change needs it all the same.
+    fn answer_without_secrets(&mut self, member: &MemberPath, asked: &Asked) -> Option<PlanEvent> {
+        let (Asked::Read(record) | Asked::Propose { prior: Some(record), .. }) = asked else { return None };
+        let why = self.catalog.lacks(&record.inputs)?;
+        let member = member.clone();
+        let event = match asked {
+            Asked::Read(_) => {
+                let outputs = record.outputs.clone();
+                let result = Ok(Observation::Object { inputs: None, outputs, private: None });
+                PlanEvent::Observed { member: member.clone(), result }
             }
-            Asked::Propose(declaration, prior) => {
-                (&declaration.provider, self.plan_call(declaration, prior.as_deref())?, Question::Propose)
+            Asked::Propose { declaration, replace: false, .. } if declaration.inputs == record.inputs => {
+                let outputs = record.outputs.clone();
+                let proposal = Proposal { action: ProposedAction::None, outputs, reasons: Vec::new() };
+                PlanEvent::Proposed { member: member.clone(), result: Ok(proposal) }
             }
+            Asked::Propose { .. } => return None,
         };
-        let launch = self.catalog.launch(provider)?;
-        let (sender, member) = (self.sender.clone(), member.clone());
-        self.submit(
-            provider,
-            &launch,
-            call,
-            &member.clone(),
-            Box::new(move |event| {
-                if let CallEvent::Done(result) = event {
-                    let result = result.map_err(Box::new);
-                    // Nobody listens any more when the engine is gone.
-                    let _ = sender.send(Mail::Answer { member: member.clone(), question, result });
-                }
-            }),
-        );
-        Ok(())
+        if self.catalog.is_news(&member, &why) {
+            let text = format!("`{member}` is not looked at: {why}");
+            self.observer.note(Note::Warning { text });
+        }
+        Some(event)
+    }
+
+    fn ask(&mut self, member: &MemberPath, asked: &Asked) -> Result<(), freehold_apply::Failure> {
+        let (sender, whose) = (self.sender.clone(), member.clone());
+        let answer = move |question, result: Result<Reply, CallError>| {
+            let result = result.map_err(Box::new);
+            // Nobody listens any more when the engine is gone.
+            let _ = sender.send(Mail::Answer { member: whose.clone(), question, result });
+        };
+        match asked {
+            Asked::Propose { declaration, prior, replace } => {
+                let answer = move |result| answer(Question::Propose, result);
+                self.ask_plan(member, declaration, prior.as_deref(), *replace, answer)
+            }
+            Asked::Read(record) => {
+                let provider = &record.provider.provider;
+                let object = self.object_of(record)?;
+                let launch = self.catalog.launch(provider)?;
+                let call = Call::Read { type_name: record.type_name.clone(), object };
+                let answer = move |event| {
+                    if let CallEvent::Done(result) = event {
+                        answer(Question::Read, result)
+                    }
+                };
+                self.submit(provider, &launch, call, member, Box::new(answer));
+                Ok(())
+            }
+        }
     }
 
     pub(crate) fn plan_call(
         &self,
         declaration: &Declaration,
         prior: Option<&Record>,
+        replace: bool,
     ) -> Result<Call, freehold_apply::Failure> {
         Ok(Call::Plan {
             type_name: declaration.type_name.clone(),
-            prior: prior.map(|r| self.object_of(r)).transpose()?,
+            prior: prior.map(|r| self.former_object_of(r)).transpose()?,
             inputs: self.catalog.resolve_inputs(&declaration.inputs)?,
-            replace: false,
+            replace,
         })
     }
 
@@ -223,6 +253,20 @@ impl Engine {
             outputs: record.outputs.clone(),
             private: record.private.clone(),
         })
+    }
+
+    /// A record as its provider wants it to delete the object: a secret that cannot be had any more is left out.
+    pub(crate) fn last_object_of(&self, record: &Record) -> Object {
+        let inputs = record.inputs.iter().filter_map(|(name, value)| {
+            let one = [(name.clone(), value.clone())].into();
+            self.catalog.resolve_inputs(&one).ok()?.pop_first()
+        });
+        Object { inputs: inputs.collect(), outputs: record.outputs.clone(), private: record.private.clone() }
+    }
+
+    /// The same for a comparison with what is declared.
+    fn former_object_of(&self, record: &Record) -> Result<Object, freehold_apply::Failure> {
+        Ok(Object { inputs: self.catalog.former_inputs(&record.inputs)?, ..self.object_of(record)? })
     }
 
     fn plan_mail(
@@ -299,7 +343,7 @@ impl Engine {
                 .map(|d| Problem {
                     member: member.clone(),
                     message: input_message(&d.pointer.to_string(), &d.message),
-                    hint: error.hint(),
+                    hint: d.hint.clone().or_else(|| error.hint()),
                 })
                 .collect()),
             Err(error) => Err(vec![problem(member, call_failure(&error))]),
@@ -331,6 +375,8 @@ impl Engine {
 /// Questions to providers that are not answered yet.
 #[derive(Default)]
 struct Questions {
+    /// The plan is for the whole deployment.
+    everything: bool,
     waiting: VecDeque<(MemberPath, Asked)>,
     running: usize,
     describing: Vec<(MemberPath, Arc<Record>)>,
@@ -340,7 +386,7 @@ struct Questions {
 
 enum Asked {
     Read(Arc<Record>),
-    Propose(Box<Declaration>, Option<Arc<Record>>),
+    Propose { declaration: Box<Declaration>, prior: Option<Arc<Record>>, replace: bool },
 }
 
 fn plan_event(front: Front) -> PlanEvent {
@@ -381,21 +427,4 @@ fn keep_sources(mut found: freehold_model::Attrs, recorded: Option<&Record>) -> 
         }
     }
     found
-}
-
-/// The number of an operation. Ids that are none (other tools, records that came from another log) are told apart by the event that
-/// began them.
-fn op_number(op: &str, since: freehold_state::Seq) -> u64 {
-    op.parse().unwrap_or(since)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn operations_whose_ids_are_no_numbers_are_told_apart() {
-        assert_eq!(op_number("12", 7), 12);
-        assert_ne!(op_number("12.2", 7), op_number("12.3", 9));
-    }
 }

@@ -8,7 +8,6 @@ use freehold_model::{MemberPath, ProviderIdentity, ProviderRef, Record, SecretTe
 use freehold_state::{Action, Begin, Event, NewEvent, Outcome, StateError, commands};
 use freehold_store::{Nix, Progress, RealiseOptions, StoreError, Target};
 
-use crate::catalog::chain;
 use crate::engine::Engine;
 use crate::holders::Held;
 use crate::{Note, Observer};
@@ -36,15 +35,20 @@ impl Engine {
 
     /// The events that make a result durable. One that tells what there is of the object closes what was left open of it.
     pub(crate) fn result_events(&self, op: u64, member: &MemberPath, change: RecordChange) -> Vec<NewEvent> {
-        let id = op.to_string();
+        let id = match &change {
+            RecordChange::Found { op, .. } => op.clone(),
+            _ => op.to_string(),
+        };
         let end = |outcome| NewEvent::of(id.clone(), Event::End { member: member.clone(), outcome });
         let settled = |outcome| {
-            let mut events = self.close_open_intents(member, op);
+            let mut events = self.close_open_intents(member, &id);
             events.push(end(outcome));
             events
         };
         match change {
-            RecordChange::Recorded(record) => settled(Outcome::Recorded(self.signed(record))),
+            RecordChange::Recorded(record) | RecordChange::Found { record, .. } => {
+                settled(Outcome::Recorded(self.signed(record)))
+            }
             RecordChange::Deleted => settled(Outcome::Deleted),
             // Of the current object nothing is told.
             RecordChange::DeposedDeleted(_) => vec![end(Outcome::Deleted)],
@@ -56,7 +60,7 @@ impl Engine {
             }
             RecordChange::NotBegun => vec![end(Outcome::Unchanged)],
             RecordChange::Forgotten => {
-                let mut events = self.close_open_intents(member, op);
+                let mut events = self.close_open_intents(member, &id);
                 if self.home(member).view().record(member).is_some() {
                     events.push(Event::Forgotten { member: member.clone() }.into());
                 }
@@ -67,7 +71,7 @@ impl Engine {
                 events
             }
             RecordChange::Observed(record) => {
-                let mut events = self.close_open_intents(member, op);
+                let mut events = self.close_open_intents(member, &id);
                 events.push(Event::Amended { member: member.clone(), record: self.signed(record) }.into());
                 events
             }
@@ -78,8 +82,7 @@ impl Engine {
     }
 
     /// Ends what was begun on a member by an interrupted run.
-    fn close_open_intents(&self, member: &MemberPath, except: u64) -> Vec<NewEvent> {
-        let except = except.to_string();
+    fn close_open_intents(&self, member: &MemberPath, except: &str) -> Vec<NewEvent> {
         let open = self.home(member).view().intents().into_iter().filter(|i| &i.member == member && i.op != except);
         open.filter(|i| !self.own_ops.contains(&i.op))
             .map(|i| NewEvent::of(i.op.clone(), Event::End { member: member.clone(), outcome: Outcome::Unchanged }))
@@ -143,7 +146,7 @@ fn progress_text(progress: &Progress) -> Option<String> {
 
 fn failure(error: &StoreError) -> Failure {
     let log = error.log();
-    let mut message = chain(error);
+    let mut message = freehold_model::chain(error);
     if !log.is_empty() {
         message = format!("{message}\n{}", log.join("\n"));
     }

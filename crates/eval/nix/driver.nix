@@ -6,9 +6,9 @@
 { config }:
 let
   inherit (builtins)
-    attrNames deepSeq elemAt foldl' fromJSON functionArgs genericClosure getContext hasContext intersectAttrs isAttrs isFunction isList
-    isString length mapAttrs parseDrvName pathExists readFile removeAttrs seq stringLength substring toJSON trace tryEval typeOf
-    unsafeDiscardStringContext;
+    all any attrNames attrValues concatStringsSep deepSeq elemAt foldl' fromJSON functionArgs genList genericClosure getContext hasContext
+    intersectAttrs isAttrs isBool isFunction isInt isList isString length mapAttrs parseDrvName pathExists readFile removeAttrs seq stringLength
+    substring toJSON trace tryEval typeOf unsafeDiscardStringContext;
 
   cfg = fromJSON (readFile config);
 
@@ -68,12 +68,26 @@ let
     let value = applyArguments given; in
     if isRoot value then value
     else if isLegacy value then fromLegacy value
-    else throw "${cfg.what} is not a deployment but of type `${typeOf value}`: it must be what `freehold.lib.mkRoot { modules = [ … ]; }` returns, or a function `{ freehold, ... }:` of it";
+    else throw "${what} is not a deployment but of type `${typeOf value}`: it must be what `freehold.lib.mkRoot { modules = [ … ]; }` returns, or a function `{ freehold, ... }:` of it";
 
   flake = builtins.getFlake cfg.source.flake;
 
+  # Where nobody says which attribute is meant, the flake itself says which of them it has.
+  chosen =
+    if cfg.source ? file || cfg.source.attribute != [ ] then null
+    else if flake ? freehold then "freehold"
+    else if cfg.source.instead != null then null
+    else if flake ? nixops4 then "nixops4"
+    else if flake ? nixops4Deployments then "nixops4Deployments"
+    else throw "the flake ${cfg.what} has no attribute `freehold`, nor one of NixOps4 (`nixops4`, `nixops4Deployments`)";
+
+  what = if chosen == null then cfg.what else "${cfg.what}#${chosen}";
+
   root = toRoot (
     if cfg.source ? file then import cfg.source.file
+    else if chosen == "nixops4Deployments" then { inherit (flake) nixops4Deployments; }
+    else if chosen != null then flake.${chosen}
+    else if cfg.source.attribute == [ ] then import cfg.source.instead
     else foldl' (value: name: value.${name} or (throw "the flake has no attribute `${cfg.what}`")) flake cfg.source.attribute
   );
 
@@ -119,7 +133,8 @@ let
       type = typeOf it;
     in
     if !tried.success then mark "failed"
-    else if type == "set" then
+    else if isString it then it
+    else if isAttrs it then
       if it ? __toString then walk depth (it.__toString it)
       else if it ? outPath then walk depth it.outPath
       else if depth == 0 then mark "deep"
@@ -130,6 +145,15 @@ let
     else it;
 
   walked = walk cfg.depth;
+
+  isPlain = value: isString value || isInt value || isBool value || value == null;
+
+  # Several values by name. Most are plain all of them, which takes one look.
+  walkedAll = values:
+    let plain = attempt (all isPlain (attrValues values)); in
+    if plain.success && plain.value then values else mapAttrs (_: walked) values;
+
+  isMarked = it: isAttrs it && it ? ${cfg.nonce};
 
   # A program: a string, a path (run where it lies) or a derivation (its main program).
   program = it:
@@ -150,52 +174,47 @@ let
   # Which part is being evaluated, where the engine wants to know. (A line costs about 10 µs.)
   part = detail: name: value: if detail then say "p ${toJSON name}" value else value;
 
-  composite = export:
-    let
-      shape = attempt (
-        let it = {
-          n = attrNames (export.members or { });
-          m = export.moved or [ ];
-          r = export.removed or [ ];
-          x = (export.checks or [ ]) != [ ];
-        }; in deepSeq it it);
-    in
-    if shape.success then { k = "c"; } // shape.value else { k = "f"; };
+  composite = export: {
+    k = "c";
+    n = attrNames (export.members or { });
+    ${if (export.moved or [ ]) == [ ] then null else "m"} = export.moved;
+    ${if (export.removed or [ ]) == [ ] then null else "r"} = export.removed;
+    ${if (export.checks or [ ]) == [ ] then null else "x"} = true;
+  };
 
+  # What says nothing is left out: a line has its price by the byte. Most members have nothing but the first part.
   resource = detail: it:
     let
-      provider = it.provider;
+      inherit (it) provider;
+      state = it.state or null;
+      after = it.dependsOn or [ ];
       lifecycle = it.lifecycle or { };
-      shape = attempt (
-        let shape = {
-          t = it.type;
-          s = it.state or null;
-          o = attrNames (it.outputsSkeleton or { });
-          i = attrNames it.inputs;
-          d = it.dependsOn or [ ];
-          l = removeAttrs lifecycle [ "replaceWhen" ];
-          p = { type = provider.type; } // (
-            if provider.type == "builtin" then { name = provider.name; }
-            else { executable = program provider.executable; args = map (arg: "${arg}") (provider.args or [ ]); });
-          x = (it.operations or { }) != { } || (it.postconditions or [ ]) != [ ];
-        }; in deepSeq shape shape);
+      rest = removeAttrs lifecycle [ "replaceWhen" ];
+      shape =
+        { k = "r"; t = it.type; o = attrNames (it.outputsSkeleton or { }); }
+        // (if provider.type == "builtin" then { n = provider.name; } else { p = launch provider; })
+        // (if state == null then { } else { s = state; })
+        // (if after == [ ] then { } else { d = after; })
+        // (if rest == { } then { } else { l = rest; })
+        // (if (it.operations or { }) == { } && (it.postconditions or [ ]) == [ ] then { } else { x = true; });
     in
-    if !shape.success then { k = "f"; }
-    else shape.value // {
-      k = "r";
-      v = mapAttrs (name: value: part detail [ name ] (walked value)) it.inputs;
-    }
+    (if detail then deepSeq shape shape else shape)
+    // { v = if detail then mapAttrs (name: value: part detail [ name ] (walked value)) it.inputs else walkedAll it.inputs; }
     // (if provider ? config then { a = part detail "config" (walked provider.config); } else { })
     // (if it ? preconditions then { b = part detail "preconditions" (checks it.preconditions); } else { })
     // (if lifecycle ? replaceWhen then { w = part detail "replaceWhen" (walked lifecycle.replaceWhen); } else { });
 
+  launch = provider: {
+    inherit (provider) type;
+    executable = program provider.executable;
+    args = map (arg: "${arg}") (provider.args or [ ]);
+  };
+
   describe = detail: export:
-    let tried = attempt export; in
-    if !tried.success then { k = "f"; }
-    else if tried.value == null then { k = "g"; }
-    else if !(isAttrs tried.value) then { k = "b"; }
-    else if tried.value ? resource then resource detail tried.value.resource
-    else if tried.value ? members then composite tried.value
+    if export == null then { k = "g"; }
+    else if !(isAttrs export) then { k = "b"; }
+    else if export ? resource then resource detail export.resource
+    else if export ? members then composite export
     else { k = "b"; };
 
   # What may depend on a resource's own outputs and therefore never holds it up.
@@ -219,26 +238,56 @@ let
         (it.operations or { });
     };
 
-  extrasOf = export:
-    let tried = attempt (let it = extras export; in seq (attrNames it.o) (seq it.b (seq it.c it))); in
-    if tried.success then tried.value else { k = "f"; };
-
-  # One line per query: how the provider is started with its context, the rest with its context.
-  answer = id: value:
+  # An answer as it is told; where it throws, that it does. How a provider's program is started comes apart, with a context of its own.
+  answer = what: value:
     let
-      launch = toJSON (value.p or null);
-      text = toJSON (removeAttrs value [ "p" ]);
+      tried = attempt (
+        if value ? p then "${told (toJSON (removeAttrs value [ "p" ]))} ${told (toJSON value.p)}" else told (toJSON value));
     in
-    seq text (say "r ${toString id} ${told launch} ${told text}" null);
+    {
+      text = "${what} ${if tried.success then tried.value else "{\"k\":\"f\"} {}"}";
+      kind = if tried.success then value.k else "f";
+    };
 
   told = text: if hasContext text then "${unsafeDiscardStringContext text} ${toJSON (getContext text)}" else text + " {}";
+
+  # The members of a composite, up to the first that seems to need what is missing: no answer after it could be relied on.
+  # (Those in `apart` are known to.) Many are told in one line: a line has its price, too.
+  membersOf = export: apart:
+    let
+      names = attrNames (removeAttrs export.members apart);
+      count = length names;
+      group = from:
+        let
+          size = if count - from < 64 then count - from else 64;
+          members = genList
+            (i:
+              let
+                name = elemAt names (from + i);
+                value = describe false export.members.${name};
+                told = answer (toJSON name) value;
+              in
+              {
+                inherit (told) text;
+                isWhole = seq told.text (told.kind == "c" || told.kind == "r" && !(any isMarked (attrValues value.v)));
+              })
+            size;
+          good = foldl' (good: i: if good == i && (elemAt members i).isWhole then good + 1 else good) 0 (genList (i: i) size);
+          answered = genList (i: (elemAt members i).text) (if good < size then good + 1 else size);
+        in
+        seq (say "k ${concatStringsSep " " answered}" null) (if good == size && from + size < count then [ { key = from + size; } ] else [ ]);
+    in
+    if count == 0 then null else length (genericClosure { startSet = [ { key = 0; } ]; operator = item: group item.key; });
 
   # ---- the conversation ------------------------------------------------------------------------------------------------
 
   # One generation: a fresh application of the root function. Only integers outlive it (`genericClosure` keeps its elements).
   generation = number:
     let
-      setup = call [ "generation" (toString number) ];
+      # What to begin with is often known before it can be asked for: an exchange less.
+      setup =
+        if number == 0 && cfg.first != null && pathExists cfg.first then say "f" (fromJSON (readFile cfg.first))
+        else call [ "generation" (toString number) ];
       fixpoint = root.rootFunction (
         {
           resourceProviderSystem = if cfg.system == null then builtins.currentSystem else cfg.system;
@@ -251,19 +300,22 @@ let
           id = elemAt query 0;
           kind = elemAt query 1;
           export = exportAt fixpoint (elemAt query 2);
+          it = answer "r ${toString id}" (if kind == "x" then extras export else describe (kind == "d") export);
         in
-        answer id (if kind == "x" then extrasOf export else describe (kind == "d") export);
+        seq (say it.text null) (if kind == "a" && it.kind == "c" then membersOf export (elemAt query 3) else null);
+
+      batch = foldl' (_: ask) null;
 
       turn = n:
-        let batch = call [ "next" ]; in
-        if batch.end then [ ] else seq (foldl' (_: ask) null batch.queries) [ { key = n + 1; } ];
+        let next = call [ "next" ]; in
+        if next.end then [ ] else seq (batch next.queries) [ { key = n + 1; } ];
     in
     if setup.stop then [ ]
     else
-      seq
+      seq (batch setup.queries) (seq
         (length (genericClosure { startSet = [ { key = 0; } ]; operator = item: turn item.key; }))
-        [ { key = number + 1; } ];
+        [ { key = number + 1; } ]);
 in
-# The engine waits for the first call for a limited time. What comes then may take as long as it does: reading the root fetches
+# The engine waits for this sign of life for a limited time. What comes then may take as long as it does: reading the root fetches
 # flake inputs and evaluates nixpkgs.
-seq (call [ "hello" ]) (seq root (length (genericClosure { startSet = [ { key = 0; } ]; operator = item: generation item.key; })))
+seq (say "b" null) (seq root (length (genericClosure { startSet = [ { key = 0; } ]; operator = item: generation item.key; })))

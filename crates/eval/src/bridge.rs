@@ -1,15 +1,13 @@
 //! The little program that Nix runs to talk to the engine: one question over the socket, the answer to standard output.
 //!
 //! It starts once per exchange, so it does nothing else. Arguments: `EPOCH next`, `EPOCH generation N`, `EPOCH output PATH NAME`,
-//! `EPOCH reveal TOKEN`; or `confine …`, see `confine.rs`. The answer is JSON, written as a Nix string.
+//! `EPOCH reveal TOKEN`. The answer is JSON, written as a Nix string.
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
-
-use crate::confine;
 
 /// The variable that says where the engine listens.
 pub(crate) const SOCKET: &str = "FREEHOLD_EVAL_SOCKET";
@@ -18,11 +16,6 @@ pub(crate) const SOCKET: &str = "FREEHOLD_EVAL_SOCKET";
 #[allow(clippy::print_stderr, reason = "it is a program: Nix passes its standard error on")]
 pub fn bridge_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
-    if args.first().is_some_and(|first| first == confine::WORD) {
-        let failure = confine::enter(&args[1..]);
-        eprintln!("error: freehold cannot run the evaluator: {failure}");
-        return ExitCode::from(126);
-    }
     match exchange(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

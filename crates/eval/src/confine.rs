@@ -1,23 +1,16 @@
 //! Confinement of the evaluator with Landlock: what evaluated code may write and run.
 //!
-//! `builtins.exec` lets any evaluated code run programs, so Nix is started through [`enter`], which gives up rights that are not
-//! needed and then becomes Nix. Reading is not restricted: Nix code can read files anyway.
+//! `builtins.exec` lets any evaluated code run programs, so Nix is started by [`spawn`] with the rights that it needs and no others.
+//! Reading is not restricted: Nix code can read files anyway.
 
-use std::ffi::{OsStr, OsString};
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::io;
+use std::path::PathBuf;
+use std::process::{Child, Command};
 
 use landlock::{
     ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
     RulesetStatus,
 };
-
-/// The argument by which the bridge is told to confine itself.
-pub(crate) const WORD: &str = "confine";
-const WRITE: &str = "--write";
-const RUN: &str = "--run";
-const REST: &str = "--";
 
 /// How far the kernel lets the evaluator be confined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,45 +36,26 @@ pub fn confinement() -> Confinement {
     }
 }
 
-/// Arguments that make the bridge become `program`, confined.
-pub(crate) fn arguments(write: &[PathBuf], run: &[PathBuf], program: &Path) -> Vec<OsString> {
-    let mut args: Vec<OsString> = vec![WORD.into()];
-    for path in write {
-        args.extend([WRITE.into(), path.into()]);
-    }
-    for path in run {
-        args.extend([RUN.into(), path.into()]);
-    }
-    args.extend([REST.into(), program.into()]);
-    args
+/// Starts a program, confined: it may write below `write` and run what `run` names.
+///
+/// # Errors
+/// The kernel refuses to confine it, or it cannot be started.
+pub(crate) fn spawn(command: &mut Command, write: &[PathBuf], run: &[PathBuf]) -> io::Result<Child> {
+    // What a thread gives up is given up by what it starts, and by no other thread of this process.
+    let confined = move || restrict(write, run).map_err(io::Error::other).and_then(|_| command.spawn());
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("eval-confined".into()).spawn_scoped(scope, confined)?;
+        thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that starts it has failed")))
+    })
 }
 
-/// Confines this process and becomes the program that `args` name. Returns only when that failed.
-pub(crate) fn enter(args: &[OsString]) -> std::io::Error {
-    let (mut write, mut run) = (Vec::new(), Vec::new());
-    let mut rest = args.iter();
-    let program = loop {
-        let (word, path) = (rest.next().map(OsString::as_os_str), rest.next());
-        match (word, path) {
-            (Some(word), Some(path)) if word == OsStr::new(WRITE) => write.push(path),
-            (Some(word), Some(path)) if word == OsStr::new(RUN) => run.push(path),
-            (Some(word), Some(program)) if word == OsStr::new(REST) => break program,
-            _ => return std::io::Error::other("bad arguments"),
-        }
-    };
-    if let Err(error) = restrict(&write, &run) {
-        return std::io::Error::other(error);
-    }
-    Command::new(program).args(rest).exec()
-}
-
-fn restrict(write: &[&OsString], run: &[&OsString]) -> Result<RulesetStatus, landlock::RulesetError> {
+fn restrict(write: &[PathBuf], run: &[PathBuf]) -> Result<RulesetStatus, landlock::RulesetError> {
     let abi = ABI::V5;
     let writing = AccessFs::from_write(abi);
     let mut rules = Ruleset::default().handle_access(writing | AccessFs::Execute)?.create()?;
     for path in write {
         if let Ok(fd) = PathFd::new(path) {
-            let allowed = if Path::new(path).is_dir() { writing } else { writing & AccessFs::from_file(abi) };
+            let allowed = if path.is_dir() { writing } else { writing & AccessFs::from_file(abi) };
             rules = rules.add_rule(PathBeneath::new(fd, allowed))?;
         }
     }

@@ -4,6 +4,7 @@
 //! missing before it was complete (a *clean prefix*): user code may have made a default of a missing output (`tryEval`) in a thunk
 //! that others share, and Nix from 2.34 on remembers failures. Everything else is asked again in a later generation.
 
+mod ahead;
 mod answers;
 mod turns;
 
@@ -30,6 +31,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 pub(crate) enum Command {
     Want { members: Vec<MemberPath>, hints: BTreeMap<MemberPath, BTreeSet<MemberPath>> },
+    WantWhole { composite: MemberPath, apart: BTreeSet<String> },
     Publish { member: MemberPath, outputs: Attrs },
     Pending { member: MemberPath },
     Fail { member: MemberPath },
@@ -101,17 +103,32 @@ enum Waiting {
 struct Running {
     process: Process,
     started: Instant,
+    /// It has given its sign of life.
+    begun: bool,
     calls: u64,
     questions: VecDeque<(Question, Reply)>,
     answered: u64,
     waiting: Option<Waiting>,
+    /// Its first generation, which lies ready and was not taken yet.
+    offered: Option<serde_json::Value>,
     generation: Generation,
     inflight: VecDeque<u64>,
+    /// It was told to answer the members of what it was asked, too.
+    goes_ahead: bool,
+    /// It is at those members.
+    ahead: Option<ahead::Going>,
     table_bytes: usize,
     /// Lines since the last of ours that look like an error message.
     error: Vec<String>,
     exited: Option<(String, Instant)>,
     closed: bool,
+}
+
+impl Running {
+    /// Whether it has answered all that it was asked, and is about to ask for more.
+    fn is_done(&self) -> bool {
+        self.answered > 0 && self.answered == self.calls && self.inflight.is_empty() && self.exited.is_none()
+    }
 }
 
 pub(crate) struct Core {
@@ -137,6 +154,7 @@ pub(crate) struct Core {
     unpublished: BTreeSet<MemberPath>,
     running: Option<Running>,
     epoch: u64,
+    ahead: ahead::Ahead,
     explaining: answers::Explaining,
     scan: crate::scan::Scan,
     suspect_generations: u32,
@@ -168,6 +186,7 @@ impl Core {
             unpublished: BTreeSet::new(),
             running: None,
             epoch: 0,
+            ahead: ahead::Ahead::default(),
             explaining: answers::Explaining::default(),
             scan,
             suspect_generations: 0,
@@ -220,12 +239,16 @@ impl Core {
         self.running = Some(Running {
             process,
             started: Instant::now(),
+            begun: false,
             calls: 0,
             questions: VecDeque::new(),
             answered: 0,
-            waiting: None,
+            waiting: Some(Waiting::Generation(Reply::File(self.host.first(self.epoch)))),
+            offered: None,
             generation: Generation::default(),
             inflight: VecDeque::new(),
+            goes_ahead: false,
+            ahead: None,
             table_bytes: 0,
             error: Vec::new(),
             exited: None,
@@ -237,7 +260,7 @@ impl Core {
     fn patience(&self) -> Duration {
         match &self.running {
             Some(running) if running.exited.is_some() => LAST_WORDS / 4,
-            Some(running) if running.calls == 0 => Duration::from_secs(1),
+            Some(running) if !running.begun => Duration::from_secs(1),
             _ => Duration::from_secs(3600),
         }
     }
@@ -286,8 +309,11 @@ impl Core {
             Command::Want { members, mut hints } => {
                 for member in members {
                     let hints = hints.remove(&member).unwrap_or_default();
-                    self.want(member, hints);
+                    self.want(Query::new(member, Kind::Main, hints));
                 }
+            }
+            Command::WantWhole { composite, apart } => {
+                self.want(Query { whole: Some(apart), ..Query::new(composite, Kind::Main, BTreeSet::new()) });
             }
             Command::Publish { member, outputs } => {
                 self.known.publish(&member, outputs, &mut self.tokens, &self.host.nonce);
@@ -316,6 +342,7 @@ impl Core {
         self.waiters.clear();
         self.unpublished.clear();
         self.explaining.kill();
+        self.ahead.forget();
         (self.fatal_members, self.silent_deaths) = (0, 0);
         self.known.forget();
         for (member, outputs) in outputs {
@@ -335,9 +362,20 @@ impl Core {
         let Some(running) = &mut self.running else { return };
         let front = running.inflight.front().copied();
         match line {
+            Line::Begun => {
+                running.begun = true;
+                (self.events)(Event::Begun);
+            }
             Line::Call => {
+                running.ahead = None;
                 running.calls += 1;
                 self.answer_questions();
+            }
+            Line::First => {
+                // A question with its answer.
+                running.offered = None;
+                running.calls += 1;
+                running.answered += 1;
             }
             Line::Part(part) => {
                 if let Some(query) = front.and_then(|id| self.query_mut(id)) {
@@ -352,17 +390,22 @@ impl Core {
             }
             Line::Use(output) => {
                 running.generation.used.insert(output.clone());
-                if let Some(query) = front.and_then(|id| self.query_mut(id)) {
+                if let Some(going) = running.ahead.as_mut() {
+                    going.uses.insert(output);
+                } else if let Some(query) = front.and_then(|id| self.query_mut(id)) {
                     query.uses.insert(output);
                 }
             }
-            Line::Result(result) => {
-                if front == Some(result.id) {
+            Line::Result(id, result) => {
+                if front == Some(id) {
                     running.inflight.pop_front();
                     running.generation.clean_answers += usize::from(running.generation.missing.is_empty());
-                    self.result(*result);
+                    let missing = running.generation.missing.clone();
+                    self.begin_ahead(id);
+                    self.result(id, *result, missing);
                 }
             }
+            Line::Ahead(members) => self.keep_ahead(members),
             Line::Bad(text) => self.give_up(EvalError::Conversation(text)),
             Line::Other(_) => {}
         }
@@ -393,7 +436,7 @@ impl Core {
         let Some(running) = &self.running else { return };
         match &running.exited {
             Some((_, when)) if running.closed || when.elapsed() > LAST_WORDS => self.bury(),
-            None if running.calls == 0 && running.started.elapsed() > limits::EVALUATOR_START => {
+            None if !running.begun && running.started.elapsed() > limits::EVALUATOR_START => {
                 self.give_up(EvalError::Silent { seconds: limits::EVALUATOR_START.as_secs() });
             }
             _ => {}
@@ -406,12 +449,14 @@ impl Core {
         running.process.kill();
         let status = running.exited.map(|(status, _)| status).unwrap_or_default();
         let message = error_message(&running.error.join("\n"), self.host.options.show_trace);
-        let front = running.inflight.front().copied();
+        let front = running.inflight.front().copied().filter(|_| running.offered.is_none());
         let clean = running.generation.missing.is_empty();
         for id in running.inflight {
-            self.set_state(id, State::Tentative);
+            self.set_state(id, if running.offered.is_some() { State::New } else { State::Tentative });
         }
         match (message, front) {
+            // A member that nobody asked for by name: it will be, and is found out then.
+            (Some(_), None) if running.ahead.is_some() => self.ahead.give_up(),
             (Some(message), None) => {
                 return self
                     .give_up(EvalError::Root { what: self.host.what.clone(), message: self.tokens.shown(message) });

@@ -100,9 +100,8 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn resource(&mut self, value: &mut Json, launch: Launch<'_>) -> Result<Declaration, String> {
         let mut inputs = Attrs::new();
-        let names = strings(&value["i"]).ok_or("`inputs` is not an attribute set")?;
-        for name in names {
-            let json = value["v"][&name].take();
+        let Json::Object(given) = value["v"].take() else { return Err("`inputs` is not an attribute set".to_owned()) };
+        for (name, json) in given {
             self.part = Part::Input(name.clone());
             if self.tokens.are_in(&name) {
                 self.bad(&Pointer::root(), "the name of an input cannot be a secret");
@@ -116,7 +115,7 @@ impl Reader<'_> {
         self.part = Part::Preconditions;
         let preconditions = self.checks(value["b"].take());
         Ok(Declaration {
-            provider: provider(launch, config)?,
+            provider: provider(&value["n"], launch, config)?,
             type_name: value["t"].as_str().ok_or("`type` is not a string")?.to_owned(),
             inputs,
             context: std::mem::take(&mut self.context),
@@ -236,12 +235,14 @@ impl Part {
     }
 }
 
-fn provider(launch: Launch<'_>, config: Value) -> Result<ProviderRef, String> {
+/// A built-in one by its name, any other by how it is started.
+fn provider(name: &Json, launch: Launch<'_>, config: Value) -> Result<ProviderRef, String> {
+    if launch.provider.is_null() {
+        let name = name.as_str().ok_or("`provider.name` is not a string")?.to_owned();
+        return Ok(ProviderRef::Builtin { name, config });
+    }
     let text = |name: &str| launch.provider[name].as_str().map(str::to_owned);
     match launch.provider["type"].as_str() {
-        Some("builtin") => {
-            Ok(ProviderRef::Builtin { name: text("name").ok_or("`provider.name` is not a string")?, config })
-        }
         Some("stdio") => Ok(ProviderRef::Stdio {
             executable: text("executable").ok_or("`provider.executable` is not a string, a path or a derivation")?,
             args: strings(&launch.provider["args"]).ok_or("`provider.args` is not a list of strings")?,

@@ -94,7 +94,7 @@ impl EvalError {
     /// What would mend it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Member { hint, .. } => hint.clone(),
+            Self::Member { hint: Some(hint), .. } => Some(hint.clone()),
             Self::SecretInStore { .. } => Some(
                 "pass the secret as an input of its own (a resource reads it when it is applied), not inside a derivation or a file of the store"
                     .to_owned(),
@@ -102,7 +102,14 @@ impl EvalError {
             Self::Died { status, .. } if status == "signal 9" => {
                 Some("it may have run out of memory: see `dmesg`, or evaluate less at once with `--target`".to_owned())
             }
-            _ => None,
+            other => {
+                let text = freehold_model::chain(other);
+                // A store of this user alone is built in by the evaluator itself, which may not.
+                let builds = text.contains("pseudoterminal") || text.contains("import-from-derivation");
+                builds.then(|| {
+                    "a derivation is built while it is evaluated (import from derivation), which the confined evaluator cannot do by itself: let a Nix daemon build (`NIX_REMOTE=daemon`), build it before, or give `--no-confine`".to_owned()
+                })
+            }
         }
     }
 }

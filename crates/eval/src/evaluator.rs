@@ -107,6 +107,13 @@ impl Evaluator {
         self.send(Command::Want { members, hints: hints.unwrap_or_default() })
     }
 
+    /// The same for a composite all of whose members will be wanted as soon as it is known which it has: up to the first that needs
+    /// something that is not known yet they are evaluated with it, which saves an exchange with Nix. Those in `apart` are not: they
+    /// are known to use outputs of others.
+    pub fn want_whole(&self, composite: MemberPath, apart: BTreeSet<String>) -> Ticket {
+        self.send(Command::WantWhole { composite, apart })
+    }
+
     /// The outputs of a member; `Value::Unknown` for one that will not be known in this phase.
     pub fn publish(&self, member: MemberPath, outputs: Attrs) -> Ticket {
         self.send(Command::Publish { member, outputs })

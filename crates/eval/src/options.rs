@@ -12,8 +12,11 @@ pub enum Source {
     Flake {
         /// Flake reference as `nix` takes it: a path, `git+https://…`, `.`.
         reference: String,
-        /// Attribute path: `["freehold"]`.
+        /// Attribute path: `["freehold"]`. Empty: the first that is there of `freehold`, the file `instead`, `nixops4`, and
+        /// `nixops4Deployments`.
         attribute: Vec<String>,
+        /// A file that is taken when the flake has no `freehold` and no attribute is named.
+        instead: Option<PathBuf>,
         /// `--override-input NAME REFERENCE`.
         override_inputs: Vec<(String, String)>,
         /// Write `flake.lock` as needed; otherwise locks that it lacks are worked out for this evaluation only.
@@ -26,6 +29,7 @@ impl Source {
     pub fn describe(&self) -> String {
         match self {
             Self::File(path) => path.display().to_string(),
+            Self::Flake { reference, attribute, .. } if attribute.is_empty() => reference.clone(),
             Self::Flake { reference, attribute, .. } => format!("{reference}#{}", attribute.join(".")),
         }
     }

@@ -96,13 +96,25 @@ impl Process {
     }
 }
 
-/// The way back to a waiting bridge.
-pub(crate) struct Reply(UnixStream);
+/// The way back to Nix.
+pub(crate) enum Reply {
+    /// A bridge that waits.
+    Bridge(UnixStream),
+    /// Where Nix looks for an answer before it asks.
+    File(PathBuf),
+}
 
 impl Reply {
-    /// Answers. A bridge that is gone does not matter: its Nix is gone too, and that is noticed elsewhere.
-    pub(crate) fn send(mut self, answer: &Json) {
-        let _ = self.0.write_all(&nix_string(&answer.to_string()));
+    /// Answers. A bridge that is gone does not matter: its Nix is gone too, and that is noticed elsewhere. Neither does a file that
+    /// cannot be written: Nix asks.
+    pub(crate) fn send(self, answer: &Json) {
+        match self {
+            Reply::Bridge(mut bridge) => drop(bridge.write_all(&nix_string(&answer.to_string()))),
+            Reply::File(path) => {
+                let whole = path.with_extension("new");
+                let _ = fs_err::write(&whole, answer.to_string()).and_then(|()| fs_err::rename(&whole, &path));
+            }
+        }
     }
 }
 
@@ -114,10 +126,12 @@ impl Host {
         sender: Sender<Msg>,
     ) -> Result<Self, EvalError> {
         let place = short_temp_dir();
-        sweep(&place);
-        let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(place).map_err(EvalError::Prepare)?;
+        let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(&place).map_err(EvalError::Prepare)?;
         let alive = fs_err::File::create(dir.path().join(ALIVE)).map_err(EvalError::Prepare)?;
         alive.file().lock().map_err(EvalError::Prepare)?;
+        // Nothing waits for it: a temporary directory can be full of others'.
+        let swept = std::thread::Builder::new().name("eval-sweep".into()).spawn(move || sweep(&place));
+        swept.map_err(EvalError::Prepare)?;
         let what = options.source.describe();
         flake::lock(&mut options, dir.path())?;
         fs_err::write(dir.path().join("driver.nix"), DRIVER).map_err(EvalError::Prepare)?;
@@ -138,6 +152,11 @@ impl Host {
             sender,
             run,
         })
+    }
+
+    /// Where a Nix looks for what it is to begin with.
+    pub(crate) fn first(&self, epoch: u64) -> PathBuf {
+        self.dir.path().join(format!("first-{epoch}.json"))
     }
 
     /// Ends the listening thread.
@@ -190,7 +209,7 @@ impl Host {
         let config = self.dir.path().join(format!("config-{epoch}.json"));
         fs_err::write(&config, self.config(epoch, explain).to_string()).map_err(EvalError::Prepare)?;
         let nix = self.options.nix.program("nix-instantiate");
-        let mut command = self.command(&nix);
+        let mut command = Command::new(&nix);
         command.args(["--eval", "--read-write-mode", "--option", "allow-unsafe-native-code-during-evaluation", "true"]);
         command.args(["--option", "extra-experimental-features", "nix-command flakes"]);
         if self.options.show_trace {
@@ -204,20 +223,14 @@ impl Host {
         command.current_dir(&self.options.base_dir).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         // Its own process group: the terminal's Ctrl-C is for the engine, and the whole group can be ended at once.
         command.process_group(0);
-        let child = command.spawn().map_err(|source| EvalError::StartNix { program: nix, source })?;
+        let spawned = if self.options.confine {
+            confine::spawn(&mut command, &self.places_to_write(), &self.run)
+        } else {
+            command.spawn()
+        };
+        let child = spawned.map_err(|source| EvalError::StartNix { program: nix, source })?;
         let pid = rustix::process::Pid::from_child(&child);
         Ok((child, Process { epoch, pid }))
-    }
-
-    fn command(&self, nix: &Path) -> Command {
-        match self.options.bridge.split_first() {
-            Some((bridge, leading)) if self.options.confine => {
-                let mut command = Command::new(bridge);
-                command.args(leading).args(confine::arguments(&self.places_to_write(), &self.run, nix));
-                command
-            }
-            _ => Command::new(nix),
-        }
     }
 
     fn places_to_write(&self) -> Vec<PathBuf> {
@@ -247,7 +260,9 @@ impl Host {
         let options = &self.options;
         let source = match &options.source {
             Source::File(path) => json!({ "file": path }),
-            Source::Flake { reference, attribute, .. } => json!({ "flake": reference, "attribute": attribute }),
+            Source::Flake { reference, attribute, instead, .. } => {
+                json!({ "flake": reference, "attribute": attribute, "instead": instead })
+            }
         };
         let bridge: Vec<_> = options.bridge.iter().map(|word| word.to_string_lossy()).collect();
         json!({
@@ -255,6 +270,7 @@ impl Host {
             "token": self.token_prefix,
             "epoch": epoch.to_string(),
             "explain": explain,
+            "first": (!explain).then(|| self.first(epoch)),
             "bridge": bridge,
             "source": source,
             "what": self.what,
@@ -279,7 +295,9 @@ pub(crate) fn error_message(stderr: &str, whole: bool) -> Option<String> {
         let spaces = line.len() - line.trim_start().len();
         &line[spaces.min(indent)..]
     });
-    let text = dedented.collect::<Vec<_>>().join("\n");
+    // Said on every error; the manual page of each command names the flag.
+    let told = dedented.filter(|line| whole || !line.trim_start().starts_with("(use '--show-trace'"));
+    let text = told.collect::<Vec<_>>().join("\n");
     let text = text.trim_end();
     Some(text.strip_prefix("error:").unwrap_or(text).trim_start().to_owned())
 }
@@ -320,7 +338,7 @@ fn listen(accept: &mut dyn FnMut() -> io::Result<UnixStream>, sender: &Sender<Ms
         let mut bytes = Vec::new();
         let _ = stream.read_to_end(&mut bytes);
         let delivered = match wire::read_question(&bytes) {
-            Some((epoch, question)) => sender.send(Msg::Question { epoch, question, reply: Reply(stream) }),
+            Some((epoch, question)) => sender.send(Msg::Question { epoch, question, reply: Reply::Bridge(stream) }),
             // Nobody's question: the bridge sees the connection close.
             None => sender.send(Msg::Tick),
         };
@@ -346,7 +364,7 @@ fn read_lines(mut stderr: ChildStderr, epoch: u64, nonce: &str, sender: &Sender<
             rest[..end].split(|byte| *byte == b'\n').map(|line| wire::read_line(line, &marker)).collect();
         rest.drain(..=end);
         // Results come in crowds, each with a system call of Nix's: a reader that waits a little wakes nobody for each.
-        let in_crowd = matches!(lines.last(), Some(Line::Result(_)));
+        let in_crowd = matches!(lines.last(), Some(Line::Result(..) | Line::Ahead(..)));
         if sender.send(Msg::Lines { epoch, lines }).is_err() {
             return;
         }

@@ -39,6 +39,8 @@ pub(crate) struct Query {
     pub(crate) hints: BTreeSet<MemberPath>,
     /// The hints still hold it back.
     pub(crate) held: bool,
+    /// Its members will be wanted, too; these are to be asked for by their names.
+    pub(crate) whole: Option<BTreeSet<String>>,
     /// It ended Nix in a generation that was not clean: ask it first in the next.
     pub(crate) ended_nix: bool,
     /// How often it was asked again because it failed after an output had been missing.
@@ -80,6 +82,7 @@ impl Query {
             state: State::New,
             held: !hints.is_empty(),
             hints,
+            whole: None,
             ended_nix: false,
             asked_again: 0,
             version: 0,

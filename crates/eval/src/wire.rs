@@ -1,9 +1,9 @@
 //! What travels between the driver in Nix and the engine: lines on Nix's standard error one way, answers of the bridge the other.
 //!
 //! Every line of ours is a trace that starts with the conversation's nonce; all others are the user's own traces and Nix's
-//! messages. Words: `c` a question follows on the socket; `p NAME` the inputs' part now being evaluated; `n REF` an output was
-//! needed that is missing; `u REF` a known output was used; `r ID LAUNCH CONTEXT VALUE CONTEXT` a query's result. `REF` is
-//! `[["path"],"output"]`.
+//! messages. Words: `b` Nix begins; `c` a question follows on the socket; `f` what lay ready for its first generation is taken; `p NAME` the inputs' part now being evaluated; `n REF` an output was
+//! needed that is missing; `u REF` a known output was used; `r ID VALUE CONTEXT` a query's result, of one with a program of its own `r ID VALUE CONTEXT LAUNCH CONTEXT`;
+//! `k NAME VALUE CONTEXT…` those of members of the composite which was answered last, one behind the other. `REF` is `[["path"],"output"]`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,8 +13,12 @@ use serde_json::{Value as Json, json};
 /// One line of Nix's standard error.
 #[derive(Debug)]
 pub(crate) enum Line {
+    /// Nix runs and will now read the root.
+    Begun,
     /// A question follows on the socket: all that came before has been read.
     Call,
+    /// The answer to the first question was there already, and it is taken.
+    First,
     /// Which part of the member is being evaluated: an input's name, or a word of ours.
     Part(Part),
     /// An output that is missing was needed.
@@ -22,7 +26,9 @@ pub(crate) enum Line {
     /// A known output was used.
     Use(OutputRef),
     /// A query is done.
-    Result(Box<QueryResult>),
+    Result(u64, Box<QueryResult>),
+    /// What queries for these members of the composite that was answered last would come to.
+    Ahead(Vec<(String, QueryResult)>),
     /// One of ours that cannot be read.
     Bad(String),
     /// Not one of ours.
@@ -44,7 +50,6 @@ pub(crate) enum Part {
 /// What came of a query.
 #[derive(Debug)]
 pub(crate) struct QueryResult {
-    pub(crate) id: u64,
     pub(crate) launch: Json,
     pub(crate) launch_context: BTreeSet<String>,
     pub(crate) value: Json,
@@ -65,15 +70,18 @@ pub(crate) fn read_line(bytes: &[u8], marker: &str) -> Line {
         return Line::Other(line.into_owned());
     };
     let (word, rest) = words.split_once(' ').unwrap_or((words, ""));
+    let not_utf8 = matches!(line, std::borrow::Cow::Owned(_));
     let read = match word {
+        "b" => Some(Line::Begun),
         "c" => Some(Line::Call),
+        "f" => Some(Line::First),
         "p" => read_part(rest).map(Line::Part),
         "n" => read_reference(rest).map(Line::Need),
         "u" => read_reference(rest).map(Line::Use),
-        "r" => read_result(rest).map(|mut result| {
-            result.not_utf8 = matches!(line, std::borrow::Cow::Owned(_));
-            Line::Result(Box::new(result))
-        }),
+        "r" => read_results(rest, not_utf8)
+            .and_then(|mut all| all.pop().filter(|_| all.is_empty()))
+            .map(|(id, result)| Line::Result(id, Box::new(result))),
+        "k" => read_results(rest, not_utf8).map(Line::Ahead),
         _ => None,
     };
     read.unwrap_or_else(|| Line::Bad(line.chars().take(400).collect()))
@@ -97,19 +105,20 @@ fn read_reference(text: &str) -> Option<OutputRef> {
     Some(OutputRef { member: MemberPath::new(path), output })
 }
 
-fn read_result(text: &str) -> Option<QueryResult> {
-    let (id, rest) = text.split_once(' ')?;
-    let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Json>();
-    let mut next = || values.next()?.ok();
-    let result = QueryResult {
-        id: id.parse().ok()?,
-        launch: next()?,
-        launch_context: read_context(&next()?),
-        value: next()?,
-        context: read_context(&next()?),
-        not_utf8: false,
-    };
-    Some(result)
+/// What is answered (ids, or names), and the answers: two values each, or four where a program of its own comes behind.
+fn read_results<T: serde::de::DeserializeOwned>(text: &str, not_utf8: bool) -> Option<Vec<(T, QueryResult)>> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<Json>().peekable();
+    let mut results = Vec::new();
+    while let Some(what) = values.next() {
+        let what = serde_json::from_value(what.ok()?).ok()?;
+        let (value, context) = (values.next()?.ok()?, read_context(&values.next()?.ok()?));
+        let (launch, launch_context) = match values.next_if(|next| next.as_ref().is_ok_and(Json::is_object)) {
+            None => (Json::Null, BTreeSet::new()),
+            Some(launch) => (launch.ok()?, read_context(&values.next()?.ok()?)),
+        };
+        results.push((what, QueryResult { launch, launch_context, value, context, not_utf8 }));
+    }
+    Some(results)
 }
 
 /// What has to be realised for a string context: store paths, `drv!output`, and derivations whose outputs are all meant.
@@ -129,11 +138,9 @@ pub(crate) fn read_context(context: &Json) -> BTreeSet<String> {
 /// A question of the bridge.
 #[derive(Debug)]
 pub(crate) enum Question {
-    /// Nix runs and will now read the root.
-    Hello,
     /// Give me queries.
     Next,
-    /// A new generation starts.
+    /// A new generation starts; give me what is known, and queries.
     Generation,
     /// An output that is not in the generation's table.
     Output(OutputRef),
@@ -146,7 +153,6 @@ pub(crate) fn read_question(bytes: &[u8]) -> Option<(u64, Question)> {
     let words: Vec<&str> = bytes.split(|b| *b == 0).map(std::str::from_utf8).collect::<Result<_, _>>().ok()?;
     let epoch = words.first()?.parse().ok()?;
     let question = match words.get(1..words.len() - 1)? {
-        ["hello"] => Question::Hello,
         ["next"] => Question::Next,
         ["generation", _] => Question::Generation,
         ["output", reference] => Question::Output(read_reference(reference)?),
@@ -163,16 +169,31 @@ pub(crate) enum Kind {
     Extras,
 }
 
-/// The answer to `next`: queries by id, kind, whether parts shall be told apart, and member.
-pub(crate) fn batch<'a>(queries: impl Iterator<Item = (u64, Kind, bool, &'a MemberPath)>) -> Json {
-    let word = |kind, detail| match (kind, detail) {
-        (Kind::Extras, _) => "x",
-        (Kind::Main, true) => "d",
-        (Kind::Main, false) => "m",
-    };
-    let queries: Vec<Json> =
-        queries.map(|(id, kind, detail, path)| json!([id, word(kind, detail), path.names()])).collect();
-    json!({ "end": false, "queries": queries })
+/// How a query is asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Manner<'a> {
+    /// No more than an answer.
+    Plain,
+    /// Its parts are told apart.
+    Detailed,
+    /// The members of a composite are answered with it, but for these.
+    Ahead(&'a BTreeSet<String>),
+}
+
+/// The answer to `next`: queries as [`batch`] has them.
+pub(crate) fn next(batch: &Json) -> Json {
+    json!({ "end": false, "queries": batch })
+}
+
+/// Queries by id, kind, manner and member.
+pub(crate) fn batch<'a>(queries: impl Iterator<Item = (u64, Kind, Manner<'a>, &'a MemberPath)>) -> Json {
+    let all = queries.map(|(id, kind, manner, path)| match (kind, manner) {
+        (Kind::Extras, _) => json!([id, "x", path.names()]),
+        (Kind::Main, Manner::Detailed) => json!([id, "d", path.names()]),
+        (Kind::Main, Manner::Ahead(apart)) => json!([id, "a", path.names(), apart]),
+        (Kind::Main, Manner::Plain) => json!([id, "m", path.names()]),
+    });
+    all.collect()
 }
 
 /// The answer to `next` that ends the generation.
@@ -180,8 +201,8 @@ pub(crate) fn end_of_generation() -> Json {
     json!({ "end": true })
 }
 
-/// The answer to `generation`; `known` has for each member the driver's form of its outputs.
-pub(crate) fn generation(complete: bool, known: &BTreeMap<MemberPath, BTreeMap<String, Json>>) -> Json {
+/// The answer to `generation`, with the first queries for it; `known` has for each member the driver's form of its outputs.
+pub(crate) fn generation(complete: bool, known: &BTreeMap<MemberPath, BTreeMap<String, Json>>, batch: &Json) -> Json {
     let mut tree = json!({});
     for (path, outputs) in known {
         let mut here = &mut tree;
@@ -190,7 +211,7 @@ pub(crate) fn generation(complete: bool, known: &BTreeMap<MemberPath, BTreeMap<S
         }
         here["o"] = json!(outputs);
     }
-    json!({ "stop": false, "table": { "complete": complete, "known": tree } })
+    json!({ "stop": false, "table": { "complete": complete, "known": tree }, "queries": batch })
 }
 
 /// The answer to `generation` that ends the evaluator.
@@ -219,11 +240,23 @@ mod tests {
     #[test]
     fn a_result_that_is_not_utf8_is_known_to_be_inexact() {
         let exact = |line: &[u8]| match read_line(line, &marker("N")) {
-            Line::Result(result) => !result.not_utf8,
+            Line::Result(1, result) => !result.not_utf8,
             other => panic!("{other:?}"),
         };
-        assert!(exact("trace: N r 1 null {} {\"k\":\"ü\"} {}".as_bytes()));
-        assert!(!exact(b"trace: N r 1 null {} {\"k\":\"\xff\"} {}"));
+        assert!(exact("trace: N r 1 {\"k\":\"ü\"} {}".as_bytes()));
+        assert!(!exact(b"trace: N r 1 {\"k\":\"\xff\"} {}"));
+    }
+
+    #[test]
+    fn what_is_told_of_members_ahead_has_their_names_whatever_is_in_them() {
+        let line = read_line(
+            b"trace: N k \"a \\\"b\\\" c\" {\"k\":\"r\"} {} {\"type\":\"stdio\"} {} \"d\\t\" {\"k\":\"f\"} {}",
+            &marker("N"),
+        );
+        let Line::Ahead(told) = line else { panic!("{line:?}") };
+        let told: Vec<_> =
+            told.iter().map(|(name, it)| (name.as_str(), it.value["k"].as_str(), it.launch["type"].as_str())).collect();
+        assert_eq!(told, [("a \"b\" c", Some("r"), Some("stdio")), ("d\t", Some("f"), None)]);
     }
 
     #[test]

@@ -8,10 +8,14 @@ use std::collections::BTreeSet;
 
 use freehold_model::Value;
 
+/// With the members of the root asked for apart, and with it.
 fn on_each_nix(test: impl Fn(&std::path::Path)) {
     for (name, dir) in nixes() {
-        println!("nix {name}");
-        test(&dir);
+        for whole in [false, true] {
+            println!("nix {name}, the root is wanted {}", if whole { "whole" } else { "alone" });
+            common::WHOLE.set(whole);
+            test(&dir);
+        }
     }
 }
 
@@ -45,6 +49,88 @@ fn an_output_that_was_missing_is_used_once_it_is_published() {
         assert_eq!(said.input("b", "x"), "<7>".into());
         let edges: Vec<_> = said.declared[&path("b")].1.iter().map(ToString::to_string).collect();
         assert_eq!(edges, ["a.outputs.id"]);
+    });
+}
+
+#[test]
+fn members_that_come_with_their_root_are_declared_as_if_asked_for_by_name() {
+    // `b` needs what is missing, `c` shares its thunk, `x` ends Nix, `z` comes after all of them.
+    let root = r#"root (o: let shared = builtins.tryEval "<${o.a.id}>"; in comp {
+        a = res { x = "1"; };
+        b = res { x = if shared.success then shared.value else "WRONG"; };
+        c = res { x = if shared.success then shared.value else "WRONG"; };
+        x = res { x = ({ }).y; };
+        z = res { x = [ 1 "2" ]; };
+    })"#;
+    for (_, nix) in nixes() {
+        for apart in [vec![], vec!["b"], vec!["a", "b", "c", "x"], vec!["a", "b", "c", "x", "z"], vec!["gone"]] {
+            let mut bench = Bench::new(&nix, root);
+            bench.answers.insert(path("a"), outputs(&[("id", "A".into())]));
+            let apart: BTreeSet<String> = apart.into_iter().map(str::to_owned).collect();
+            bench.last = bench.evaluator().want_whole(path("."), apart);
+            let said = bench.settle();
+            assert_eq!((said.input("b", "x"), said.input("c", "x")), ("<A>".into(), "<A>".into()));
+            assert_eq!(said.input("z", "x").to_clear_json(), serde_json::json!([1, "2"]));
+            assert_eq!((said.times_declared, said.failed.len()), (4, 1));
+            let edges = |name| said.declared[&path(name)].1.iter().map(ToString::to_string).collect::<Vec<_>>();
+            assert_eq!((edges("a"), edges("b"), edges("z")), (vec![], vec!["a.outputs.id".to_owned()], vec![]));
+            assert!(said.failed[&path("x")].to_string().contains("missing"), "{said:?}");
+        }
+    }
+}
+
+#[test]
+fn a_phase_forgets_what_came_ahead_in_the_one_before() {
+    on_each_nix(|nix| {
+        let mut bench = Bench::new(nix, r#"root (o: comp { a = res { }; b = res { x = o.a.id; }; })"#);
+        for answer in ["first", "second"] {
+            let known = [(path("a"), outputs(&[("id", answer.into())]))].into();
+            bench.last = bench.evaluator().begin_phase(known);
+            bench.want(vec![path(".")]);
+            let said = bench.settle();
+            assert_eq!(said.input("b", "x"), answer.into());
+            // Both were told in one line, where they were told ahead.
+            let edges = |name| said.declared[&path(name)].1.iter().map(ToString::to_string).collect::<Vec<_>>();
+            assert_eq!((edges("a"), edges("b")), (vec![], vec!["a.outputs.id".to_owned()]));
+        }
+    });
+}
+
+#[test]
+fn what_is_wanted_late_is_answered_like_what_was_wanted_before_nix_could_ask() {
+    on_each_nix(|nix| {
+        let mut bench = Bench::new(nix, "root (o: comp { a = res { x = 1; }; b = res { x = 2; }; })");
+        while !matches!(bench.next(), freehold_eval::Event::Begun) {}
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        bench.want(vec![path(".")]);
+        let said = bench.settle();
+        assert_eq!((said.input("a", "x"), said.input("b", "x")), (1.into(), 2.into()));
+    });
+}
+
+#[test]
+fn text_that_is_not_utf8_is_the_fault_of_its_own_member_alone() {
+    on_each_nix(|nix| {
+        let mut bench = Bench::new(
+            nix,
+            "root (o: comp { a = res { x = 1; }; b = res { x = builtins.readFile ./latin; }; c = res { x = 3; }; })",
+        );
+        std::fs::write(bench.dir.path().join("deployment/latin"), b"caf\xe9").unwrap();
+        bench.want(vec![path(".")]);
+        let said = bench.settle();
+        assert_eq!((said.input("a", "x"), said.input("c", "x")), (1.into(), 3.into()));
+        assert_eq!(said.failed.keys().map(ToString::to_string).collect::<Vec<_>>(), ["b"], "{said:?}");
+    });
+}
+
+#[test]
+fn more_members_than_one_line_tells_are_all_told() {
+    let root = "root (o: comp (builtins.listToAttrs (builtins.genList (i: { name = \"m${toString i}\"; value = res { x = i; }; }) 129)))";
+    on_each_nix(|nix| {
+        let mut bench = Bench::new(nix, root);
+        bench.want(vec![path(".")]);
+        let said = bench.settle();
+        assert_eq!((said.times_declared, said.input("m128", "x")), (129, 128.into()));
     });
 }
 

@@ -87,6 +87,11 @@ fn run(nix: &Path, seed: u64) {
     let (root, values) = deployment(&mut dice);
     let mut bench = Bench::new(nix, &root);
     let name = |i: usize| MemberPath::new([format!("m{i}")]);
+    if seed.is_multiple_of(2) {
+        // With their composite, some of them apart.
+        let apart = (0..MEMBERS).filter(|_| dice.below(3) == 0).map(|i| format!("m{i}")).collect();
+        bench.last = bench.evaluator().want_whole(MemberPath::root(), apart);
+    }
     bench.last = bench.evaluator().want((0..MEMBERS).map(name).collect(), None);
     let mut waiting_to_publish: Vec<usize> = Vec::new();
     let mut declared = BTreeMap::new();

@@ -129,7 +129,8 @@ fn an_attribute_of_a_flake_is_a_root_and_its_inputs_can_be_overridden() {
         let read = |override_inputs: Vec<(String, String)>, attribute: &str| {
             let source = Source::Flake {
                 reference: reference.clone(),
-                attribute: vec![attribute.into()],
+                attribute: attribute.split_terminator('.').map(str::to_owned).collect(),
+                instead: None,
                 override_inputs,
                 write_lock: false,
             };
@@ -140,6 +141,7 @@ fn an_attribute_of_a_flake_is_a_root_and_its_inputs_can_be_overridden() {
         };
         assert_eq!(read(vec![], "freehold").said.input("a", "x"), "from the input".into());
         assert_eq!(read(vec![("data".into(), other)], "freehold").said.input("a", "x"), "overridden".into());
+        assert_eq!(read(vec![], "").said.input("a", "x"), "from the input".into(), "the attribute is found");
         let fatal = read(vec![], "nothing").said.fatal.unwrap().to_string();
         assert!(fatal.contains("no attribute") && fatal.contains("#nothing"), "{fatal}");
         assert!(!dir.path().join("flake/flake.lock").exists(), "nothing was to be written");
@@ -152,6 +154,7 @@ fn a_flake_that_cannot_be_locked_says_why() {
     let source = Source::Flake {
         reference: "path:/nowhere/at/all".into(),
         attribute: vec!["freehold".into()],
+        instead: None,
         override_inputs: vec![],
         write_lock: false,
     };

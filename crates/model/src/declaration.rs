@@ -70,7 +70,7 @@ pub struct Lifecycle {
     pub create_before_destroy: bool,
     /// Earlier paths of this member.
     pub moved: Vec<MemberPath>,
-    /// When the member leaves the deployment, forget it and leave its object in the world.
+    /// Never delete its object: where it would be (the member leaves, `destroy`, a replacement), forget it and leave it in the world.
     pub keep: bool,
 }
 
@@ -81,6 +81,17 @@ pub struct Check {
     pub assertion: Value,
     /// What is wrong when it does not.
     pub message: String,
+}
+
+impl Check {
+    /// What is wrong about it as a condition `what` of a member; nothing when it holds or cannot be told yet.
+    pub fn refusal(&self, what: &str) -> Option<String> {
+        match self.assertion {
+            Value::Bool(true) | Value::Unknown => None,
+            Value::Bool(false) => Some(self.message.clone()),
+            _ => Some(format!("its {what} is neither true nor false: {}", self.message)),
+        }
+    }
 }
 
 /// An operation that is a script of the deployment (those of providers stand in their schemas).

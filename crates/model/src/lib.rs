@@ -5,6 +5,7 @@
 
 pub mod limits;
 
+mod chain;
 mod declaration;
 mod kind;
 mod path;
@@ -15,6 +16,7 @@ mod sensitive;
 mod suggest;
 mod value;
 
+pub use chain::chain;
 pub use declaration::{Check, Declaration, Lifecycle, OutputRef, ProviderRef, ScriptOperation, Structure};
 pub use kind::ErrorKind;
 pub use path::{MemberPath, PathError};

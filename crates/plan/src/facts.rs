@@ -6,6 +6,8 @@ use std::sync::Arc;
 use freehold_model::{Attrs, Pointer, Record, Sensitive};
 use serde_json::Value as Json;
 
+use crate::Identity;
+
 /// What the planner knows of a resource type (from its provider's schema).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TypeFacts {
@@ -14,7 +16,7 @@ pub struct TypeFacts {
     /// Outputs that an update leaves as they are.
     pub stable_outputs: BTreeSet<String>,
     /// Inputs that together name the object in the world; empty when the world does not name it.
-    pub identity: Vec<String>,
+    pub identity: Identity,
     /// Places of inputs that hold secrets.
     pub sensitive_inputs: Vec<Pointer>,
     /// Places of outputs that hold secrets.
@@ -38,11 +40,20 @@ pub struct TypeFacts {
 pub enum Recovery {
     /// Look: the inputs name the object.
     Read,
-    /// Do it again: there is no object beside the record, or making it twice does no harm.
+    /// Do it again: what it makes lives in the record alone, so that nothing was left behind.
+    InRecord,
+    /// Do it again: making it twice does no harm. Where nothing declares it any more, nobody makes it: then ask.
     Again,
     /// Ask the operator to adopt it or to forget it.
     #[default]
     Ask,
+}
+
+impl Recovery {
+    /// Whether it may take an operator to tell what came of such a create.
+    pub fn may_ask(self) -> bool {
+        matches!(self, Self::Again | Self::Ask)
+    }
 }
 
 /// What a look at the world showed.
@@ -108,8 +119,8 @@ pub enum ProposedAction {
 /// An operation that was begun and of which no end is recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenIntent {
-    /// Operation id in the state log.
-    pub op: u64,
+    /// Operation id as the state log has it; a number, unless the operation was moved between logs or another tool began it.
+    pub op: String,
     /// Sequence number of the event that began it.
     pub began: u64,
     /// What was begun: create, update or delete.

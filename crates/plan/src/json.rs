@@ -13,12 +13,13 @@ impl Plan {
             "mode": self.options.mode,
             "options": self.options,
             "summary": self.summary(),
-            "noop": self.is_noop(),
+            "noop": self.is_noop() && self.problems.is_empty(),
             "moves": self.moves,
             "steps": self.steps.iter().map(step).collect::<Vec<_>>(),
             "drift": self.drift.iter().map(drift).collect::<Vec<_>>(),
             "open": self.open.iter().map(open).collect::<Vec<_>>(),
             "problems": self.problems.iter().map(problem).collect::<Vec<_>>(),
+            "warnings": self.warnings.iter().map(problem).collect::<Vec<_>>(),
         })
     }
 }
@@ -41,12 +42,17 @@ fn step(step: &Step) -> Json {
         ("inputs", step.declaration.as_ref().map(|d| redact(&d.inputs))),
         ("deposed", step.deposed.as_ref().map(|k| json!(k))),
         ("createFirst", step.create_first.then_some(json!(true))),
-        ("resumes", step.resumes.map(|op| json!(op))),
+        ("resumes", step.resumes.as_deref().map(op)),
     ];
     if let Json::Object(map) = &mut object {
         map.extend(extra.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
     }
     object
+}
+
+/// An operation's id: a number where it is one.
+fn op(id: &str) -> Json {
+    id.parse::<u64>().map_or_else(|_| json!(id), |number| json!(number))
 }
 
 fn change(change: &Change) -> Json {

@@ -16,11 +16,14 @@ mod plan;
 mod planner;
 mod saved;
 
-pub use decide::{Considered, Decision, can_create_first, decide, effective_inputs, is_same_type, life_differs};
+pub use decide::{
+    Considered, Decision, can_create_first, decide, effective_inputs, is_same_type, kept_in_the_way, life_differs,
+    note_difference, tells_inputs, unkeepable,
+};
 pub use deletion::DeletionOrder;
 pub use diff::{Change, diff_attrs};
 pub use facts::{Observation, OpenIntent, Proposal, ProposedAction, Recovery, TypeFacts};
-pub use identity::{ObjectKey, object_key};
+pub use identity::{Identity, ObjectKey, object_key, shared_object};
 pub use options::{Mode, PlanOptions};
 pub use plan::{Action, Drift, Found, Move, Old, OpenStructure, Plan, Problem, Reason, Step, Summary};
 pub use planner::{PlanEffect, PlanEvent, Planner};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use freehold_model::{Attrs, Declaration, MemberPath, OutputRef, ProviderRef, Record};
 use serde::{Deserialize, Serialize};
 
-use crate::{Change, Mode, Observation, PlanOptions};
+use crate::{Change, Identity, Mode, Observation, PlanOptions, Recovery};
 
 /// What a step does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -62,6 +62,8 @@ pub enum Reason {
     Changed,
     /// Some inputs are not known before something else is applied.
     MayChange(BTreeSet<OutputRef>),
+    /// Whether it is replaced is told by values that are not known before something else is applied.
+    MayReplace(BTreeSet<OutputRef>),
     /// The object is gone from the world.
     Gone,
     /// The object is not as recorded.
@@ -89,7 +91,7 @@ pub enum Reason {
     Removed,
     /// `destroy`.
     Destroyed,
-    /// No longer declared, and `lifecycle.keep` is set.
+    /// It would be deleted or replaced, and `lifecycle.keep` is set.
     Kept,
     /// The operator said `--forget`, or the deployment lists it under `removed`.
     Forgotten,
@@ -113,6 +115,7 @@ impl Reason {
             Self::Unchanged => "unchanged",
             Self::Changed => "changed",
             Self::MayChange(_) => "may-change",
+            Self::MayReplace(_) => "may-replace",
             Self::Gone => "gone",
             Self::Drifted => "drifted",
             Self::Tainted => "tainted",
@@ -145,6 +148,11 @@ impl std::fmt::Display for Reason {
                 f.write_str("depends on ")?;
                 write_list(f, needs.iter())
             }
+            Self::MayReplace(needs) => {
+                f.write_str("may be replaced when ")?;
+                write_list(f, needs.iter())?;
+                f.write_str(if needs.len() == 1 { " is known" } else { " are known" })
+            }
             Self::Gone => f.write_str("gone from the world"),
             Self::Drifted => f.write_str("not as recorded"),
             Self::Tainted => f.write_str("its creation failed half-way"),
@@ -159,7 +167,7 @@ impl std::fmt::Display for Reason {
             Self::Interrupted => f.write_str("an interrupted operation may have changed it"),
             Self::Removed => f.write_str("no longer declared"),
             Self::Destroyed => f.write_str("destroy"),
-            Self::Kept => f.write_str("no longer declared; lifecycle.keep leaves its object"),
+            Self::Kept => f.write_str("lifecycle.keep leaves its object in the world"),
             Self::Forgotten => f.write_str("dropped from the record, its object is left alone"),
             Self::TakenOver(owner) => write!(f, "its object is that of `{owner}` now"),
             Self::Deposed => f.write_str("replaced earlier, its old object is still to be deleted"),
@@ -196,9 +204,13 @@ pub struct Step {
     /// Whether an input was unknown, so that the action is settled at apply: update may turn out none or replace.
     pub open: bool,
     /// Inputs that together name the object in the world; empty when the world does not name it.
-    pub identity: Vec<String>,
+    pub identity: Identity,
     /// What a replacement does about the old object.
     pub old: Old,
+    /// What is done about its create when nobody saw the end of it.
+    pub recovery: Recovery,
+    /// Whether the world told its inputs, which `prior` then has.
+    pub told: bool,
     /// Outputs as far as they are known before.
     pub outputs: Attrs,
     /// Members that are done first, as far as it was seen.
@@ -206,7 +218,14 @@ pub struct Step {
     /// The record it started from, brought up to what was observed.
     pub prior: Option<Arc<Record>>,
     /// The unfinished operation that this step takes up.
-    pub resumes: Option<u64>,
+    pub resumes: Option<String>,
+}
+
+impl Step {
+    /// Whether nothing is to be done in the world as far as is known, and apply decides whether that holds.
+    pub fn is_undecided(&self) -> bool {
+        self.open && matches!(self.action, Action::None | Action::Read)
+    }
 }
 
 /// What a replacement does about the object that there was.
@@ -215,7 +234,8 @@ pub enum Old {
     /// It is deleted.
     #[default]
     Deleted,
-    /// It cannot be deleted, and the operator said `--forget`: its record is dropped, then the new object is made.
+    /// It is to be kept (`lifecycle.keep`), or cannot be deleted and the operator said `--forget`: its record is dropped, then the new
+    /// object is made.
     Forgotten,
     /// It cannot be deleted: there is no replacement.
     InTheWay,
@@ -236,7 +256,7 @@ pub struct Found {
     /// Whose.
     pub member: MemberPath,
     /// The operation that made it; its end is recorded before anything else is done.
-    pub op: u64,
+    pub op: String,
     /// What is recorded of it, with older objects of the member as deposed ones.
     pub record: Arc<Record>,
 }
@@ -261,7 +281,7 @@ pub struct OpenStructure {
     pub needs: BTreeSet<OutputRef>,
 }
 
-/// Why a plan cannot be applied.
+/// Why a plan cannot be applied, or what may go wrong then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Whose fault; the root when it is nobody's.
@@ -291,6 +311,8 @@ pub struct Summary {
     pub forget: usize,
     /// Members with nothing to do.
     pub none: usize,
+    /// Members with nothing to do as far as is known; whether that holds is decided at apply. They count under `read` or here alone.
+    pub undecided: usize,
     /// Composites whose members are not known yet.
     pub open: usize,
 }
@@ -313,13 +335,15 @@ pub struct Plan {
     /// Members that are part of it only because a target needs them.
     pub needed: BTreeSet<MemberPath>,
     /// Members within what is decided at apply of which an operation was left open: the last one. It was looked into.
-    pub left_open: BTreeMap<MemberPath, u64>,
+    pub left_open: BTreeMap<MemberPath, String>,
     /// What was seen of records within what is decided at apply.
     pub observed: BTreeMap<MemberPath, Observation>,
     /// Composites that were seen, with their members.
     pub structures: BTreeMap<MemberPath, Vec<String>>,
     /// Why it cannot be applied; empty when it can.
     pub problems: Vec<Problem>,
+    /// What may go wrong when it is applied, or is not as it should be already. It can be applied all the same.
+    pub warnings: Vec<Problem>,
 }
 
 impl Plan {
@@ -327,6 +351,10 @@ impl Plan {
     pub fn summary(&self) -> Summary {
         let mut summary = Summary { open: self.open.len(), ..Summary::default() };
         for step in &self.steps {
+            summary.undecided += usize::from(step.is_undecided());
+            if step.is_undecided() && step.action == Action::None {
+                continue;
+            }
             *match step.action {
                 Action::Create => &mut summary.create,
                 Action::Update => &mut summary.update,
@@ -346,7 +374,7 @@ impl Plan {
         self.moves.is_empty()
             && self.found.is_empty()
             && self.open.is_empty()
-            && self.steps.iter().all(|s| s.action == Action::None)
+            && self.steps.iter().all(|s| s.action == Action::None && !s.is_undecided())
     }
 
     /// The step of `member`'s current object.

@@ -24,7 +24,7 @@ pub struct SavedPlan {
     /// What was left to be decided at apply.
     pub open: BTreeSet<MemberPath>,
     /// Operations of interrupted runs whose objects were found.
-    pub found: BTreeSet<u64>,
+    pub found: BTreeSet<String>,
     /// The whole plan as `plan --json` shows it.
     pub plan: Json,
 }
@@ -55,7 +55,7 @@ impl SavedPlan {
 
     /// Keeps what is needed of `plan`.
     pub fn new(plan: &Plan, lineage: String) -> Self {
-        let steps = plan.steps.iter().filter(|s| s.action != Action::None).map(|step| {
+        let steps = plan.steps.iter().filter(|s| s.action != Action::None || s.is_undecided()).map(|step| {
             let saved = SavedStep {
                 action: step.action,
                 inputs: inputs_of(step),
@@ -70,7 +70,7 @@ impl SavedPlan {
             steps: steps.collect(),
             moves: plan.moves.clone(),
             open: plan.open.iter().map(|o| o.member.clone()).collect(),
-            found: plan.found.iter().map(|f| f.op).collect(),
+            found: plan.found.iter().map(|f| f.op.clone()).collect(),
             plan: plan.to_json(),
         }
     }
@@ -85,6 +85,9 @@ impl SavedPlan {
         for (key, saved) in &self.steps {
             let member = key.clone();
             match steps.get(key) {
+                None if saved.action == Action::Delete => {
+                    stale.push(Stale { member, why: "would not be deleted now".into() });
+                }
                 None => stale.push(Stale { member, why: "is not part of the deployment any more".into() }),
                 Some(step) if step.action != saved.action => stale.push(Stale {
                     member,
@@ -104,6 +107,9 @@ impl SavedPlan {
         }
         for open in now.open.iter().filter(|open| !self.open.contains(&open.member)) {
             stale.push(Stale { member: open.member.to_string(), why: "would be decided at apply now".into() });
+        }
+        for step in now.steps.iter().filter(|s| s.is_undecided() && !self.steps.contains_key(&key_of(s))) {
+            stale.push(Stale { member: key_of(step), why: "would be decided at apply now".into() });
         }
         for found in now.found.iter().filter(|found| !self.found.contains(&found.op)) {
             let why = "was left open by a run that was interrupted".to_owned();

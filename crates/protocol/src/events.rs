@@ -234,6 +234,9 @@ pub struct Summary {
     pub adopted: u64,
     /// Dropped from the record, their objects left alone.
     pub forgotten: u64,
+    /// Records that took another path.
+    #[serde(default)]
+    pub moved: u64,
     /// Failed.
     pub failed: u64,
     /// Not begun because of a failure or an interrupt.

@@ -56,8 +56,8 @@ pub struct TypeSchema {
     /// whose creation was interrupted is found by them. Empty when the world does not name it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub identity: Vec<String>,
-    /// Whether an interrupted creation may simply be done again: there is no object beside the record, or making it twice does
-    /// no harm.
+    /// Whether an interrupted creation may simply be done again: making it twice does no harm. Of a `stateful` type that cannot be
+    /// read nothing is left behind; of others the operator is asked once nothing declares the object any more.
     pub repeatable: bool,
     /// Whether `plan` is asked even when nothing changed.
     pub plan_always: bool,

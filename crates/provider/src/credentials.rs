@@ -116,22 +116,50 @@ pub fn has_sources(value: &Value) -> bool {
     }
 }
 
-fn source_name(attrs: &Attrs) -> Option<&str> {
-    let (name, _) = attrs.first_key_value()?;
-    (attrs.len() == 1 && matches!(name.as_str(), "fromEnv" | "fromFile" | "fromSops")).then_some(name.as_str())
+/// The attribute beside a source that holds a digest of what it stood for ([`crate::source_digest`]).
+pub const DIGEST: &str = "digest";
+/// How such a digest begins.
+pub(crate) const DIGEST_PREFIX: &str = "freehold-secret-1:";
+
+/// Which source it is, if it is one.
+pub fn source_name(attrs: &Attrs) -> Option<&str> {
+    let mut named = attrs.iter().filter(|(name, value)| !is_digest(name, value)).map(|(name, _)| name.as_str());
+    let name = named.next()?;
+    (named.next().is_none() && matches!(name, "fromEnv" | "fromFile" | "fromSops")).then_some(name)
+}
+
+/// The source alone.
+pub fn without_digest(source: &Attrs) -> Attrs {
+    let kept = source.iter().filter(|(name, value)| !is_digest(name, value));
+    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// What a source stands for now.
+pub(crate) fn obtain_source(source: &Attrs, at: &Pointer, base_dir: &Path) -> Result<String, CredentialError> {
+    match source_name(source).and_then(|name| Some((name, source.get(name)?))) {
+        Some((name, of)) => obtain(name, of, at, base_dir),
+        None => Err(CredentialError::Shape { at: at.clone(), problem: "it names no source" }),
+    }
+}
+
+/// Whether an attribute of a source is that digest.
+pub fn is_digest(name: &str, value: &Value) -> bool {
+    // One that this identity cannot open is no text.
+    let is_ours = || text(value).map_or(matches!(value, Value::Sensitive(_)), |text| text.starts_with(DIGEST_PREFIX));
+    name == DIGEST && is_ours()
 }
 
 fn walk(value: &Value, at: &Pointer, base_dir: &Path) -> Result<Value, CredentialError> {
     Ok(match value {
-        Value::Map(attrs) => match (source_name(attrs), attrs.values().next()) {
-            (Some(name), Some(of)) => Value::String(obtain(name, of, at, base_dir)?).into_sensitive(),
-            _ => Value::Map(
-                attrs
-                    .iter()
-                    .map(|(name, v)| Ok((name.clone(), walk(v, &at.child(name), base_dir)?)))
-                    .collect::<Result<_, _>>()?,
-            ),
-        },
+        Value::Map(attrs) if source_name(attrs).is_some() => {
+            Value::String(obtain_source(attrs, at, base_dir)?).into_sensitive()
+        }
+        Value::Map(attrs) => Value::Map(
+            attrs
+                .iter()
+                .map(|(name, v)| Ok((name.clone(), walk(v, &at.child(name), base_dir)?)))
+                .collect::<Result<_, _>>()?,
+        ),
         Value::List(items) => Value::List(
             items
                 .iter()
@@ -186,7 +214,7 @@ fn sops(path: &Path, key: &str, at: &Pointer) -> Result<String, CredentialError>
     String::from_utf8(output.stdout).map(without_line_end).map_err(|_| failed("the value is not UTF-8 text".into()))
 }
 
-fn text(value: &Value) -> Option<&str> {
+pub(crate) fn text(value: &Value) -> Option<&str> {
     match value {
         Value::String(text) => Some(text),
         Value::Sensitive(inner) => text(inner.expose()),

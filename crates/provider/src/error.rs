@@ -75,11 +75,11 @@ pub enum CallError {
         version: u32,
     },
     /// It wrote something that is no message.
-    #[error("provider `{}` wrote something that is not a message: `{line}`", .scene.provider)]
+    #[error("provider `{}` wrote something that is not a message: {line}", .scene.provider)]
     Rubbish {
         /// Where.
         scene: Box<Scene>,
-        /// The beginning of the line.
+        /// The beginning of the line, or what is wrong with it where it may hold secrets.
         line: String,
     },
     /// It answered a request that it had not been asked, or answered one twice.
@@ -203,10 +203,9 @@ impl CallError {
             Self::Spawn { scene, source } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some(format!("make it executable: chmod +x {}", scene.program.display()))
             }
-            Self::ExitedEarly { scene } => Some(format!(
-                "run `{}` by hand and see what it says; a NixOps4 provider that ends on unknown requests needs `protocol = \"v0\"`",
-                scene.program.display()
-            )),
+            Self::ExitedEarly { scene } => {
+                Some(format!("run `{}` by hand and see what it says", scene.program.display()))
+            }
             Self::StartTimedOut { .. } => Some("does this program read requests from its standard input?".into()),
             Self::Rubbish { .. } => Some("a provider must write nothing but messages to its standard output".into()),
             Self::LineTooLong { .. } | Self::Unasked { .. } | Self::BadReply { .. } => {

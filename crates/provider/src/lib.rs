@@ -13,6 +13,7 @@ mod pool;
 pub mod program;
 mod redact;
 pub mod sdk;
+pub mod source_digest;
 pub mod validate;
 
 pub use call::{Call, CallEvent, ImportedObject, Object, Private, Reply, Request};

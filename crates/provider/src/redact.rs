@@ -138,7 +138,7 @@ impl Redactor {
             CallError::Unasked { id, .. } => self.redact(id),
             CallError::Failed { error, .. } | CallError::Configure { error, .. } => self.provider_error(error),
             CallError::BadReply { source, .. } => {
-                let mut text = source.to_string();
+                let mut text = freehold_model::chain(&**source);
                 self.redact(&mut text);
                 *source = Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(text));
             }

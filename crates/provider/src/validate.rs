@@ -1,4 +1,4 @@
-//! Inputs against the JSON Schema of their type, where some may be unknown or secret.
+//! Inputs and outputs against the JSON Schema of their type, where some may be unknown or secret.
 //!
 //! A small checker of our own, because a general one knows neither unknowns nor "did you mean": it understands what
 //! schemars writes (type, properties, required, additionalProperties, items, enum, const, bounds, lengths, `$ref`, anyOf, oneOf,
@@ -14,9 +14,29 @@ pub fn validate(schema: &TypeSchema, inputs: &Attrs) -> Vec<Diagnostic> {
     validate_value(&schema.inputs, &Value::Map(inputs.clone()), true)
 }
 
+/// What is wrong with inputs by what a program of somebody else says of them. Its schema may be written in words that are passed
+/// over here: what it does not list is refused only where it lists all there is.
+pub fn validate_declared(schema: &TypeSchema, inputs: &Attrs) -> Vec<Diagnostic> {
+    let combined = ["$ref", "allOf", "anyOf", "oneOf"].iter().any(|word| schema.inputs.get(word).is_some());
+    let closed = schema.inputs.get("properties").is_some() && !combined;
+    validate_value(&schema.inputs, &Value::Map(inputs.clone()), closed)
+}
+
+/// What of `outputs` is of another kind than the schema says; what is missing is not looked at.
+pub fn mistyped_outputs(schema: &TypeSchema, outputs: &Attrs) -> Vec<Diagnostic> {
+    let given = schema.output_properties().filter_map(|(name, of)| Some((name, of, outputs.get(name)?)));
+    given
+        .flat_map(|(name, of, value)| {
+            let mut checker = Checker { root: &schema.outputs, found: Vec::new(), secret: false };
+            checker.check(of, value, &Pointer::new([name]), false, 0);
+            checker.found
+        })
+        .collect()
+}
+
 /// What is wrong with `value`; `closed` refuses unlisted attributes at the top even if the schema does not say so.
 pub fn validate_value(schema: &Json, value: &Value, closed: bool) -> Vec<Diagnostic> {
-    let mut checker = Checker { root: schema, found: Vec::new() };
+    let mut checker = Checker { root: schema, found: Vec::new(), secret: false };
     checker.check(schema, value, &Pointer::root(), closed, 0);
     checker.found
 }
@@ -24,6 +44,8 @@ pub fn validate_value(schema: &Json, value: &Value, closed: bool) -> Vec<Diagnos
 struct Checker<'a> {
     root: &'a Json,
     found: Vec<Diagnostic>,
+    /// Whether what is looked at is a secret: it is not repeated.
+    secret: bool,
 }
 
 /// Deeper than any real schema; a schema that refers to itself through values ends with the value.
@@ -33,7 +55,12 @@ impl Checker<'_> {
     fn check(&mut self, schema: &Json, value: &Value, at: &Pointer, closed: bool, depth: usize) {
         let value = match value {
             Value::Unknown => return,
-            Value::Sensitive(inner) => inner.expose(),
+            Value::Sensitive(inner) => {
+                let was = std::mem::replace(&mut self.secret, true);
+                self.check(schema, inner.expose(), at, closed, depth);
+                self.secret = was;
+                return;
+            }
             other => other,
         };
         let Json::Object(schema) = schema else {
@@ -84,6 +111,11 @@ impl Checker<'_> {
             }
         }
         let others = schema.get("additionalProperties");
+        // Patterns are not looked at: any name may be one of theirs.
+        if schema.contains_key("patternProperties") {
+            let listed = attrs.iter().filter_map(|(name, value)| Some((name, value, properties.get(name)?)));
+            return listed.for_each(|(name, value, of)| self.check(of, value, &at.child(name), false, depth + 1));
+        }
         for (name, value) in attrs {
             let place = at.child(name);
             match (properties.get(name), others) {
@@ -98,6 +130,11 @@ impl Checker<'_> {
 
     fn report_unrecognised(&mut self, at: &Pointer, name: &str, properties: &Map<String, Json>) {
         let known: Vec<&str> = properties.keys().map(String::as_str).collect();
+        if self.secret {
+            let parent = Pointer::new(at.tokens().split_last().map(|(_, rest)| rest.to_vec()).unwrap_or_default());
+            let hint = format!("there are: {}", known.join(", "));
+            return self.report(&parent, "has an attribute that is not recognised".into(), Some(hint));
+        }
         let hint = match did_you_mean(name, known.iter().copied()) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None if known.is_empty() => "there are none".to_owned(),
@@ -109,7 +146,7 @@ impl Checker<'_> {
     fn check_choices(&mut self, choices: &[Json], value: &Value, at: &Pointer, depth: usize) {
         let mut best: Option<Vec<Diagnostic>> = None;
         for choice in choices {
-            let mut checker = Checker { root: self.root, found: Vec::new() };
+            let mut checker = Checker { root: self.root, found: Vec::new(), secret: self.secret };
             checker.check(choice, value, at, false, depth + 1);
             if checker.found.is_empty() {
                 return;
@@ -126,7 +163,14 @@ impl Checker<'_> {
                 if names.is_empty() {
                     self.found.extend(found);
                 } else {
-                    self.report(at, format!("must be {}, not {}", names.join(" or "), type_of(value)), None);
+                    let is = match value {
+                        // One of the words was meant.
+                        Value::String(text) if !self.secret && names.iter().any(|name| name.starts_with('"')) => {
+                            format!("{text:?}")
+                        }
+                        other => type_of(other).to_owned(),
+                    };
+                    self.report(at, format!("must be {}, not {is}", names.join(" or ")), None);
                 }
             }
             Some(found) => self.found.extend(found),
@@ -159,11 +203,12 @@ impl Checker<'_> {
             Some(Json::Array(many)) => many.iter().filter_map(Json::as_str).collect(),
             _ => return true,
         };
-        if allowed.iter().any(|name| is_of_type(value, name)) {
+        // What is no type of JSON Schema is a fault of the schema and passed over like other words that are not known.
+        if allowed.iter().any(|name| is_of_type(value, name) || !TYPES.contains(name)) {
             return true;
         }
         let wanted = allowed.iter().map(|name| article(name)).collect::<Vec<_>>().join(" or ");
-        self.report(at, format!("must be {wanted}, not {}", type_of(value)), None);
+        self.report(at, format!("must be {wanted}, not {}", type_of(value)), meant_source(value, &allowed));
         false
     }
 
@@ -210,6 +255,18 @@ impl Checker<'_> {
         self.found.push(Diagnostic { pointer: pointer.clone(), message, hint });
     }
 }
+
+/// A text that is a set of one attribute may be a misspelt credential source.
+fn meant_source(value: &Value, allowed: &[&str]) -> Option<String> {
+    let Value::Map(attrs) = value else { return None };
+    let (Some((name, _)), 1, true) = (attrs.first_key_value(), attrs.len(), allowed.contains(&"string")) else {
+        return None;
+    };
+    let meant = did_you_mean(name, ["fromEnv", "fromFile", "fromSops"].iter().copied())?;
+    Some(format!("did you mean `{meant}`?"))
+}
+
+const TYPES: [&str; 7] = ["null", "boolean", "string", "number", "integer", "array", "object"];
 
 fn is_of_type(value: &Value, name: &str) -> bool {
     match (value, name) {
@@ -260,6 +317,7 @@ mod tests {
                 "tags": { "type": "array", "items": { "type": "string" } },
                 "nested": { "$ref": "#/$defs/Nested" },
                 "either": { "anyOf": [{ "type": "string" }, { "$ref": "#/$defs/Nested" }] },
+                "form": { "oneOf": [{ "const": "ssh" }, { "const": "age" }] },
             },
             "required": ["path"],
             "$defs": { "Nested": { "type": "object", "properties": { "a": { "type": "boolean" } }, "additionalProperties": false } },
@@ -284,15 +342,60 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_is_never_repeated() {
+        let schema = json!({ "properties": {
+            "form": { "oneOf": [{ "const": "ssh" }, { "const": "age" }] },
+            "user": { "type": "object", "properties": { "name": {} }, "additionalProperties": false },
+        }});
+        let secret = Value::Map([("canary".to_owned(), "x".into())].into());
+        for (name, value, expected) in [
+            ("form", Value::from("canary"), "/form: must be \"ssh\" or \"age\", not a string"),
+            ("user", secret, "/user: has an attribute that is not recognised"),
+        ] {
+            let inputs: Attrs = [(name.to_owned(), value.into_sensitive())].into();
+            let found = validate_value(&schema, &Value::Map(inputs), true);
+            assert_eq!(format!("{}: {}", found[0].pointer, found[0].message), expected);
+        }
+    }
+
+    #[test]
+    fn a_schema_in_words_that_are_not_understood_refuses_nothing_for_that() {
+        for schema in [
+            json!({}),
+            json!({ "properties": { "b": {} }, "allOf": [{ "properties": { "a": {} } }] }),
+            json!({ "properties": {}, "patternProperties": { "^a": {} }, "additionalProperties": false }),
+            json!({ "properties": { "a": { "type": "strange" } } }),
+        ] {
+            let of = TypeSchema { inputs: schema, ..TypeSchema::default() };
+            assert_eq!(validate_declared(&of, &[("a".to_owned(), "x".into())].into()), []);
+        }
+    }
+
+    #[test]
+    fn outputs_of_another_type_than_promised_are_found() {
+        let outputs = json!({ "properties": { "id": { "type": "integer" }, "size": { "type": "integer" } } });
+        let of = TypeSchema { outputs, ..TypeSchema::default() };
+        let given: Attrs = [("id".to_owned(), "x".into()), ("size".to_owned(), Value::Unknown)].into();
+        let found = mistyped_outputs(&of, &given);
+        assert_eq!((found.len(), found[0].message.as_str()), (1, "must be a whole number, not a string"));
+    }
+
+    #[test]
     fn each_mistake_is_told_with_its_place_and_the_remedy() {
         check(json!({}), &["/path: `path` is required (`path`: where it is)"]);
         check(json!({ "path": "x", "mod": "1" }), &["/mod: `mod` is not recognised (did you mean `mode`?)"]);
         check(json!({ "path": "" }), &["/path: the length must be at least 1"]);
         check(json!({ "path": 1 }), &["/path: must be a string, not a number"]);
+        check(
+            json!({ "path": { "fromEvn": "X" } }),
+            &["/path: must be a string, not an attribute set (did you mean `fromEnv`?)"],
+        );
         check(json!({ "path": "x", "kind": "shh" }), &["/kind: must be one of \"ssh\", \"age\" (did you mean `ssh`?)"]);
         check(json!({ "path": "x", "count": 0 }), &["/count: the number must be at least 1"]);
         check(json!({ "path": "x", "tags": ["a", 1] }), &["/tags/1: must be a string, not a number"]);
         check(json!({ "path": "x", "nested": { "b": 1 } }), &["/nested/b: `b` is not recognised (there are: a)"]);
+        check(json!({ "path": "x", "form": "rsa" }), &["/form: must be \"ssh\" or \"age\", not \"rsa\""]);
+        check(json!({ "path": "x", "form": 1 }), &["/form: must be \"ssh\" or \"age\", not a number"]);
         check(json!({ "path": "x", "either": 1 }), &["/either: must be a string or an attribute set, not a number"]);
         check(json!({ "path": "x", "either": { "a": 1 } }), &["/either/a: must be a boolean, not a number"]);
     }

@@ -11,8 +11,8 @@
 
 use std::path::Path;
 
-use freehold_provider::Launch;
 use freehold_provider::conformance::{Outcome, Report, run};
+use freehold_provider::{Call, Launch, Pool, PoolOptions, Reply};
 
 fn test(launch: &Launch) -> Report {
     let scratch = tempfile::tempdir().unwrap();
@@ -60,6 +60,25 @@ fn the_python_example_passes_with_its_whole_life() {
     let report = passes(&launch);
     assert!(!report.checks.iter().any(|check| matches!(check.outcome, Outcome::NotRun(_))), "{report:#?}");
     assert!(report.passed());
+}
+
+/// So do all numbers in JavaScript, Lua and jq.
+#[test]
+fn a_provider_whose_numbers_are_doubles_passes_and_works() {
+    let doubles = [("request = json.loads(line)", "request = json.loads(line, parse_int=float)")];
+    let Some((dir, mut launch)) = python(&doubles) else { return };
+    passes(&launch);
+    launch.cwd = Some(dir.path().to_owned());
+    let schema = Pool::new(PoolOptions::default()).call(&launch, Call::Schema);
+    assert!(matches!(schema, Ok(Reply::Schema(_))), "{schema:?}");
+}
+
+#[test]
+fn a_provider_that_changes_large_ids_is_found() {
+    let changed =
+        [("send({\"id\": request[\"id\"], \"result\"", "send({\"id\": request[\"id\"] & 0xFFFFFFFF, \"result\"")];
+    let Some((_dir, launch)) = python(&changed) else { return };
+    assert!(!test(&launch).passed());
 }
 
 #[test]

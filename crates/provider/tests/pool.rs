@@ -36,9 +36,9 @@ fn script(text: &str) -> Launch {
     let hello = r#"
         hello() {
             read -r line
-            echo '{"jsonrpc":"2.0","id":18446744073709551615,"result":{"protocolVersion":1,"provider":{"name":"s"}}}'
+            echo '{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":1,"provider":{"name":"s"}}}'
             read -r line
-            echo '{"jsonrpc":"2.0","id":18446744073709551614,"result":{}}'
+            echo '{"jsonrpc":"2.0","id":2,"result":{}}'
         }
     "#;
     let mut launch = Launch::new("script", "/bin/sh");
@@ -263,7 +263,7 @@ fn an_idle_provider_is_let_go_and_ends_with_its_input() {
     ));
 
     let pool = Pool::new(PoolOptions { idle_timeout: Duration::from_millis(50), ..quick() });
-    let reply = r#"read -r line; id=${line#*\"id\":}; echo '{"jsonrpc":"2.0","id":1,"result":{"types":{}}}'"#;
+    let reply = r#"read -r line; id=${line#*\"id\":}; echo '{"jsonrpc":"2.0","id":3,"result":{"types":{}}}'"#;
     let mut launch = script(&format!("hello; {reply}; cat > /dev/null; touch idle"));
     launch.cwd = Some(dir.path().to_owned());
     assert!(pool.call(&launch, Call::Schema).is_ok());
@@ -349,7 +349,7 @@ fn rubbish_on_standard_output_is_shown() {
     fails(
         &script("hello; read -r line; echo '{\"half\":'; exec sleep 600"),
         act(""),
-        "provider `script` wrote something that is not a message: `{\"half\":`",
+        "provider `script` wrote something that is not a message: 8 bytes of JSON, not shown for the secrets that may be in them; it breaks off",
         ErrorKind::Internal,
     );
 }
@@ -369,8 +369,8 @@ fn answers_in_another_order_reach_their_questions() {
     let pool = Pool::new(PoolOptions { processes: 1, ..quick() });
     let launch = script(
         r#"hello; read -r a; read -r b
-        echo '{"jsonrpc":"2.0","id":2,"result":{"outputs":{"value":{"value":2}}}}'
-        echo '{"jsonrpc":"2.0","id":1,"result":{"outputs":{"value":{"value":1}}}}'
+        echo '{"jsonrpc":"2.0","id":4,"result":{"outputs":{"value":{"value":2}}}}'
+        echo '{"jsonrpc":"2.0","id":3,"result":{"outputs":{"value":{"value":1}}}}'
         cat > /dev/null"#,
     );
     let (_, first) = submit(&pool, &launch, act(""));
@@ -381,7 +381,7 @@ fn answers_in_another_order_reach_their_questions() {
 #[test]
 fn a_result_of_the_wrong_shape_is_told() {
     let error = fails(
-        &script("hello; read -r line; echo '{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":[]}'; cat > /dev/null"),
+        &script("hello; read -r line; echo '{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":[]}'; cat > /dev/null"),
         act(""),
         "provider `script` answered `create` with a result of the wrong shape",
         ErrorKind::Internal,
@@ -458,9 +458,9 @@ fn a_secret_is_taken_out_wherever_what_is_shown_is_cut() {
 #[test]
 fn a_refused_configuration_fails_every_call() {
     let refuse = r#"read -r line
-        echo '{"jsonrpc":"2.0","id":18446744073709551615,"result":{"protocolVersion":1,"provider":{"name":"s"}}}'
+        echo '{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":1,"provider":{"name":"s"}}}'
         read -r line
-        echo '{"jsonrpc":"2.0","id":18446744073709551614,"error":{"code":1,"message":"no such region","data":{"kind":"config","hint":"try eu"}}}'
+        echo '{"jsonrpc":"2.0","id":2,"error":{"code":1,"message":"no such region","data":{"kind":"config","hint":"try eu"}}}'
         cat > /dev/null"#;
     let error = fails(
         &script(refuse),
@@ -470,7 +470,7 @@ fn a_refused_configuration_fails_every_call() {
     );
     assert_eq!(error.hint().as_deref(), Some("try eu"));
     let other = r#"read -r line
-        echo '{"jsonrpc":"2.0","id":18446744073709551615,"result":{"protocolVersion":9,"provider":{"name":"s"}}}'
+        echo '{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":9,"provider":{"name":"s"}}}'
         cat > /dev/null"#;
     fails(
         &script(other),
@@ -568,7 +568,7 @@ fn a_program_that_says_nothing_and_ends_is_no_provider_of_protocol_v0() {
     for _ in 0..2 {
         let error = pool.call(&launch, act("")).unwrap_err();
         assert!(matches!(error, CallError::ExitedEarly { .. }) && !error.is_outcome_unknown(), "{error}");
-        assert!(error.hint().unwrap().contains("protocol = \"v0\""));
+        assert!(error.hint().unwrap().starts_with("run `"));
     }
 }
 

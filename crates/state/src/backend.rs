@@ -22,6 +22,8 @@ pub struct Loaded {
     pub snapshot: Option<(u64, Piece)>,
     /// All pieces of the log since then (or from the first on), in order.
     pub pieces: Vec<Piece>,
+    /// Name of the last piece that is known to have been durable. It must be among them.
+    pub promised: Option<String>,
 }
 
 /// Which part of the log is moved aside: everything from a place on.
@@ -69,6 +71,11 @@ pub trait Backend: Send + Sync {
     /// Makes the log ready to be gone on with: what a crash left torn is moved aside, the rest made durable.
     fn prepare(&self, fence: u64, torn: Option<&Cut>) -> Result<(), StateError> {
         torn.map_or(Ok(()), |cut| self.cut(fence, cut))
+    }
+
+    /// Whether [`Self::cut`] can be done: where not, a repair says in the log itself what is no part of it.
+    fn can_cut(&self) -> bool {
+        true
     }
 
     /// Moves a part of the log aside. Nothing is deleted.

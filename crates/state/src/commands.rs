@@ -10,12 +10,14 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
 use crate::backend::{Backend, Cut};
-use crate::clock::Clock;
+use crate::clock::{Clock, rfc3339};
 use crate::error::StateError;
 use crate::event::{Action, Event, NewEvent, Outcome, Seq};
 use crate::keys::Keys;
+use crate::line::{self, Header, LOG_FORMAT};
 use crate::lock::{LockGuard, LockInfo, LockRequest, Owner};
-use crate::replay::{self, replay_pieces};
+use crate::replay::{self, Replayed, replay_pieces};
+use crate::seal::new_uuid;
 use crate::state::{HistoryEntry, Intent, State};
 use crate::store::Store;
 
@@ -128,15 +130,16 @@ pub fn check_move(state: &State, from: &MemberPath, to: &MemberPath) -> Result<(
 }
 
 /// Moves records from one log to another: first they are durable there, then forgotten here. Stopped in between, it
-/// can be run again. Returns how many.
+/// can be run again. There they are held by the log itself, whoever held them here. Returns how many.
 ///
 /// # Errors
 /// When there is nothing to move, another record stands in the target, an operation is open, or a secret cannot be
 /// read.
 pub fn move_to(from: &mut Store, to: &mut Store, root: &MemberPath) -> Result<usize, StateError> {
     refuse_open(from, root)?;
+    let unheld = |record: &Record| Record { holder: None, ..record.clone() };
     let mut moving: Vec<(MemberPath, Record)> =
-        from.view().records_within(root).map(|(m, r)| (m.clone(), r.clone())).collect();
+        from.view().records_within(root).map(|(m, r)| (m.clone(), unheld(r))).collect();
     if moving.is_empty() {
         return Err(StateError::NoRecord { member: root.clone() });
     }
@@ -356,16 +359,22 @@ pub struct Repair {
 /// # Errors
 /// When the log cannot be read, or was written by a later version.
 pub fn examine(backend: &dyn Backend, keys: &Keys) -> Result<Repair, StateError> {
-    let log = replay::replay(backend, keys)?;
-    let kept = log.state.seq();
-    match log.fault {
-        Some((error @ StateError::Newer { .. }, _)) => Err(error),
-        Some((error, cut)) => Ok(Repair { fault: Some(error.to_string()), kept, cut: Some(cut) }),
-        None => Ok(Repair { fault: None, kept, cut: log.torn }),
-    }
+    look_for_damage(backend, keys).map(|(repair, _)| repair)
 }
 
-/// Restores the longest valid prefix of a damaged log: everything from the damage on is moved aside, nothing deleted.
+fn look_for_damage(backend: &dyn Backend, keys: &Keys) -> Result<(Repair, Replayed), StateError> {
+    let mut log = replay::replay(backend, keys)?;
+    let kept = log.state.seq();
+    let repair = match log.fault.take() {
+        Some((error @ StateError::Newer { .. }, _)) => return Err(error),
+        Some((error, cut)) => Repair { fault: Some(error.to_string()), kept, cut: Some(cut) },
+        None => Repair { fault: None, kept, cut: log.torn.take() },
+    };
+    Ok((repair, log))
+}
+
+/// Restores the longest valid prefix of a damaged log: everything from the damage on is moved aside, nothing deleted. Where a log
+/// can only be appended to, a new segment says that it is no part of it.
 ///
 /// # Errors
 /// When the lock is held, the log cannot be read or written, or was written by a later version.
@@ -379,13 +388,34 @@ pub fn repair(
     let fence = backend.acquire(&request)?;
     let guard = LockGuard::new(backend.clone(), clock.clone(), fence, true)?;
     // What is looked at under the lock is what is cut; a long log may have taken longer than the lease.
-    let repair = examine(backend.as_ref(), keys)?;
+    let (repair, log) = look_for_damage(backend.as_ref(), keys)?;
     if let Some(cut) = &repair.cut {
         guard.renew()?;
-        backend.cut(fence, cut)?;
+        if backend.can_cut() {
+            backend.cut(fence, cut)?;
+        } else {
+            let header = voiding(&log, cut.offset, fence, keys, clock.as_ref())?;
+            backend.prepare(fence, None)?;
+            backend.start_segment(fence, header.segment, &line::whole(&header))?;
+        }
     }
     drop(guard);
     Ok(repair)
+}
+
+/// The header of a segment that goes on from what is whole, and voids what follows from `offset` on.
+fn voiding(log: &Replayed, offset: usize, fence: Seq, keys: &Keys, clock: &dyn Clock) -> Result<Header, StateError> {
+    let known = log.state.lineage();
+    Ok(Header {
+        format: LOG_FORMAT.to_owned(),
+        lineage: if known.is_empty() { new_uuid()? } else { known.to_owned() },
+        segment: log.segment + 1,
+        seq: log.state.seq(),
+        created: rfc3339(clock.unix_millis()),
+        fence,
+        keys: keys.new_data_key()?.1,
+        voids: Some(offset),
+    })
 }
 
 /// Goes over to the recipients of `keys`: a new segment, and everything once more under a new data key (in a snapshot, or where

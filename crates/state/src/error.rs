@@ -42,6 +42,12 @@ pub enum StateError {
         /// What is wrong there.
         reason: String,
     },
+    /// A part of the log that had been durable is not there any more, or begins otherwise.
+    #[error("`{piece}` of the state log is gone, empty or overwritten, and records were kept in it")]
+    Lost {
+        /// Segment or object.
+        piece: String,
+    },
     /// Two writers have both continued the same log.
     #[error("the state log forks at byte {offset} of `{piece}`: {reason}")]
     Forked {
@@ -213,7 +219,9 @@ impl StateError {
     /// Who has to act.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Io { .. } | Self::DiskFull { .. } | Self::Corrupt { .. } | Self::Seal { .. } => ErrorKind::Host,
+            Self::Io { .. } | Self::DiskFull { .. } | Self::Corrupt { .. } | Self::Lost { .. } | Self::Seal { .. } => {
+                ErrorKind::Host
+            }
             Self::Forked { .. }
             | Self::Held { .. }
             | Self::Fenced { .. }
@@ -245,6 +253,9 @@ impl StateError {
             }
             Self::Corrupt { .. } => {
                 "`freehold state repair` restores the longest valid prefix and moves the rest aside; a backup may hold more"
+            }
+            Self::Lost { .. } => {
+                "restore it from a copy; or go on with what is left by `freehold state repair`: what only it recorded is then no longer known"
             }
             Self::Forked { .. } => {
                 "two writers worked at once; keep one line of history with `freehold state repair` and compare the other by hand"
@@ -282,6 +293,9 @@ impl StateError {
             Self::Remote { hint, .. } => return hint.clone(),
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
                 "the state belongs to another user: check the owner and mode of its directory"
+            }
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::ReadOnlyFilesystem => {
+                "its file system is read-only: name another place with `--state`, or in the file `freehold.state`"
             }
             Self::Io { .. } | Self::NotLocked | Self::Seal { .. } | Self::NixOps4 { .. } | Self::NoSuchEvent { .. } => {
                 return None;

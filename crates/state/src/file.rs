@@ -3,7 +3,7 @@
 //! ```text
 //! log-000001.jsonl       segments, appended to and synced; never rewritten
 //! snapshot-000002.json   what was before segment 2; replaced atomically
-//! lock                   last fencing token, holder and lease; replaced atomically
+//! lock                   last fencing token, holder and lease, last segment; replaced atomically
 //! lock.held              locked by the kernel for as long as the holder lives: a kill frees it at once
 //! lock.mutex             locked while `lock` is read and acted upon
 //! *.torn-N, *.damaged-N  what a crash or a repair left over from byte N on; the second of a name ends with `-2`
@@ -93,6 +93,7 @@ impl<D: Disk> FileBackend<D> {
                     started: "?".to_owned(),
                 }),
                 expires: u64::MAX,
+                written: 0,
             })),
         }
     }
@@ -117,6 +118,20 @@ impl<D: Disk> FileBackend<D> {
             let _ = self.disk.remove(&temporary);
             self.failed("write", name)(e)
         })
+    }
+
+    /// Notes in the lock file which segment is the last that has anything in it: all of it is durable. Nobody else writes now.
+    fn note_last(&self) -> Result<(), StateError> {
+        let mut last = 0;
+        for number in self.numbers("log-", ".jsonl")?.into_iter().rev() {
+            let name = segment_name(number);
+            if self.disk.len(&name).map_err(self.failed("look at", &name))?.unwrap_or(0) > 0 {
+                last = number;
+                break;
+            }
+        }
+        let lock = self.read_lock()?;
+        if lock.written == last { Ok(()) } else { self.write_lock(&LockFile { written: last, ..lock }) }
     }
 
     /// Runs `work` while no other can take or break the lock, if `fence` is still in force.
@@ -169,6 +184,20 @@ impl<D: Disk> FileBackend<D> {
         Ok(numbers)
     }
 
+    /// Moves a piece aside from some place on; one that is gone already has nothing to move.
+    fn cut_piece(&self, cut: &Cut) -> Result<(), StateError> {
+        let Some(piece) = self.read_piece(&cut.piece)? else { return Ok(()) };
+        if cut.offset == 0 {
+            let aside = self.aside(&cut.piece, cut.why, 0)?;
+            return self.disk.rename(&cut.piece, &aside).map_err(self.failed("move aside", &cut.piece));
+        }
+        let rest = piece.bytes.get(cut.offset..).unwrap_or_default();
+        self.replace(&self.aside(&cut.piece, cut.why, cut.offset)?, rest)?;
+        let length = u64::try_from(cut.offset).unwrap_or(u64::MAX);
+        let truncated = self.disk.truncate(&cut.piece, length).and_then(|()| self.disk.sync(&cut.piece));
+        truncated.map_err(self.failed("cut", &cut.piece))
+    }
+
     fn read_piece(&self, name: &str) -> Result<Option<Piece>, StateError> {
         let bytes = self.disk.read(name).map_err(self.failed("read", name))?;
         Ok(bytes.map(|bytes| Piece { name: name.to_owned(), bytes }))
@@ -200,6 +229,8 @@ impl<D: Disk> Backend for FileBackend<D> {
     }
 
     fn load(&self, before: Option<u64>) -> Result<Loaded, StateError> {
+        // First of all: what is promised now is there from now on.
+        let written = self.read_lock()?.written;
         let snapshots = self.numbers("snapshot-", ".json")?;
         let newest = snapshots.into_iter().rev().find(|n| before.is_none_or(|before| *n < before));
         let snapshot = match newest {
@@ -211,7 +242,8 @@ impl<D: Disk> Backend for FileBackend<D> {
         for number in self.numbers("log-", ".jsonl")?.into_iter().filter(|n| *n >= first) {
             pieces.extend(self.read_piece(&segment_name(number))?);
         }
-        Ok(Loaded { snapshot, pieces })
+        let promised = (written > 0 && written >= first).then(|| segment_name(written));
+        Ok(Loaded { snapshot, pieces, promised })
     }
 
     fn version(&self) -> Result<String, StateError> {
@@ -237,7 +269,7 @@ impl<D: Disk> Backend for FileBackend<D> {
         }
         let fence = lock.fence.max(request.above) + 1;
         let owner = Some(request.owner.clone());
-        self.write_lock(&LockFile { fence, owner, expires: lease_end(request.now) })?;
+        self.write_lock(&LockFile { fence, owner, expires: lease_end(request.now), written: lock.written })?;
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = alive.map(|lock| (fence, lock));
         Ok(fence)
     }
@@ -251,7 +283,8 @@ impl<D: Disk> Backend for FileBackend<D> {
 
     fn release(&self, fence: u64) -> Result<(), StateError> {
         let released = self.fenced(fence, || {
-            let written = self.write_lock(&LockFile { fence, owner: None, expires: 0 });
+            let lock = self.read_lock();
+            let written = lock.and_then(|lock| self.write_lock(&LockFile { fence, owner: None, expires: 0, ..lock }));
             // Before the mutex is: the next to take the lock finds both free, or neither.
             self.drop_held(fence);
             written
@@ -276,7 +309,7 @@ impl<D: Disk> Backend for FileBackend<D> {
         let _mutex = self.mutex()?;
         let lock = self.read_lock()?;
         let info = lock.info();
-        self.write_lock(&LockFile { fence: lock.fence + 1, owner: None, expires: 0 })?;
+        self.write_lock(&LockFile { fence: lock.fence + 1, owner: None, expires: 0, written: lock.written })?;
         // The old holder still has the kernel's lock on the old file, if it lives; the next one gets a new file.
         self.disk.remove(HELD).map_err(self.failed("remove", HELD))?;
         Ok(info)
@@ -287,13 +320,13 @@ impl<D: Disk> Backend for FileBackend<D> {
             self.cut(fence, torn)?;
         }
         // A writer that was killed between writing and syncing has left lines that are readable and not yet durable.
-        self.fenced(fence, || match self.numbers("log-", ".jsonl")?.pop() {
-            None => Ok(()),
-            Some(last) => {
+        self.fenced(fence, || {
+            if let Some(last) = self.numbers("log-", ".jsonl")?.pop() {
                 let name = segment_name(last);
                 let synced = self.disk.sync(&name).and_then(|()| self.disk.sync_dir());
-                synced.map_err(self.failed("sync", &name))
+                synced.map_err(self.failed("sync", &name))?;
             }
+            self.note_last()
         })
     }
 
@@ -303,18 +336,9 @@ impl<D: Disk> Backend for FileBackend<D> {
                 let aside = self.aside(name, cut.why, 0)?;
                 self.disk.rename(name, &aside).map_err(self.failed("move aside", name))?;
             }
-            let Some(piece) = self.read_piece(&cut.piece)? else { return Ok(()) };
-            if cut.offset == 0 {
-                let aside = self.aside(&cut.piece, cut.why, 0)?;
-                self.disk.rename(&cut.piece, &aside).map_err(self.failed("move aside", &cut.piece))?;
-            } else {
-                let rest = piece.bytes.get(cut.offset..).unwrap_or_default();
-                self.replace(&self.aside(&cut.piece, cut.why, cut.offset)?, rest)?;
-                let length = u64::try_from(cut.offset).unwrap_or(u64::MAX);
-                let truncated = self.disk.truncate(&cut.piece, length).and_then(|()| self.disk.sync(&cut.piece));
-                truncated.map_err(self.failed("cut", &cut.piece))?;
-            }
-            self.disk.sync_dir().map_err(self.failed("sync", ""))
+            self.cut_piece(cut)?;
+            self.disk.sync_dir().map_err(self.failed("sync", ""))?;
+            self.note_last()
         })
     }
 
@@ -322,7 +346,8 @@ impl<D: Disk> Backend for FileBackend<D> {
         self.fenced(fence, || {
             let name = segment_name(segment);
             self.append_durably(&name, header)?;
-            self.disk.sync_dir().map_err(self.failed("sync", ""))
+            self.disk.sync_dir().map_err(self.failed("sync", ""))?;
+            self.note_last()
         })
     }
 

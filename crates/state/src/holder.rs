@@ -102,7 +102,7 @@ impl Backend for HolderBackend {
         let HeldText { text, version } = self.io.read()?;
         self.inner().version = version;
         let piece = Piece { name: self.io.place(), bytes: text.into_bytes() };
-        Ok(Loaded { snapshot: None, pieces: vec![piece] })
+        Ok(Loaded { snapshot: None, pieces: vec![piece], promised: None })
     }
 
     fn version(&self) -> Result<String, StateError> {
@@ -156,15 +156,17 @@ impl Backend for HolderBackend {
         self.append_text(fence, b"\n")
     }
 
+    fn can_cut(&self) -> bool {
+        false
+    }
+
     fn cut(&self, _fence: u64, _cut: &Cut) -> Result<(), StateError> {
         Err(StateError::Remote {
-            step: "repair",
+            step: "cut",
             place: self.io.place(),
             reason: "a holder only appends".to_owned(),
-            kind: freehold_model::ErrorKind::User,
-            hint: Some(
-                "move its records to another holder with `freehold state mv --to`, or mend the text itself".to_owned(),
-            ),
+            kind: freehold_model::ErrorKind::Internal,
+            hint: None,
         })
     }
 

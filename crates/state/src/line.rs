@@ -43,6 +43,9 @@ pub(crate) struct Header {
     pub(crate) fence: u64,
     /// The key of its secrets.
     pub(crate) keys: WrappedKey,
+    /// A repair where nothing can be cut off: what stands in this piece from that byte up to here is no part of the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) voids: Option<usize>,
 }
 
 impl Header {

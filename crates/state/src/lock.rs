@@ -77,6 +77,10 @@ pub struct LockFile {
     pub owner: Option<Owner>,
     /// End of the lease in milliseconds since the epoch; moved on while the holder lives.
     pub expires: u64,
+    /// Number of the last part of the log that is known to be durable; 0 before the first. A log that ends before it has lost
+    /// something.
+    #[serde(default)]
+    pub written: u64,
 }
 
 /// A lock that is held.

@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::backend::{Backend, Cut, Piece};
+use crate::backend::{Backend, Cut, Loaded, Piece};
 use crate::error::StateError;
 use crate::event::{Event, Seq, Unreadable};
 use crate::keys::Keys;
@@ -43,6 +43,19 @@ impl Replayed {
             None => Ok(self),
         }
     }
+
+    /// What is known to have been durable is there, at least with its beginning.
+    fn keep_promise(&mut self, loaded: &Loaded) {
+        let Some(name) = loaded.promised.as_ref().filter(|_| self.fault.is_none()) else { return };
+        let is_kept = |piece: &Piece| piece.name == *name && !piece.bytes.trim_ascii().is_empty();
+        let torn_away = self.torn.as_ref().is_some_and(|cut| cut.piece == *name && cut.offset == 0);
+        if loaded.pieces.iter().any(is_kept) && !torn_away {
+            return;
+        }
+        let nothing = || Cut { piece: name.clone(), offset: 0, later: Vec::new(), why: "damaged" };
+        let cut = self.torn.take().map_or_else(nothing, |torn| Cut { why: "damaged", ..torn });
+        self.fault = Some((StateError::Lost { piece: name.clone() }, cut));
+    }
 }
 
 /// Reads a log: snapshot and pieces, both as they are kept.
@@ -74,6 +87,7 @@ pub(crate) fn replay(backend: &dyn Backend, keys: &Keys) -> Result<Replayed, Sta
             },
         };
         let mut replayed = replay_pieces(state, first, &loaded.pieces, keys, &mut |_, _, _| ());
+        replayed.keep_promise(&loaded);
         replayed.warnings = warnings;
         return Ok(replayed);
     }
@@ -89,8 +103,15 @@ pub(crate) fn replay_pieces(
 ) -> Replayed {
     let lines = decode_all(pieces, keys);
     let mut reader = Reader { state, segment: first_segment.saturating_sub(1), header: None, events: 0, chunk: None };
-    for (index, located) in lines.iter().enumerate() {
+    let mut next = 0;
+    while let Some(located) = lines.get(next) {
+        let index = next;
+        next += 1;
         let Err(fault) = reader.take(located, pieces, seen) else { continue };
+        if let Some(repair) = reader.repaired_by(located, &lines[next..]) {
+            next += repair;
+            continue;
+        }
         let rest = &lines[index + 1..];
         let text = &pieces[located.piece].bytes[located.range.clone()];
         if matches!(fault, Fault::Broken(_)) && reader.is_replaced(text, rest) {
@@ -305,6 +326,17 @@ impl Reader {
             return Err(Fault::Forked(format!("event {} was written by {} without the lock", stamp.seq, stamp.who)));
         }
         Ok(())
+    }
+
+    /// The header with which a repair goes on from here, as a place in `rest`: what is before it is no part of the log.
+    fn repaired_by(&self, located: &Located, rest: &[Located]) -> Option<usize> {
+        rest.iter().rposition(|later| match &later.line {
+            Ok(Decoded::Header(header)) => {
+                let is_next = header.segment == self.segment + 1 && header.seq == self.state.seq;
+                later.piece == located.piece && header.voids == Some(located.range.start) && is_next
+            }
+            _ => false,
+        })
     }
 
     /// Whether a broken line was never durable and another came in its place: the next intact one goes on from here. That

@@ -3,7 +3,7 @@
 //! ```text
 //! PREFIXlog/000000000123.jsonl             a chunk line (number, hash of the chunk before, fencing token), then log lines
 //! PREFIXsnapshot/000002-000000000123.json  what was before segment 2, which begins with chunk 123
-//! PREFIXlock.json                          last fencing token, holder and lease; changed by compare and swap
+//! PREFIXlock.json                          last fencing token, holder and lease, last chunk; changed by compare and swap
 //! PREFIXaside/…                            what a repair moved aside
 //! ```
 //!
@@ -274,6 +274,8 @@ impl Backend for S3Backend {
     }
 
     fn load(&self, before: Option<u64>) -> Result<Loaded, StateError> {
+        // First of all: what is promised now is there from now on.
+        let written = self.read_lock().map_or(0, |(lock, _)| lock.written);
         let newest = self.snapshots()?.into_iter().rev().find(|(n, _, _)| before.is_none_or(|before| *n < before));
         let numbers = self.chunks()?;
         let (snapshot, first) = match newest {
@@ -290,7 +292,8 @@ impl Backend for S3Backend {
             inner.segments.insert(*segment, first);
         }
         drop(inner);
-        Ok(Loaded { snapshot, pieces })
+        let promised = (written > 0 && written >= first).then(|| self.chunk_key(written));
+        Ok(Loaded { snapshot, pieces, promised })
     }
 
     fn version(&self) -> Result<String, StateError> {
@@ -307,16 +310,18 @@ impl Backend for S3Backend {
             }
             let fence = lock.fence.max(request.above) + 1;
             let owner = Some(request.owner.clone());
-            Ok((LockFile { fence, owner, expires: lease_end(request.now) }, fence))
+            Ok((LockFile { fence, owner, expires: lease_end(request.now), written: lock.written }, fence))
         })
     }
 
     fn renew(&self, fence: u64, expires: u64) -> Result<(), StateError> {
-        self.change_own_lock(fence, |lock| LockFile { expires, ..lock.clone() })
+        let written = self.inner().chunk;
+        self.change_own_lock(fence, |lock| LockFile { expires, written, ..lock.clone() })
     }
 
     fn release(&self, fence: u64) -> Result<(), StateError> {
-        match self.change_own_lock(fence, |_| LockFile { fence, owner: None, expires: 0 }) {
+        let written = self.inner().chunk;
+        match self.change_own_lock(fence, |_| LockFile { fence, owner: None, expires: 0, written }) {
             Err(StateError::Fenced { .. }) => Ok(()),
             other => other,
         }
@@ -327,7 +332,10 @@ impl Backend for S3Backend {
     }
 
     fn break_lock(&self) -> Result<Option<LockInfo>, StateError> {
-        self.change_lock(|lock| Ok((LockFile { fence: lock.fence + 1, owner: None, expires: 0 }, lock.info())))
+        self.change_lock(|lock| {
+            let written = lock.written;
+            Ok((LockFile { fence: lock.fence + 1, owner: None, expires: 0, written }, lock.info()))
+        })
     }
 
     /// Shuts out a writer that lost the lock and does not know it: the number it would take next is taken. Objects are
@@ -348,7 +356,10 @@ impl Backend for S3Backend {
         for name in cut.later.iter().rev() {
             self.move_aside(fence, name, 0, cut.why)?;
         }
-        self.move_aside(fence, &cut.piece, cut.offset, cut.why)
+        self.move_aside(fence, &cut.piece, cut.offset, cut.why)?;
+        let written = self.chunks()?.last().copied().unwrap_or(0);
+        self.inner().chunk = written;
+        self.change_own_lock(fence, |lock| LockFile { written, ..lock.clone() })
     }
 
     fn start_segment(&self, fence: u64, segment: u64, header: &[u8]) -> Result<(), StateError> {

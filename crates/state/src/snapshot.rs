@@ -28,6 +28,7 @@ pub(crate) fn write(state: &State, segment: u64, created: String, keys: &Keys) -
         created,
         fence: state.fence,
         keys: wrapped,
+        voids: None,
     };
     let seal = Seal::new(key.as_ref(), header.seal_context());
     let mut out = line::whole(&header);

@@ -212,7 +212,7 @@ impl State {
                 }
                 let output = tail(output, limits::HISTORY_OUTPUT_BYTES);
                 let detail = json!({ "operation": operation, "exitCode": exit_code, "output": output });
-                self.note(stamp, Some(member), "run", exit_code.is_none_or(|code| code == 0), detail);
+                self.note(stamp, Some(member), "run", *exit_code == Some(0), detail);
             }
             Event::ApplyStarted { command } => self.note(stamp, None, "apply-started", true, json!(command)),
             Event::ApplyEnded { summary } => self.note(stamp, None, "apply-ended", true, summary.clone()),
@@ -242,7 +242,12 @@ impl State {
                 ok = false;
                 detail = json!({ "kind": kind, "message": message });
             }
-            Outcome::Unchanged => {}
+            // An operation that was run has told how it ended just before.
+            Outcome::Unchanged if self.has_told_of_run(&stamp.op) => return,
+            Outcome::Unchanged => {
+                ok = false;
+                detail = json!({ "message": "interrupted, or not begun after all" });
+            }
         }
         let what = intent.as_ref().map_or("end", |i| i.action.as_str());
         self.push_history(HistoryEntry {
@@ -256,6 +261,11 @@ impl State {
             ok,
             detail,
         });
+    }
+
+    fn has_told_of_run(&self, op: &str) -> bool {
+        // The result is written together with the end; at most the record's new outputs are between them.
+        self.history.iter().rev().take(2).any(|entry| entry.op == op && entry.what == "run")
     }
 
     /// A deposed object is dropped by its own deletion only, never by a record that does not mention it.

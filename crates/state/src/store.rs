@@ -381,6 +381,7 @@ impl Store {
             created: rfc3339(self.clock.unix_millis()),
             fence: writing.held.fence,
             keys,
+            voids: None,
         };
         let seal = Seal::new(key.as_ref(), header.seal_context());
         Ok((header, seal))

@@ -444,3 +444,54 @@ fn an_operation_does_not_take_the_place_of_an_open_one_on_another_member() {
     let end = NewEvent::of("7", Event::End { member: member("a"), outcome: Outcome::Unchanged });
     store.append_wait(vec![end, begin("7", "b", Action::Create)]).unwrap();
 }
+
+#[test]
+fn a_log_that_is_gone_or_emptied_is_not_taken_for_a_new_one() {
+    for harm in ["removed", "emptied", "blank", "overwritten", "cut in its first line"] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = open(dir.path(), &Keys::none());
+        // A lock that was taken and given back without anything written is no promise.
+        drop(store.lock(&owner("ada")).unwrap());
+        let mut store = open(dir.path(), &Keys::none());
+        let guard = store.lock(&owner("ada")).unwrap();
+        store.append_wait(created("1", "site.page")).unwrap();
+        drop((store, guard));
+        let log = dir.path().join("log-000001.jsonl");
+        match harm {
+            "removed" => fs_err::remove_file(&log).unwrap(),
+            "emptied" => fs_err::write(&log, "").unwrap(),
+            "blank" => fs_err::write(&log, "\n").unwrap(),
+            "overwritten" => fs_err::write(&log, "garbage").unwrap(),
+            _ => {
+                let whole = fs_err::read(&log).unwrap();
+                fs_err::write(&log, &whole[..40]).unwrap();
+            }
+        }
+        let backend = Arc::new(FileBackend::new(dir.path()));
+        let opened = Store::open(backend.clone(), Keys::none(), FakeClock::at(1_000));
+        let error = opened.err().unwrap_or_else(|| panic!("a log that is {harm} is refused"));
+        assert!(matches!(error, StateError::Lost { .. }), "{harm}: {error}");
+
+        // Begun anew by the operator's word.
+        let backend: Arc<dyn freehold_state::Backend> = backend;
+        let clock: Arc<dyn freehold_state::Clock> = FakeClock::at(1_000);
+        freehold_state::commands::repair(&backend, &Keys::none(), &clock, &owner("ada")).unwrap();
+        let mut store = open(dir.path(), &Keys::none());
+        let _guard = store.lock(&owner("ada")).unwrap();
+        store.append_wait(created("1", "site.other")).unwrap();
+    }
+}
+
+#[test]
+fn the_last_segment_is_missed_when_a_snapshot_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path(), &Keys::none());
+    let guard = store.lock(&owner("ada")).unwrap();
+    store.append_wait(created("1", "site.page")).unwrap();
+    store.write_snapshot().unwrap();
+    store.append_wait(created("2", "site.other")).unwrap();
+    drop((store, guard));
+    fs_err::remove_file(dir.path().join("log-000002.jsonl")).unwrap();
+    let opened = Store::open(Arc::new(FileBackend::new(dir.path())), Keys::none(), FakeClock::at(1_000));
+    assert!(matches!(opened.err().unwrap(), StateError::Lost { piece } if piece == "log-000002.jsonl"));
+}

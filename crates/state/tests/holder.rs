@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use common::{FakeClock, created, owner};
 use freehold_state::holder::{Appended, HeldLock, HeldText};
-use freehold_state::{HolderBackend, HolderIo, Keys, Owner, StateError, Store};
+use freehold_state::{Backend, Clock, HolderBackend, HolderIo, Keys, Owner, StateError, Store, commands};
 
 #[derive(Clone, Default)]
 struct Text(Arc<Mutex<Inner>>);
@@ -100,6 +100,49 @@ fn a_torn_line_is_ended_and_passed_over() {
     }
     let store = open(&text, &keys);
     assert_eq!((store.view().seq(), store.view().records().len()), (6, 3));
+}
+
+#[test]
+fn a_held_log_is_repaired_although_nothing_of_it_can_be_cut_off() {
+    let (text, keys) = (Text::default(), Keys::ephemeral());
+    let mut store = open(&text, &keys);
+    let guard = store.lock(&owner("ada")).unwrap();
+    for n in 1..=3 {
+        store.append_wait(created(&n.to_string(), &format!("m{n}"))).unwrap();
+    }
+    drop((store, guard));
+    let members = |text: &Text| -> Vec<String> {
+        open(text, &keys).view().records().map(|(member, _)| member.to_string()).collect()
+    };
+    let backend = || -> Arc<dyn Backend> { Arc::new(HolderBackend::new(Box::new(text.clone()))) };
+    let clock: Arc<dyn Clock> = FakeClock::at(0);
+    let damage = |from: &str, to: &str| {
+        let mut inner = text.0.lock().unwrap();
+        inner.text = inner.text.replacen(from, to, 1);
+    };
+    let repair = || {
+        assert!(Store::open(backend(), keys.clone(), clock.clone()).is_err());
+        let repair = commands::repair(&backend(), &keys, &clock, &owner("ada")).unwrap();
+        assert_eq!(commands::examine(backend().as_ref(), &keys).unwrap().cut, None);
+        repair.kept
+    };
+    damage("\"seq\":3", "\"seq\":9");
+    assert_eq!(repair(), 2);
+    assert_eq!(members(&text), ["m1"]);
+    // It is gone on with, and damaged again: in what was voided, and before it.
+    let mut store = open(&text, &keys);
+    let guard = store.lock(&owner("ada")).unwrap();
+    store.append_wait(created("9", "m4")).unwrap();
+    drop((store, guard));
+    assert_eq!(members(&text), ["m1", "m4"]);
+    damage("\"seq\":6", "\"seq\":7");
+    assert_eq!(members(&text), ["m1", "m4"], "what is voided may be anything");
+    damage("\"seq\":2", "\"seq\":8");
+    assert_eq!(repair(), 1);
+    assert!(members(&text).is_empty());
+    damage("{\"format\"", "garbage");
+    assert_eq!(repair(), 0);
+    assert!(members(&text).is_empty());
 }
 
 #[test]

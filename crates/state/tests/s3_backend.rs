@@ -73,6 +73,25 @@ fn what_was_recorded_is_there_for_the_next_operator_and_secrets_are_not_in_the_b
 }
 
 #[test]
+fn an_end_of_the_log_that_was_deleted_is_missed() {
+    let (server, keys) = (server(), Keys::none());
+    let mut store = open(&server, &keys, FakeClock::at(0));
+    let guard = store.lock(&elsewhere("ada")).unwrap();
+    store.append_wait(created("1", "a")).unwrap();
+    drop((store, guard));
+    let all = ["prod/log/000000000003.jsonl", "prod/log/000000000002.jsonl", "prod/log/000000000001.jsonl"];
+    for key in all {
+        assert!(server.remove_object(BUCKET, key));
+        let error = Store::open(backend(&server, false), keys.clone(), FakeClock::at(0)).err().unwrap();
+        assert!(matches!(&error, StateError::Lost { piece } if piece == all[0]), "{error}");
+    }
+    let clock: Arc<dyn Clock> = FakeClock::at(0);
+    let backend: Arc<dyn Backend> = backend(&server, false);
+    commands::repair(&backend, &keys, &clock, &elsewhere("ada")).unwrap();
+    assert_eq!(open(&server, &keys, clock).view().records().len(), 0);
+}
+
+#[test]
 fn a_lock_is_held_until_its_lease_runs_out_and_the_old_writer_is_then_refused() {
     let (server, keys, clock) = (server(), Keys::none(), FakeClock::at(0));
     let mut first = open(&server, &keys, clock.clone());

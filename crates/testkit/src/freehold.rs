@@ -156,6 +156,15 @@ fn build() -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let release = !cfg!(debug_assertions);
     let mut command = Command::new(cargo);
+    // What cargo says to a test of its package is no part of this build: build scripts that look at it would run again, and all that
+    // stands on them be built again, at each change from one package's tests to another's.
+    let is_of_the_test = |name: &str| {
+        ["CARGO_PKG_", "CARGO_BIN_", "CARGO_MANIFEST_"].iter().any(|prefix| name.starts_with(prefix))
+            || ["CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE", "CARGO_TARGET_TMPDIR", "OUT_DIR"].contains(&name)
+    };
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_of_the_test)) {
+        command.env_remove(name);
+    }
     command
         .current_dir(repository_root())
         .args(["build", "--quiet", "--package", "freehold-cli", "--bin", "freehold"])

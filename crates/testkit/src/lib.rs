@@ -17,17 +17,21 @@ mod minio;
 mod nixes;
 mod not_run;
 mod process;
+mod rng;
 #[cfg(feature = "s3")]
 pub mod s3;
+mod scenarios;
 mod scratch;
 mod small_disk;
 
 pub use caddy::{CaddyProgram, CaddyServer};
 pub use freehold::{Finished, Freehold, freehold_binary};
-pub use hosts::Host;
+pub use hosts::{Host, Network};
 pub use minio::Minio;
 pub use nixes::{Nix, each_nix, nixes};
 pub use not_run::not_run;
 pub use process::{Guarded, free_port, repository_root, run_limited};
+pub use rng::Rng;
+pub use scenarios::play_scenarios;
 pub use scratch::Scratch;
 pub use small_disk::SmallDisk;

@@ -190,3 +190,14 @@ fn the_port_is_closed_once_the_server_is_dropped() {
     drop(server);
     assert_eq!(client.put("a", "text", &[]), None);
 }
+
+#[test]
+fn a_reader_may_read_what_is_there_and_is_told_nothing_else() {
+    let (server, client) = started();
+    server.put_object("things", "text", "hello");
+    let reader = Client { keys: Credentials::new(S3Server::READER_KEY, S3Server::READER_SECRET), ..client };
+    assert_eq!(reader.get("text"), Some((200, "hello".to_owned())));
+    assert_eq!((status(reader.get("nothing")), status(reader.put("text", "bye", &[]))), (403, 403));
+    let list = reader.bucket.list_objects_v2(Some(&reader.keys)).sign(VALID);
+    assert_eq!(status(answer(agent().get(list.as_str()).call())), 403);
+}

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use fs_err::os::unix::fs::OpenOptionsExt;
-use rustix::fs::{OFlags, XattrFlags, getxattr, setxattr};
+use rustix::fs::{CWD, OFlags, RenameFlags, XattrFlags, getxattr, renameat_with, setxattr};
+use rustix::io::Errno;
 
 use crate::secret;
 
@@ -20,6 +21,27 @@ static MADE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 /// Writes `contents` to `path` with exactly `mode`, durably; another file of that name is replaced.
 pub(crate) fn write(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
+    put(path, contents, mode, |temporary| fs_err::rename(temporary, path))
+}
+
+/// The same where nothing is yet: `AlreadyExists` when something is, or has come in between.
+pub(crate) fn write_new(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
+    if fs_err::symlink_metadata(path).is_ok() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    put(path, contents, mode, |temporary| {
+        match renameat_with(CWD, temporary, CWD, path, RenameFlags::NOREPLACE) {
+            // Not every file system can; a second name is never given in the place of another either.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                fs_err::hard_link(temporary, path)?;
+                fs_err::remove_file(temporary)
+            }
+            renamed => renamed.map_err(io::Error::from),
+        }
+    })
+}
+
+fn put(path: &Path, contents: &[u8], mode: u32, name_it: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     let directory = parent(path);
     let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path has no name"))?;
     let suffix = secret::bytes(6).map_err(|e| io::Error::other(e.message().to_owned()))?;
@@ -27,7 +49,7 @@ pub(crate) fn write(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
     temporary.push(name);
     temporary.push(format!(".freehold-{}", secret::hex(&suffix)));
     let temporary = directory.join(temporary);
-    let written = write_temporary(&temporary, contents, mode).and_then(|()| fs_err::rename(&temporary, path));
+    let written = write_temporary(&temporary, contents, mode).and_then(|()| name_it(&temporary));
     if written.is_err() {
         // The first error is the one to tell; this only tidies up.
         let _ = fs_err::remove_file(&temporary);
@@ -46,7 +68,7 @@ pub(crate) fn open_file(path: &Path, options: &mut fs_err::OpenOptions) -> io::R
     };
     let file = match options.custom_flags(flags).open(path) {
         // Nobody reads the pipe, or it is a socket.
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => return Err(not_regular()),
+        Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => return Err(not_regular()),
         opened => opened?,
     };
     if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
@@ -137,6 +159,19 @@ mod tests {
         assert_eq!(fs_err::read(&path).unwrap(), b"two");
         assert_eq!(fs_err::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
         assert_eq!(fs_err::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_there_already_is_not_replaced_by_a_new_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("a"), dir.path().join("b"));
+        write_new(&file, b"one", 0o644).unwrap();
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        for path in [&file, &link] {
+            assert_eq!(write_new(path, b"two", 0o644).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        }
+        assert_eq!(fs_err::read(&file).unwrap(), b"one");
+        assert_eq!(fs_err::read_dir(dir.path()).unwrap().count(), 2);
     }
 
     #[test]

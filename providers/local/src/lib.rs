@@ -6,6 +6,7 @@
 
 mod atomic;
 mod kind;
+mod place;
 mod process;
 mod secret;
 

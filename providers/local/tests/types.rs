@@ -54,6 +54,64 @@ fn a_file_plan_says_its_outputs_before_it_is_made() {
 }
 
 #[test]
+fn a_file_that_was_there_is_taken_over_as_it_is_or_left_alone() {
+    let world = World::new();
+    fs_err::write(world.path("x"), "mine\n").unwrap();
+    fs_err::set_permissions(world.path("x"), std::fs::Permissions::from_mode(0o640)).unwrap();
+    std::os::unix::fs::symlink("x", world.path("link")).unwrap();
+    let refused = |inputs| world.try_create("file", attrs(inputs)).unwrap_err().to_string();
+    assert_eq!(refused(json!({ "path": "x", "contents": "yours\n" })), "`x` exists already, with other contents");
+    assert_eq!(refused(json!({ "path": "x", "contents": "mine\n" })), "`x` exists already, with the mode 0640");
+    assert_eq!(refused(json!({ "path": "link", "contents": "mine\n" })), "`link` exists already, and is a link");
+    assert_eq!(fs_err::read_to_string(world.path("x")).unwrap(), "mine\n");
+
+    world.create("file", json!({ "path": "x", "contents": "mine\n", "mode": "0640" }));
+    world.create("file", json!({ "path": "link", "contents": "yours\n", "overwrite": true }));
+    assert_eq!(fs_err::read_to_string(world.path("link")).unwrap(), "yours\n");
+    assert_eq!(fs_err::read_to_string(world.path("x")).unwrap(), "mine\n");
+}
+
+#[test]
+fn an_interrupted_creation_is_told_from_a_file_of_somebody_else() {
+    let world = World::new();
+    let begun = |inputs| Object { inputs: attrs(inputs), outputs: attrs(json!({})), private: None };
+    let wanted = json!({ "path": "x", "contents": "hello\n" });
+    assert_eq!(world.read("file", &begun(wanted.clone())), None);
+    let made = world.create("file", wanted.clone());
+    assert_eq!(world.read("file", &begun(wanted.clone())).map(|found| found.outputs), Some(made.outputs));
+    fs_err::write(world.path("x"), "theirs\n").unwrap();
+    assert_eq!(world.read("file", &begun(wanted)), None);
+}
+
+#[test]
+fn files_are_kept_out_of_the_store_and_of_the_state() {
+    let world = World::new();
+    fs_err::create_dir_all(world.path("kept")).unwrap();
+    fs_err::write(world.path("kept/lock.mutex"), "").unwrap();
+    std::os::unix::fs::symlink("kept", world.path("elsewhere")).unwrap();
+    fs_err::create_dir_all(world.path("freehold.state")).unwrap();
+    std::os::unix::fs::symlink("freehold.state", world.path("alias")).unwrap();
+    let refused = ["kept/log-000001.jsonl", "elsewhere/lock", "alias/x"];
+    for path in refused {
+        for (kind, inputs) in
+            [("file", json!({ "path": path, "contents": "" })), ("state_file", json!({ "path": path }))]
+        {
+            let error = world.try_create(kind, attrs(inputs)).unwrap_err().to_string();
+            assert_eq!(error, format!("`{path}` is in the directory of the state"));
+        }
+    }
+    world.create("file", json!({ "path": "kept/page", "contents": "" }));
+    let store = Call::Plan {
+        type_name: "file".into(),
+        prior: None,
+        inputs: attrs(json!({ "path": "/nix/store/abc-x", "contents": "" })),
+        replace: false,
+    };
+    let error = world.ask(store).unwrap_err().to_string();
+    assert!(error.ends_with("is in the Nix store, where nothing is written but by Nix"), "{error}");
+}
+
+#[test]
 fn a_file_that_moves_is_another_file() {
     let world = World::new();
     let first = world.create("file", json!({ "path": "x", "contents": "" }));
@@ -511,6 +569,26 @@ fn a_lock_of_another_container_with_the_name_of_this_host_is_not_taken() {
 }
 
 #[test]
+fn a_state_file_that_lost_what_it_held_is_no_empty_one() {
+    let world = World::new();
+    let make = || world.create("state_file", json!({ "path": "held.state" }));
+    let holder = make();
+    let type_name = || "state_file".to_owned();
+    let read = || world.ask(Call::StateRead { type_name: type_name(), object: holder.clone() });
+    let Ok(Reply::State { version: expected_version, .. }) = read() else { panic!() };
+    let (object, lines) = (holder.clone(), vec!["{}".to_owned()]);
+    let append = Call::StateAppend { type_name: type_name(), object, expected_version, lines, fence: 0 };
+    world.ask(append).unwrap();
+    fs_err::write(world.path("held.state"), "\n").unwrap();
+    let error = read().unwrap_err().to_string();
+    assert!(error.ends_with("held.state` is empty, and state was kept in it"), "{error}");
+    // Made anew, it begins anew.
+    fs_err::remove_file(world.path("held.state")).unwrap();
+    make();
+    assert!(matches!(read(), Ok(Reply::State { text, .. }) if text.is_empty()));
+}
+
+#[test]
 fn a_state_file_that_is_there_is_taken_over_unless_it_is_something_else() {
     let world = World::new();
     let nixops4 = "{\n  \"index\": 0,\n  \"meta\": {},\n  \"patch\": []\n}\n";
@@ -519,8 +597,11 @@ fn a_state_file_that_is_there_is_taken_over_unless_it_is_something_else() {
     let reply = world.ask(Call::StateRead { type_name: "state_file".into(), object: holder });
     assert!(matches!(reply, Ok(Reply::State { text, .. }) if text == nixops4));
     fs_err::write(world.path("letter"), "Dear Ada").unwrap();
-    let error = world.try_create("state_file", attrs(json!({ "path": "letter" }))).unwrap_err();
-    assert!(error.to_string().ends_with("letter` exists and holds no state"));
+    fs_err::write(world.path("package.json"), "{ \"name\": \"shop\" }").unwrap();
+    for path in ["letter", "package.json"] {
+        let error = world.try_create("state_file", attrs(json!({ "path": path }))).unwrap_err();
+        assert!(error.to_string().ends_with(&format!("{path}` exists and holds no state")), "{error}");
+    }
 }
 
 /// A server that answers `503` until it has been asked `refusals` times.

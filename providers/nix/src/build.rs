@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use freehold_model::{Attrs, Value};
 use freehold_protocol::v1::{LogLevel, PlanAction};
-use freehold_provider::sdk::{Context, Existing, Failure, Made, ReadBack, ResourceType, Traits};
+use freehold_provider::sdk::{Context, Existing, Failure, Made, ReadBack, ResourceType, Traits, inputs_as};
 use freehold_store::{Built, Nix, Progress, Target};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,8 @@ pub struct Build;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Inputs {
-    /// A derivation value (`pkgs.hello`), or the store path of one of its outputs. It is built before this resource is.
+    /// A derivation value (`pkgs.hello`, `pkgs.hello.dev`), or the store path of one of its outputs: that output alone, where the other
+    /// two ways give all of them. It is built before this resource is.
     pub derivation: Option<String>,
     /// What `nix build` takes: `.#web`, `/nix/store/….drv^out`. Relative to the deployment.
     pub installable: Option<String>,
@@ -108,7 +109,7 @@ impl ResourceType for Build {
         // What is none's output, or is named by its path, comes to the same for ever.
         let may_change = recorded.drv_path.is_some() && !names_an_output(inputs);
         if may_change && inputs.values().all(Value::is_known) {
-            let wanted = self.evaluate(ctx, &inputs_of(inputs)?)?;
+            let wanted = self.evaluate(ctx, &inputs_as(inputs)?)?;
             if wanted.is_some() && wanted != recorded.drv_path {
                 return Ok((PlanAction::Update, vec!["it evaluates to another derivation".to_owned()]));
             }
@@ -266,9 +267,4 @@ fn short(path: &str) -> &str {
 fn notes_of(object: &Existing<Build>) -> Notes {
     let notes = object.private.as_ref().map(|private| private.expose().clone()).unwrap_or_default();
     serde_json::from_value(notes).unwrap_or_default()
-}
-
-fn inputs_of(inputs: &Attrs) -> Result<Inputs, Failure> {
-    serde_json::from_value(Value::Map(inputs.clone()).to_clear_json())
-        .map_err(|e| Failure::user("inputs are not as they should be").because(&e))
 }

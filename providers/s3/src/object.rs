@@ -6,7 +6,7 @@ use base64::Engine as _;
 use freehold_model::{Attrs, Value};
 use freehold_protocol::v1::{PlanAction, codes};
 use freehold_provider::sdk::{
-    Context, Existing, Failure, Found, Made, ReadBack, ResourceType, StateLock, StateText, Traits,
+    Context, Existing, Failure, Found, Made, ReadBack, ResourceType, StateLock, StateText, Traits, inputs_as,
 };
 use freehold_s3::{Client, Condition, Meta, Put, S3Error, Written};
 use schemars::JsonSchema;
@@ -54,6 +54,9 @@ pub struct Inputs {
     pub cache_control: Option<String>,
     /// Metadata, names in lower case.
     pub metadata: Option<BTreeMap<String, String>>,
+    /// Whether an object that is there already may be replaced. Without this, one that is as declared is taken over and any other is
+    /// an error.
+    pub overwrite: Option<bool>,
     /// It holds the state of other resources: what is there is kept. Default: true when no content is given.
     #[schemars(extend("x-force-new" = true))]
     pub state: Option<bool>,
@@ -103,20 +106,60 @@ impl Object {
         Ok(state::Holder::new(client, inputs.key(), inputs.single_writer == Some(true)))
     }
 
-    /// Writes what is declared.
-    fn write(&self, ctx: &Context, inputs: &Inputs, condition: Condition) -> Result<Made<Outputs>, Failure> {
+    /// Writes what is declared; none when the condition does not hold.
+    fn put(&self, ctx: &Context, inputs: &Inputs, condition: Condition) -> Result<Option<Made<Outputs>>, Failure> {
         let client = self.client(ctx, inputs)?;
         let content = content(ctx, inputs)?;
-        let sha256 = hex(&Sha256::digest(&content));
         let put = Put {
             condition,
             content_type: inputs.content_type.clone(),
             cache_control: inputs.cache_control.clone(),
             metadata: inputs.metadata.clone().unwrap_or_default(),
         };
-        let Written { etag, version_id } = client.put(&inputs.key(), &content, &put).map_err(failure)?;
-        let outputs = Outputs { etag: Some(etag), version_id, sha256: Some(sha256), ..place(&client, inputs) };
-        Ok(made(ctx, outputs))
+        let Written { etag, version_id } = match client.put(&inputs.key(), &content, &put) {
+            Err(S3Error::PreconditionFailed { .. }) => return Ok(None),
+            written => written.map_err(failure)?,
+        };
+        let sha256 = Some(hex(&Sha256::digest(&content)));
+        Ok(Some(made(ctx, Outputs { etag: Some(etag), version_id, sha256, ..place(&client, inputs) })))
+    }
+
+    /// Writes what is declared, whatever is there.
+    fn write(&self, ctx: &Context, inputs: &Inputs) -> Result<Made<Outputs>, Failure> {
+        let made = self.put(ctx, inputs, Condition::None)?;
+        made.ok_or_else(|| Failure::internal("a condition that was not set does not hold"))
+    }
+
+    /// Writes what is declared where nothing is yet; what is there already and the same is taken over.
+    fn write_new(&self, ctx: &Context, inputs: &Inputs) -> Result<Made<Outputs>, Failure> {
+        if inputs.overwrite == Some(true) {
+            return self.write(ctx, inputs);
+        }
+        let (client, key) = (self.client(ctx, inputs)?, inputs.key());
+        // Asked first, for a store that does not honour conditions.
+        if client.head(&key).map_err(failure)?.is_none()
+            && let Some(made) = self.put(ctx, inputs, Condition::Absent)?
+        {
+            return Ok(made);
+        }
+        let found = client.get(&key).map_err(failure)?;
+        let found = found.ok_or_else(|| Failure::transient(format!("`{key}` was deleted while it was looked at")))?;
+        let sha256 = hex(&Sha256::digest(&found.body));
+        let differs = if sha256 != hex(&Sha256::digest(content(ctx, inputs)?)) {
+            "content"
+        } else if described(&Attrs::new(), inputs, &found.meta).is_some() {
+            "content type or metadata"
+        } else {
+            let Meta { etag, version_id, .. } = found.meta;
+            let outputs = Outputs { etag: Some(etag), version_id, sha256: Some(sha256), ..place(&client, inputs) };
+            return Ok(made(ctx, outputs));
+        };
+        let (bucket, member) = (&inputs.bucket, ctx.member());
+        Err(Failure::user(format!("`{key}` exists already in bucket `{bucket}`, with another {differs}"))
+            .hint(format!(
+                "take it over with `freehold import {member} {bucket}/{key}`, let it be replaced with `inputs.overwrite = true`, or choose another key"
+            ))
+            .at("key"))
     }
 }
 
@@ -187,8 +230,7 @@ impl ResourceType for Object {
         if proposed != PlanAction::None || !inputs.values().all(Value::is_known) {
             return Ok((proposed, Vec::new()));
         }
-        let wanted: Inputs = serde_json::from_value(Value::Map(inputs.clone()).to_clear_json())
-            .map_err(|e| Failure::user("inputs are not as they should be").because(&e))?;
+        let wanted: Inputs = inputs_as(inputs)?;
         if wanted.holds_state() {
             return Ok((proposed, Vec::new()));
         }
@@ -206,7 +248,7 @@ impl ResourceType for Object {
 
     fn create(&self, ctx: &Context, inputs: Inputs) -> Result<Made<Outputs>, Failure> {
         if !inputs.holds_state() {
-            return self.write(ctx, &inputs, Condition::None);
+            return self.write_new(ctx, &inputs);
         }
         let client = self.client(ctx, &inputs)?;
         let holder = state::Holder::new(client.clone(), inputs.key(), inputs.single_writer == Some(true));
@@ -230,6 +272,13 @@ impl ResourceType for Object {
                 None => return Ok(ReadBack::Gone),
             },
         };
+        // Of an interrupted creation nothing is recorded but what was wanted: another object was not made by it.
+        if object.outputs.is_empty()
+            && inputs.overwrite != Some(true)
+            && sha256 != hex(&Sha256::digest(content(ctx, &inputs)?))
+        {
+            return Ok(ReadBack::Gone);
+        }
         let Meta { etag, version_id, .. } = meta.clone();
         let outputs = Outputs { etag: Some(etag), version_id, sha256: Some(sha256), ..place(&client, &inputs) };
         let inputs = if known { None } else { described(&object.inputs, &inputs, &meta) };
@@ -240,7 +289,7 @@ impl ResourceType for Object {
         if inputs.holds_state() {
             return Ok(made(ctx, place(&self.client(ctx, &inputs)?, &inputs)));
         }
-        self.write(ctx, &inputs, Condition::None)
+        self.write(ctx, &inputs)
     }
 
     fn delete(&self, ctx: &Context, object: &Existing<Self>) -> Result<(), Failure> {
@@ -322,6 +371,7 @@ impl Inputs {
             content_type: None,
             cache_control: None,
             metadata: None,
+            overwrite: None,
             state: None,
             single_writer: None,
         }

@@ -40,6 +40,9 @@ struct Lock {
     owner: Json,
     /// Seconds since 1970.
     expires: u64,
+    /// Something was appended: an object without anything in it has lost that.
+    #[serde(default)]
+    begun: bool,
 }
 
 impl Holder {
@@ -52,13 +55,19 @@ impl Holder {
         self.require_conditions()?;
         let put = self.put(Condition::Absent, 0);
         match self.client.put(&self.key, b"", &put) {
-            Ok(_) | Err(S3Error::PreconditionFailed { .. }) => Ok(()),
+            // Whoever makes it anew knows that what it held is gone.
+            Ok(_) => self.note_begun(false),
+            Err(S3Error::PreconditionFailed { .. }) => Ok(()),
             Err(error) => Err(failure(error)),
         }
     }
 
     pub(crate) fn read(&self) -> Result<StateText, Failure> {
-        match self.client.get(&self.key).map_err(failure)? {
+        let found = self.client.get(&self.key).map_err(failure)?;
+        if found.as_ref().is_none_or(|object| object.body.trim_ascii().is_empty()) {
+            self.require_never_begun()?;
+        }
+        match found {
             None => Ok(StateText { text: String::new(), version: String::new() }),
             Some(Object { body, meta }) => {
                 let text = String::from_utf8(body).map_err(|_| {
@@ -68,6 +77,29 @@ impl Holder {
                 Ok(StateText { text, version: meta.etag })
             }
         }
+    }
+
+    fn require_never_begun(&self) -> Result<(), Failure> {
+        if !self.read_lock()?.0.is_some_and(|lock| lock.begun) {
+            return Ok(());
+        }
+        let (key, lock) = (&self.key, lock_key(&self.key));
+        Err(Failure::config(format!(
+            "`{key}` in bucket `{}` is gone or empty, and state was kept in it",
+            self.client.bucket_name()
+        ))
+        .hint(format!("restore it from a copy; or delete `{lock}` as well, and what it recorded is no longer known")))
+    }
+
+    /// Notes whether an empty state is one that was lost. Who holds the lock may be renewing it at this moment.
+    fn note_begun(&self, begun: bool) -> Result<(), Failure> {
+        for _ in 0..TRIES {
+            let (Some(lock), condition) = self.read_lock()? else { return Ok(()) };
+            if lock.begun == begun || self.write_lock(&Lock { begun, ..lock }, condition)? {
+                return Ok(());
+            }
+        }
+        Err(Failure::transient("the lock of the state is contended"))
     }
 
     pub(crate) fn append(&self, expected: &str, lines: &[String], fence: u64) -> Result<String, Failure> {
@@ -83,7 +115,7 @@ impl Holder {
         if version != expected {
             return Err(self.moved_on());
         }
-        let locked_under = self.read_lock()?.0.map_or(0, |lock| lock.fence);
+        let (locked_under, begun) = self.read_lock()?.0.map_or((0, false), |lock| (lock.fence, lock.begun));
         if fence != 0 && fence < last_fence.max(locked_under) {
             return Err(Failure::config("the lock of the state was taken over by somebody else")
                 .hint("nothing was written; look at `freehold state unlock` and apply again"));
@@ -91,7 +123,12 @@ impl Holder {
         lines.iter().for_each(|line| body.extend_from_slice(line.as_bytes()));
         let condition = if version.is_empty() { Condition::Absent } else { Condition::Match(version) };
         match self.client.put(&self.key, &body, &self.put(condition, fence.max(last_fence))) {
-            Ok(written) => Ok(written.etag),
+            Ok(written) => {
+                if !begun && !body.trim_ascii().is_empty() {
+                    self.note_begun(true)?;
+                }
+                Ok(written.etag)
+            }
             Err(S3Error::PreconditionFailed { .. }) => Err(self.moved_on()),
             Err(error) => Err(failure(error)),
         }
@@ -113,7 +150,8 @@ impl Holder {
                 (None, None) => 1,
             };
             let token = token.map_or_else(|| new_token(fence, now), str::to_owned);
-            let lock = Lock { token, fence, owner: owner.clone(), expires: now + lease_seconds };
+            let begun = found.is_some_and(|lock| lock.begun);
+            let lock = Lock { token, fence, owner: owner.clone(), expires: now + lease_seconds, begun };
             if self.write_lock(&lock, condition)? {
                 return Ok(StateLock { token: lock.token, fence });
             }

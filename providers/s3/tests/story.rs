@@ -164,8 +164,7 @@ fn an_object_is_written_watched_mended_and_deleted() {
         assert_eq!(story.read("s3.object", &made).unwrap(), made);
         assert_eq!(story.plan("object", &made, inputs.clone()).0, PlanAction::None);
 
-        let elsewhere =
-            json!({ "bucket": "pail", "key": "a/page.html", "contents": "by hand", "contentType": "text/plain" });
+        let elsewhere = json!({ "bucket": "pail", "key": "a/page.html", "contents": "by hand", "contentType": "text/plain", "overwrite": true });
         story.create("object", elsewhere).unwrap();
         let seen = story.read("object", &made).unwrap();
         assert_ne!(output(&seen, "sha256"), output(&made, "sha256"));
@@ -179,6 +178,46 @@ fn an_object_is_written_watched_mended_and_deleted() {
         story.delete("object", &mended).unwrap();
         story.delete("object", &mended).unwrap();
         assert!(story.read("object", &mended).is_none());
+    });
+}
+
+#[test]
+fn an_object_that_was_there_is_taken_over_as_it_is_or_left_alone() {
+    on_each_store(|story| {
+        let theirs = json!({ "bucket": "pail", "key": "k", "contents": "theirs", "contentType": "text/plain" });
+        let made = story.create("object", theirs.clone()).unwrap();
+        assert_eq!(story.create("object", theirs).unwrap(), made, "the same is taken over");
+        let ours = json!({ "bucket": "pail", "key": "k", "contents": "ours" });
+        let error = story.create("object", ours.clone()).unwrap_err();
+        assert_eq!(error.to_string(), "`k` exists already in bucket `pail`, with another content");
+        let other = json!({ "bucket": "pail", "key": "k", "contents": "theirs", "contentType": "text/html" });
+        let error = story.create("object", other).unwrap_err();
+        assert_eq!(error.to_string(), "`k` exists already in bucket `pail`, with another content type or metadata");
+        // A creation that was interrupted before it began has made none of it.
+        let begun = Object { inputs: attrs(ours), outputs: Attrs::new(), private: None };
+        assert_eq!(story.read("object", &begun), None);
+        assert_eq!(story.read("object", &made).as_ref(), Some(&made));
+    });
+}
+
+#[test]
+fn an_object_that_lost_the_state_it_held_is_no_empty_one() {
+    on_each_store(|story| {
+        let holder = story.create("object", json!({ "bucket": "pail", "key": "held" })).unwrap();
+        let read = || story.call(Call::StateRead { type_name: "object".to_owned(), object: holder.clone() });
+        let Ok(Reply::State { version, .. }) = read() else { panic!() };
+        let (token, fence) = story.lock(&holder, 60, None).unwrap();
+        story.append(&holder, &version, "{}", fence).unwrap();
+        story.lock(&holder, 60, Some(&token)).unwrap();
+        let overwrite = json!({ "bucket": "pail", "key": "held", "contents": "", "overwrite": true });
+        let emptied = story.create("object", overwrite).unwrap();
+        let lost = || read().unwrap_err().to_string();
+        assert_eq!(lost(), "`held` in bucket `pail` is gone or empty, and state was kept in it");
+        story.delete("object", &emptied).unwrap();
+        assert_eq!(lost(), "`held` in bucket `pail` is gone or empty, and state was kept in it");
+        // Made anew, it begins anew.
+        story.create("object", json!({ "bucket": "pail", "key": "held" })).unwrap();
+        assert!(matches!(read(), Ok(Reply::State { text, .. }) if text.is_empty()));
     });
 }
 

@@ -135,7 +135,8 @@ impl Executor {
                     self.begin_deletion(target);
                 }
             }
-            if self.clearing.get(&path).is_some_and(DeletionOrder::is_empty) {
+            let waits = self.opens_a_question(&path) && !self.may_open_another();
+            if self.clearing.get(&path).is_some_and(DeletionOrder::is_empty) && !waits {
                 self.clearing.remove(&path);
                 self.begin_cleared(&path);
             }

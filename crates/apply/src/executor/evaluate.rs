@@ -6,7 +6,7 @@ use std::sync::Arc;
 use freehold_model::{Declaration, ErrorKind, MemberPath, OutputRef, Value};
 use freehold_plan::{
     Action, Considered, Decision, Observation, Old, Problem, Proposal, Reason, TypeFacts, can_create_first, decide,
-    diff_attrs, effective_inputs, is_same_type, life_differs,
+    diff_attrs, effective_inputs, is_same_type, kept_in_the_way, life_differs, note_difference, unkeepable,
 };
 
 use super::{Executor, Node, Stage};
@@ -60,6 +60,7 @@ impl Executor {
             return;
         }
         node.identity.clone_from(&facts.identity);
+        node.recovery = facts.recovery;
         self.recognise_late(path, &declaration);
         let Some(node) = self.nodes.get(path) else { return };
         // What the plan saw of a member that it knew is in the record that it started from.
@@ -77,8 +78,7 @@ impl Executor {
             Ok(settled) => settled,
             Err(failure) => return self.fail_member(path, failure),
         };
-        if let Some(check) = declaration.preconditions.iter().find(|c| c.assertion != Value::Bool(true)) {
-            let failure = Failure { kind: ErrorKind::User, message: check.message.clone(), hint: None };
+        if let Some(failure) = wrong_with(&declaration) {
             return self.fail_member(path, failure);
         }
         let old = self.old(path, node, &declaration, facts);
@@ -88,17 +88,22 @@ impl Executor {
         // The plan may have said so because of what needs it.
         node.create_first = (node.create_first || declaration.lifecycle.create_before_destroy)
             && old == Old::Deleted
-            && can_create_first(&declaration, node.prior.as_deref(), facts);
+            && can_create_first(&declaration, node.prior.as_deref(), &facts.identity);
         node.old = old;
         let declaration: Arc<Declaration> = Arc::from(declaration);
         node.declaration = Some(Arc::clone(&declaration));
         node.reasons = decision.reasons;
+        if let Err(failure) = self.claim_its_object(path) {
+            return self.fail_member(path, failure);
+        }
+        let Some(node) = self.nodes.get_mut(path) else { return };
         if asks && facts.can_plan {
             node.action = action;
             node.stage = Stage::Proposing;
             let prior = node.prior.clone();
             self.outstanding_proposals += 1;
-            self.effects.push(ApplyEffect::Propose { member: path.clone(), declaration, prior });
+            let replace = action == Action::Replace;
+            self.effects.push(ApplyEffect::Propose { member: path.clone(), declaration, prior, replace });
         } else {
             self.settle(path, action);
         }
@@ -107,6 +112,9 @@ impl Executor {
     /// What a replacement does about the old object, as the plan says where it knew the member. An old object of another type is found
     /// out about when it is deleted.
     fn old(&self, path: &MemberPath, node: &Node, declaration: &Declaration, facts: &TypeFacts) -> Old {
+        if declaration.lifecycle.keep {
+            return Old::Forgotten;
+        }
         let late = node.declaration.is_none() && !facts.can_delete;
         match node.prior.as_ref().filter(|prior| late && is_same_type(declaration, prior)) {
             Some(_) if self.options.forgets(path) => Old::Forgotten,
@@ -131,8 +139,7 @@ impl Executor {
                 if action == Action::Read
                     && let (Some(declaration), Some(prior)) = (&node.declaration, &mut node.prior)
                 {
-                    // The difference means nothing: what is declared is recorded.
-                    Arc::make_mut(prior).inputs.clone_from(&declaration.inputs);
+                    note_difference(prior, declaration, node.told);
                 }
                 self.settle(path, action);
             }
@@ -239,6 +246,16 @@ fn reconcile(node: &Node, decision: &Decision) -> Result<(Action, bool), Failure
     }
 }
 
+/// What is wrong with a declaration, whatever is to be done about it.
+fn wrong_with(declaration: &Declaration) -> Option<Failure> {
+    if let Some(check) = declaration.preconditions.iter().find(|c| c.assertion != Value::Bool(true)) {
+        let message = check.refusal("precondition").unwrap_or_else(|| check.message.clone());
+        return Some(Failure { kind: ErrorKind::User, message, hint: None });
+    }
+    let (message, hint) = unkeepable(declaration)?;
+    Some(Failure { kind: ErrorKind::User, message, hint: Some(hint) })
+}
+
 /// Whether the value that this change ends in is the one that was planned (or was unknown then).
 fn was_planned(change: &freehold_plan::Change, planned: &Declaration) -> bool {
     let inputs = Value::Map(planned.inputs.clone());
@@ -268,6 +285,10 @@ fn refused(path: &MemberPath, action: Action, node: &Node) -> Option<Failure> {
     }
     if node.declaration.as_ref().is_some_and(|d| d.lifecycle.protect) {
         return Some(protected(path, "replaced"));
+    }
+    let kept = node.declaration.as_ref().and_then(|d| kept_in_the_way(d, node.prior.as_deref(), &node.identity));
+    if let Some((message, hint)) = kept {
+        return Some(Failure { kind: ErrorKind::User, message, hint: Some(hint) });
     }
     (node.old == Old::InTheWay).then(|| Failure {
         kind: ErrorKind::User,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use freehold_model::{MemberPath, Structure};
-use freehold_plan::{Action, Move, Observation, Old, Reason};
+use freehold_plan::{Action, Identity, Move, Observation, Old, Reason, Recovery, tells_inputs};
 
 use super::delete::Target;
 use super::evaluate::protected;
@@ -24,7 +24,10 @@ impl Executor {
         self.structures.insert(member.clone(), structure.members.clone());
         self.remove_undeclared(member, &children);
         let part_of_it = |child: &MemberPath| self.options.wants(child, &self.needed) && !self.options.excludes(child);
-        let wanted: Vec<MemberPath> = children.into_iter().filter(part_of_it).collect();
+        let (wanted, left): (Vec<MemberPath>, Vec<MemberPath>) = children.into_iter().partition(part_of_it);
+        for child in left {
+            self.publish_recorded(&child);
+        }
         for child in &wanted {
             self.open.insert(child.clone(), Vec::new());
         }
@@ -35,10 +38,19 @@ impl Executor {
         }
     }
 
+    /// What the operator leaves out stays as it is recorded.
+    fn publish_recorded(&mut self, top: &MemberPath) {
+        let recorded = self.records.range(top.clone()..).take_while(|(path, _)| path.is_within(top));
+        let all: Vec<_> = recorded.map(|(path, record)| (path.clone(), record.outputs.clone())).collect();
+        for (path, outputs) in all {
+            self.publish(&path, outputs);
+        }
+    }
+
     /// A member that no plan knew.
     pub(super) fn add_late_member(&mut self, path: &MemberPath) {
         self.unfinished += 1;
-        let resumes = self.left_open.get(path).copied();
+        let resumes = self.left_open.get(path).cloned();
         let record = self.records.get(path);
         let prior = match (record, self.observed.get(path)) {
             (Some(_), Some(Observation::Gone)) => None,
@@ -51,10 +63,12 @@ impl Executor {
                 action: Action::None,
                 create_first: false,
                 open: true,
-                reasons: resumes.map(|_| Reason::Interrupted).into_iter().collect(),
+                reasons: resumes.as_ref().map(|_| Reason::Interrupted).into_iter().collect(),
                 declaration: None,
                 old: Old::Deleted,
-                identity: Vec::new(),
+                identity: Identity::default(),
+                recovery: Recovery::default(),
+                told: tells_inputs(self.observed.get(path)),
                 edges: BTreeSet::new(),
                 prior,
                 resumes,
@@ -76,6 +90,9 @@ impl Executor {
             .cloned()
             .collect();
         for path in gone {
+            // Nobody can have its outputs any more.
+            self.quiet = false;
+            self.effects.push(ApplyEffect::Fail { member: path.clone() });
             let Some(record) = self.records.get(&path).cloned() else { continue };
             if self.is_forgotten(&path) {
                 self.forget(&path);
@@ -131,7 +148,7 @@ impl Executor {
         if !moves.is_empty() {
             let op = self.new_op();
             // Nothing begins before the records stand where they are looked for.
-            self.moving.insert(op);
+            self.moving.insert(op, moves.len());
             let change = Box::new(RecordChange::Moved(moves));
             self.effects.push(ApplyEffect::WriteResult { op, member: MemberPath::root(), change });
         }

@@ -6,7 +6,8 @@
 //! [`clear`] (what goes early, because something else has to make way).
 //!
 //! Scheduling counts how many unfinished members each one waits for; no graph is walked. Intents are written a little ahead of the
-//! calls so that one fsync serves many; results are written while the next calls run.
+//! calls so that one fsync serves many, but not those of creates that an operator would have to look into after a crash; results are
+//! written while the next calls run.
 
 mod clear;
 mod delete;
@@ -19,13 +20,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use freehold_model::{Attrs, Declaration, MemberPath, Record, limits};
-use freehold_plan::{Action, DeletionOrder, Observation, Old, Plan, PlanOptions, Reason, Step};
+use freehold_plan::{Action, DeletionOrder, Identity, Observation, Old, Plan, PlanOptions, Reason, Recovery, Step};
 
 use crate::{ApplyEffect, ApplyEvent, ApplySummary, Failure, RecordChange, Report, Skip};
 use operate::Op;
-
-/// Outputs that are told to the evaluation at the latest, although there is other work left.
-const OUTPUTS_AT_ONCE: usize = 1_000;
 
 /// Follows one plan.
 #[derive(Debug)]
@@ -37,6 +35,8 @@ pub struct Executor {
     ops: BTreeMap<u64, Op>,
     /// Members whose turn has come.
     ready: VecDeque<MemberPath>,
+    /// Of those, the ones that wait until fewer creates are open which it may take an operator to settle.
+    held_back: VecDeque<MemberPath>,
     /// Operations whose intent is durable.
     callable: VecDeque<u64>,
     running: usize,
@@ -51,17 +51,19 @@ pub struct Executor {
     /// What composites that became known on the way let go of.
     forgotten: BTreeSet<MemberPath>,
     /// Members that no plan knew with an operation that was left open.
-    left_open: BTreeMap<MemberPath, u64>,
+    left_open: BTreeMap<MemberPath, String>,
     /// What was seen of members that no plan knew.
     observed: BTreeMap<MemberPath, Observation>,
-    /// Moves that are being written.
-    moving: BTreeSet<u64>,
+    /// Moves that are being written, with how many records each is about.
+    moving: BTreeMap<u64, usize>,
     deletions: DeletionOrder<delete::Target>,
     deleting: BTreeMap<delete::Target, Arc<Record>>,
     /// Of those, by the objects that they are about; made when it is asked for.
     deleting_objects: objects::Index,
     /// Who has recorded which objects; made when it is asked for.
     owners: objects::Owners,
+    /// Who is to have which objects.
+    claims: objects::Claims,
     deleting_started: bool,
     /// What is to be deleted, by the members that it was seen to use.
     deletion_users: BTreeMap<MemberPath, BTreeSet<delete::Target>>,
@@ -87,8 +89,8 @@ pub struct Executor {
     unfinished: usize,
     quiet: bool,
     needs_evaluation: bool,
-    /// What is written before anything begins.
-    preparing: BTreeSet<u64>,
+    /// What is written before anything begins, with how many records each moves.
+    preparing: BTreeMap<u64, usize>,
     pending_moves: Vec<freehold_plan::Move>,
     pending_found: Vec<freehold_plan::Found>,
     stopping: bool,
@@ -109,10 +111,14 @@ struct Node {
     /// What a replacement does about the old object.
     old: Old,
     /// Inputs that name its object in the world.
-    identity: Vec<String>,
+    identity: Identity,
+    /// What is done about its create when nobody saw the end of it.
+    recovery: Recovery,
+    /// Whether the world told its inputs, which `prior` then has.
+    told: bool,
     edges: BTreeSet<MemberPath>,
     prior: Option<Arc<Record>>,
-    resumes: Option<u64>,
+    resumes: Option<String>,
     /// Unfinished members it waits for.
     blocked_by: usize,
     stage: Stage,
@@ -143,6 +149,7 @@ impl Executor {
             next_op: first_op,
             ops: BTreeMap::new(),
             ready: VecDeque::new(),
+            held_back: VecDeque::new(),
             callable: VecDeque::new(),
             running: 0,
             open: BTreeMap::new(),
@@ -152,11 +159,12 @@ impl Executor {
             forgotten: BTreeSet::new(),
             left_open: plan.left_open,
             observed: plan.observed,
-            moving: BTreeSet::new(),
+            moving: BTreeMap::new(),
             deletions: DeletionOrder::default(),
             deleting: BTreeMap::new(),
             deleting_objects: objects::Index::default(),
             owners: objects::Owners::default(),
+            claims: None,
             deleting_started: false,
             deletion_users: BTreeMap::new(),
             exchanged: BTreeSet::new(),
@@ -172,7 +180,7 @@ impl Executor {
             unfinished: 0,
             quiet: false,
             needs_evaluation: false,
-            preparing: BTreeSet::new(),
+            preparing: BTreeMap::new(),
             pending_moves: plan.moves,
             pending_found: plan.found,
             stopping: false,
@@ -235,15 +243,16 @@ impl Executor {
         let moves = std::mem::take(&mut self.pending_moves);
         if !moves.is_empty() {
             let op = self.new_op();
-            self.preparing.insert(op);
+            self.preparing.insert(op, moves.len());
             let change = Box::new(RecordChange::Moved(moves));
             self.effects.push(ApplyEffect::WriteResult { op, member: MemberPath::root(), change });
         }
         for found in std::mem::take(&mut self.pending_found) {
             // The end of the operation that had made it.
-            self.preparing.insert(found.op);
-            let change = Box::new(RecordChange::Recorded(found.record));
-            self.effects.push(ApplyEffect::WriteResult { op: found.op, member: found.member, change });
+            let op = self.new_op();
+            self.preparing.insert(op, 0);
+            let change = Box::new(RecordChange::Found { op: found.op, record: found.record });
+            self.effects.push(ApplyEffect::WriteResult { op, member: found.member, change });
         }
     }
 
@@ -260,6 +269,8 @@ impl Executor {
         }
         self.unfinished += 1;
         self.needs_evaluation |= inexact;
+        // A record that is dropped waits for nobody: nothing happens in the world.
+        let edges = if step.action == Action::Forget { BTreeSet::new() } else { step.edges };
         self.nodes.insert(
             step.member,
             Node {
@@ -270,7 +281,9 @@ impl Executor {
                 declaration: step.declaration,
                 old: step.old,
                 identity: step.identity,
-                edges: step.edges,
+                recovery: step.recovery,
+                told: step.told,
+                edges,
                 prior: step.prior,
                 resumes: step.resumes,
                 blocked_by: 0,
@@ -285,10 +298,16 @@ impl Executor {
             self.needs_evaluation = true;
         }
         if self.needs_evaluation {
-            let real = self.records.iter().filter(|(path, _)| !self.nodes.contains_key(*path));
-            let real = real.map(|(path, record)| (path.clone(), record.outputs.clone())).collect();
+            // What is recorded below an open composite may change in this run: it counts when it is decided upon.
+            let (late, real): (Vec<_>, Vec<_>) = self
+                .records
+                .iter()
+                .filter(|(path, _)| !self.nodes.contains_key(*path))
+                .partition(|(path, _)| self.is_open(path));
+            let late: Vec<MemberPath> = late.into_iter().map(|(path, _)| path.clone()).collect();
+            let real = real.into_iter().map(|(path, record)| (path.clone(), record.outputs.clone())).collect();
             self.effects.push(ApplyEffect::BeginPhase(real));
-            self.effects.push(ApplyEffect::Pending(self.nodes.keys().cloned().collect()));
+            self.effects.push(ApplyEffect::Pending(self.nodes.keys().cloned().chain(late).collect()));
             let evaluating = self.nodes.iter().filter(|(_, n)| n.stage == Stage::Evaluating);
             let wanted: Vec<MemberPath> = evaluating.map(|(p, _)| p.clone()).chain(self.open.keys().cloned()).collect();
             self.effects.push(ApplyEffect::Evaluate(wanted));
@@ -358,6 +377,11 @@ impl Executor {
         unknown.flat_map(|owner| self.open.keys().find(|open| owner.is_within(open))).next().cloned()
     }
 
+    /// Whether it is not known yet what `path` is, or whether there is such a member.
+    fn is_open(&self, path: &MemberPath) -> bool {
+        std::iter::successors(Some(path.clone()), MemberPath::parent).any(|around| self.open.contains_key(&around))
+    }
+
     /// An open composite that `path` depends on as a whole.
     fn open_edge(&self, path: &MemberPath) -> Option<MemberPath> {
         let edges = &self.nodes.get(path)?.edges;
@@ -386,7 +410,8 @@ impl Executor {
             self.go_on_clearing();
             self.publish_outputs();
             self.call_ready();
-            let idle = self.ops.is_empty() && self.ready.is_empty() && self.outstanding_proposals == 0;
+            let waiting = !self.ready.is_empty() || !self.held_back.is_empty();
+            let idle = self.ops.is_empty() && !waiting && self.outstanding_proposals == 0;
             if !idle {
                 return;
             }
@@ -409,7 +434,7 @@ impl Executor {
 
     fn begin_ready(&mut self) {
         while self.has_room() {
-            let Some(path) = self.ready.pop_front() else { return };
+            let Some(path) = self.next_ready() else { return };
             if self.stopping {
                 self.skip(&path, Skip::Interrupted);
             } else {
@@ -418,16 +443,47 @@ impl Executor {
         }
     }
 
+    fn next_ready(&mut self) -> Option<MemberPath> {
+        let may_ask = self.may_open_another();
+        if (may_ask || self.stopping)
+            && let Some(path) = self.held_back.pop_front()
+        {
+            return Some(path);
+        }
+        while let Some(path) = self.ready.pop_front() {
+            if may_ask || self.stopping || !self.opens_a_question(&path) {
+                return Some(path);
+            }
+            self.held_back.push_back(path);
+        }
+        None
+    }
+
+    /// Whether a crash in the middle of what is done to `path` may leave a question to the operator.
+    fn opens_a_question(&self, path: &MemberPath) -> bool {
+        let creates = |n: &Node| matches!(n.action, Action::Create | Action::Replace);
+        self.nodes.get(path).is_some_and(|n| creates(n) && n.recovery.may_ask())
+    }
+
+    /// Whether another create may be begun whose end it may take an operator to tell: after a crash each one that was begun, and no
+    /// more than what may run at once, has to be looked into by hand. The log has the end of one before the beginning of the next.
+    fn may_open_another(&self) -> bool {
+        let open = self.ops.values().filter(|op| op.is_open_create()).map(|op| op.what.member());
+        open.filter(|path| self.opens_a_question(path)).count() < self.parallelism
+    }
+
     /// Tells the evaluation what has become known. While others wait for their turn nothing is gained by haste, and each time
     /// costs an evaluation of the root: many outputs are told together.
     fn publish_outputs(&mut self) {
-        if self.ready.is_empty() || self.unpublished.len() >= OUTPUTS_AT_ONCE {
+        let nobody_waits = self.ready.is_empty() && self.held_back.is_empty();
+        if nobody_waits || self.unpublished.len() >= limits::OUTPUTS_AT_ONCE {
             let publish = |(member, outputs)| ApplyEffect::Publish { member, outputs };
             self.effects.extend(std::mem::take(&mut self.unpublished).into_iter().map(publish));
         }
     }
 
-    /// Whether another operation may begin: some are begun ahead so that one fsync serves many intents.
+    /// Whether another operation may begin: some are begun ahead so that one fsync serves many intents. See also
+    /// [`Self::may_open_another`].
     fn has_room(&self) -> bool {
         let ahead = (self.parallelism * 2).max(32);
         self.ops.len() < self.parallelism + ahead

@@ -4,15 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use freehold_model::{Declaration, ErrorKind, MemberPath, Record};
-use freehold_plan::{Action, ObjectKey, object_key};
+use freehold_plan::{Action, Identity, ObjectKey, object_key, shared_object};
 
 use super::delete::Target;
-use super::{Executor, Stage};
+use super::{Executor, Node, Stage};
 use crate::{Failure, Skip};
 
 /// Deletions by their objects, for each set of inputs that name objects.
 #[derive(Debug, Default)]
-pub(super) struct Index(BTreeMap<Vec<String>, BTreeMap<ObjectKey, BTreeSet<Target>>>);
+pub(super) struct Index(BTreeMap<Identity, BTreeMap<ObjectKey, BTreeSet<Target>>>);
 
 impl Index {
     /// Something else is deleted than it says.
@@ -24,7 +24,7 @@ impl Index {
 /// Members by the objects that they have recorded, for each set of inputs that name objects. An entry may be out of date: who asks
 /// compares with the record.
 #[derive(Debug, Default)]
-pub(super) struct Owners(BTreeMap<Vec<String>, BTreeMap<ObjectKey, BTreeSet<MemberPath>>>);
+pub(super) struct Owners(BTreeMap<Identity, BTreeMap<ObjectKey, BTreeSet<MemberPath>>>);
 
 impl Owners {
     /// A record is new, or stands at a new place.
@@ -37,11 +37,36 @@ impl Owners {
     }
 }
 
-fn key_of(record: &Record, identity: &[String]) -> Option<ObjectKey> {
+fn key_of(record: &Record, identity: &Identity) -> Option<ObjectKey> {
     object_key(&record.provider.provider, &record.type_name, &record.inputs, identity)
 }
 
+/// Members by the objects that are declared of them, of those that something is done to; made when the first is known on the way.
+pub(super) type Claims = Option<BTreeMap<ObjectKey, MemberPath>>;
+
 impl Executor {
+    /// Two members that manage one object would undo each other's work: the plan refuses what it knows, here are those whose names
+    /// become known on the way.
+    pub(super) fn claim_its_object(&mut self, path: &MemberPath) -> Result<(), Failure> {
+        let key_of_node = |node: &Node| {
+            let d = node.declaration.as_ref().filter(|_| node.stage != Stage::Evaluating)?;
+            object_key(&d.provider, &d.type_name, &d.inputs, &node.identity)
+        };
+        let claims = self.claims.get_or_insert_with(|| {
+            let known = self.nodes.iter().filter(|(other, _)| *other != path);
+            known.filter_map(|(other, node)| Some((key_of_node(node)?, other.clone()))).collect()
+        });
+        let Some(node) = self.nodes.get(path) else { return Ok(()) };
+        let Some(d) = &node.declaration else { return Ok(()) };
+        let Some(key) = object_key(&d.provider, &d.type_name, &d.inputs, &node.identity) else { return Ok(()) };
+        let first = claims.entry(key).or_insert_with(|| path.clone());
+        if first == path {
+            return Ok(());
+        }
+        let (message, hint) = shared_object(first, &node.identity);
+        Err(Failure { kind: ErrorKind::User, message, hint: Some(hint) })
+    }
+
     /// Deletions of the object that `path` is to make: those come first.
     pub(super) fn deletions_of_its_object(&mut self, path: &MemberPath) -> BTreeSet<Target> {
         let Some(node) = self.nodes.get(path) else { return BTreeSet::new() };
@@ -106,17 +131,14 @@ impl Executor {
         if left_out || kept {
             self.skip(path, Skip::StillUsed { member: owner });
         } else {
-            let failure = Failure {
-                kind: ErrorKind::User,
-                message: format!("its object is that of `{owner}`"),
-                hint: Some("remove one of the two, or give it another name in the world".into()),
-            };
-            self.fail_member(path, failure);
+            let identity = self.nodes.get(path).map(|n| n.identity.clone()).unwrap_or_default();
+            let (message, hint) = shared_object(&owner, &identity);
+            self.fail_member(path, Failure { kind: ErrorKind::User, message, hint: Some(hint) });
         }
         true
     }
 
-    fn deletions_of(&mut self, declaration: &Declaration, identity: &[String]) -> BTreeSet<Target> {
+    fn deletions_of(&mut self, declaration: &Declaration, identity: &Identity) -> BTreeSet<Target> {
         if self.deleting.is_empty() {
             return BTreeSet::new();
         }
@@ -124,7 +146,7 @@ impl Executor {
             return BTreeSet::new();
         };
         let deleting = &self.deleting;
-        let by_object = self.deleting_objects.0.entry(identity.to_vec()).or_insert_with(|| {
+        let by_object = self.deleting_objects.0.entry(identity.clone()).or_insert_with(|| {
             let mut by_object: BTreeMap<ObjectKey, BTreeSet<Target>> = BTreeMap::new();
             for (target, record) in deleting {
                 if let Some(key) = key_of(record, identity) {

@@ -69,6 +69,17 @@ enum Ending {
     NotBegun,
 }
 
+impl Op {
+    /// Whether the state has (or will have) the beginning of a create and not its end; of a replacement, too, whose second half that is.
+    pub(super) fn is_open_create(&self) -> bool {
+        match self.what {
+            What::Create(_) => self.phase != Phase::Recording,
+            What::DeleteFirst(_) | What::ForgetFirst(_) => true,
+            What::Update(_) | What::Delete(_) | What::Write(_) | What::Aside => false,
+        }
+    }
+}
+
 impl Executor {
     /// Begins what the member's action asks for first.
     pub(super) fn begin_member(&mut self, path: &MemberPath) {
@@ -118,7 +129,7 @@ impl Executor {
         let path = what.member();
         self.ops.insert(op, Op { what, phase: Phase::Recording, attempts: 0, partial: None, ending: Some(ending) });
         let action = self.nodes.get(&path).map_or(Action::None, |n| n.action);
-        self.report(Report::Started { op, member: path.clone(), action });
+        self.report(Report::Started { op, member: path.clone(), action, attempt: 1 });
         self.effects.push(ApplyEffect::WriteResult { op, member: path, change: Box::new(change) });
     }
 
@@ -185,16 +196,15 @@ impl Executor {
             let Some(state) = self.ops.get_mut(&op) else { continue };
             state.phase = Phase::Calling;
             state.attempts += 1;
-            if state.attempts == 1 {
-                self.report_started(op, &what);
-            }
+            let attempt = state.attempts;
+            self.report_started(op, &what, attempt);
             self.running += 1;
             self.effects.push(ApplyEffect::Call { op, call: Box::new(call) });
         }
     }
 
     /// Told when the provider is called: an intent may be durable long before its turn.
-    fn report_started(&mut self, op: u64, what: &What) {
+    fn report_started(&mut self, op: u64, what: &What, attempt: u32) {
         let member = what.member();
         let node = self.nodes.get(&member);
         let second_half = |n: &super::Node| n.action == Action::Replace && !n.create_first && n.prior.is_some();
@@ -203,7 +213,7 @@ impl Executor {
             What::Delete(_) => Action::Delete,
             _ => node.map_or(Action::None, |n| n.action),
         };
-        self.report(Report::Started { op, member, action });
+        self.report(Report::Started { op, member, action, attempt });
     }
 
     fn call(&self, what: &What) -> Option<Call> {
@@ -270,6 +280,7 @@ impl Executor {
         let failure = match outcome {
             Outcome::NotBegun => {
                 self.ops.remove(&op);
+                self.summary.left_open.push(what.member());
                 return self.leave_out(what);
             }
             Outcome::Made { .. } | Outcome::Deleted => state_failure(),
@@ -281,6 +292,10 @@ impl Executor {
     /// Nobody knows what came of it: the intent stays open and the next plan looks into it.
     fn lose(&mut self, op: u64, what: &What, failure: Failure) {
         self.ops.remove(&op);
+        self.lose_known(what, failure);
+    }
+
+    fn lose_known(&mut self, what: &What, failure: Failure) {
         self.summary.unknown.push(what.member());
         self.end_badly(what, failure);
     }
@@ -376,13 +391,15 @@ impl Executor {
     }
 
     pub(super) fn take_result_durable(&mut self, op: u64) {
-        if self.preparing.remove(&op) {
+        if let Some(moved) = self.preparing.remove(&op) {
+            self.summary.moved += moved;
             if self.preparing.is_empty() {
                 self.begin();
             }
             return;
         }
-        if self.moving.remove(&op) {
+        if let Some(moved) = self.moving.remove(&op) {
+            self.summary.moved += moved;
             return;
         }
         let Some(state) = self.ops.remove(&op) else { return };
@@ -478,10 +495,23 @@ impl Executor {
             self.ops.iter().filter(|(_, o)| o.phase != Phase::Calling).map(|(op, _)| *op).collect();
         for op in abandoned {
             let Some(state) = self.ops.remove(&op) else { continue };
-            if state.phase == Phase::Recording && state.what != What::Aside {
-                self.summary.unknown.push(state.what.member());
+            let member = state.what.member();
+            match state.phase {
+                Phase::Intending | Phase::Callable => {
+                    self.summary.left_open.push(member);
+                    self.leave_out(&state.what);
+                }
+                // It was called, and what came of it stands nowhere.
+                Phase::Recording | Phase::Backoff | Phase::Calling => match state.ending {
+                    _ if state.what == What::Aside => {}
+                    Some(Ending::NotBegun) => {
+                        self.summary.left_open.push(member);
+                        self.leave_out(&state.what);
+                    }
+                    Some(Ending::Failed(failure)) => self.lose_known(&state.what, failure),
+                    _ => self.lose_known(&state.what, state_failure()),
+                },
             }
-            self.leave_out(&state.what);
         }
     }
 }

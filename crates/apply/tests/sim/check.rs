@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use freehold_apply::{Call, Report};
 use freehold_model::{MemberPath, Record};
-use freehold_plan::{Plan, Recovery};
-use freehold_state::{Action as Begun, State};
+use freehold_plan::Plan;
+use freehold_state::{Action as Begun, Event, State};
 
 use super::deployment::{Expr, plain_text};
 use super::driver::Sim;
-use super::world::{World, facts};
+use super::world::World;
 
 /// A plan is consistent in itself.
 pub fn plan(plan: &Plan) {
@@ -54,7 +54,7 @@ pub fn order(member: &MemberPath, what: &str, call: &Call, sim: &Sim, declared: 
                 item || deployment.resource(m).is_some()
             };
             // In turn, what leaves and is still used uses what it did.
-            let now = view.records().filter(|(m, _)| stays(m)).flat_map(|(_, r)| r.edges.iter().cloned());
+            let now = view.records().filter(|(m, r)| stays(m) || r.keep).flat_map(|(_, r)| r.edges.iter().cloned());
             let mut trail: Vec<MemberPath> = sim.used_at_first.iter().cloned().chain(now).collect();
             let mut still = BTreeSet::new();
             while let Some(m) = trail.pop() {
@@ -64,7 +64,7 @@ pub fn order(member: &MemberPath, what: &str, call: &Call, sim: &Sim, declared: 
                 }
             }
             let used = |m: &MemberPath| still.contains(m);
-            let leaving = view.records().filter(|(m, r)| !stays(m) && r.edges.contains(member) && !used(m));
+            let leaving = view.records().filter(|(m, r)| !stays(m) && !r.keep && r.edges.contains(member) && !used(m));
             let leaving: Vec<String> = leaving.map(|(m, _)| m.to_string()).collect();
             assert!(leaving.is_empty(), "{member} makes way while {leaving:?}, which leaves, uses it");
             let old = view.record(member).map_or(0, |r| r.deposed.len());
@@ -97,6 +97,16 @@ pub fn ignored_stays(member: &MemberPath, call: &Call) {
     }
 }
 
+/// What is kept is not deleted: the declaration counts, or the record where there is none.
+pub fn kept_stays(member: &MemberPath, what: &str, call: &Call, sim: &Sim, destroy: bool) {
+    let Call::Delete { prior } = call else { return };
+    // One item of an `each` may leave while that stays.
+    let item = sim.deployment.resource(member).is_none();
+    let is_declared = !destroy && sim.declares(member);
+    let keeps = if is_declared { sim.keeps(member) && (!item || prior.keep) } else { prior.keep };
+    assert!(!keeps || what != "delete", "{member} is kept and would be deleted");
+}
+
 /// Whether the object of a member that leaves is to be that of another.
 fn is_taken(member: &MemberPath, sim: &Sim) -> bool {
     let object = sim.journal.view.record(member).and_then(World::name_of);
@@ -125,7 +135,12 @@ pub fn no_orphans(sim: &Sim) {
                 && (i.op == object.made_by.to_string()
                     || World::name(&i.type_name, &i.inputs, &freehold_model::Attrs::new()).as_ref() == Some(name))
         });
-        assert!(recorded.contains_key(name) || expected, "object `{name}` is known to nobody: {:#?}", sim.world);
+        let kept = sim.left_alone.contains(name);
+        assert!(
+            recorded.contains_key(name) || expected || kept,
+            "object `{name}` is known to nobody: {:#?}",
+            sim.world
+        );
     }
 }
 
@@ -148,15 +163,21 @@ pub fn every_prefix_replays(sim: &Sim) {
         whole.records().eq(sim.journal.view.records()) && whole.intents() == sim.journal.view.intents(),
         "the log and what is seen of it differ"
     );
+    ends_what_was_begun(sim);
 }
 
-/// Whether the operator has to say what became of something.
-pub fn asks(sim: &Sim) -> bool {
-    sim.journal
-        .view
-        .intents()
-        .iter()
-        .any(|i| i.action == Begun::Create && facts(&i.type_name).recovery == Recovery::Ask)
+/// What is ended was begun, by that id.
+fn ends_what_was_begun(sim: &Sim) {
+    let mut begun = BTreeSet::new();
+    for (stamp, event) in &sim.journal.durable {
+        match event {
+            Event::Begin(_) => drop(begun.insert(&stamp.op)),
+            Event::End { member, .. } => {
+                assert!(begun.contains(&stamp.op), "an operation of `{member}` ends that nobody began: {}", stamp.op);
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Objects by name, with who records them (deposed ones too).

@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use freehold_apply::{ApplyEffect, ApplyEvent, ApplySummary, Call, Executor, IntentAction, Outcome, Report};
+use freehold_apply::{
+    ApplyEffect, ApplyEvent, ApplySummary, Call, Executor, IntentAction, Outcome, RecordChange, Report,
+};
 use freehold_model::{ErrorKind, MemberPath, Record};
-use freehold_plan::{Mode, Plan, PlanEffect, PlanEvent, PlanOptions, Planner, Problem};
+use freehold_plan::{Mode, Plan, PlanEffect, PlanEvent, PlanOptions, Planner, Problem, Recovery};
 
 use super::check;
 use super::deployment::Deployment;
 use super::evaluator::{Evaluator, Front};
 use super::journal::{Journal, Written};
-use super::rng::Rng;
 use super::world::{Behaviour, World, facts, failure, lost};
+use freehold_testkit::Rng;
 
 /// The outside of the machines: deployment, world and log.
 #[derive(Debug)]
@@ -31,6 +33,8 @@ pub struct Sim {
     pub reports: Vec<Report>,
     /// Whether the run is one on everything, so that nothing that is used may be deleted.
     pub strict_order: bool,
+    /// Objects that are kept, by `lifecycle.keep`, after their records were dropped.
+    pub left_alone: BTreeSet<String>,
     /// What the members that stay used when the run began.
     pub used_at_first: BTreeSet<MemberPath>,
 }
@@ -78,6 +82,8 @@ struct Run {
     timers: Vec<u64>,
     proposals: Vec<ApplyEvent>,
     members: BTreeMap<u64, (MemberPath, String)>,
+    /// Operations whose outcome is not known.
+    lost: BTreeSet<u64>,
     destroy: bool,
     state_broken: bool,
     finished: Option<ApplySummary>,
@@ -96,6 +102,7 @@ impl Sim {
             calls: Vec::new(),
             reports: Vec::new(),
             strict_order: true,
+            left_alone: BTreeSet::new(),
             used_at_first: BTreeSet::new(),
         }
     }
@@ -120,7 +127,7 @@ impl Sim {
                         let result = Ok(self.world.read(&record));
                         answers.push(PlanEvent::Observed { member, result });
                     }
-                    PlanEffect::Propose { member, declaration, prior } => {
+                    PlanEffect::Propose { member, declaration, prior, .. } => {
                         let result = Ok(World::propose(&declaration, prior.as_deref()));
                         answers.push(PlanEvent::Proposed { member, result });
                     }
@@ -158,7 +165,7 @@ impl Sim {
         self.journal.open_run();
         self.calls.clear();
         self.reports.clear();
-        let staying = self.journal.records().into_iter().filter(|(member, _)| self.declares(member));
+        let staying = self.journal.records().into_iter().filter(|(member, r)| self.declares(member) || r.keep);
         self.used_at_first = staying.flat_map(|(_, record)| record.edges.clone()).collect();
         let first_op = self.journal.next_op();
         let mut run = Run { destroy: plan.is_destroy(), ..Run::default() };
@@ -219,7 +226,7 @@ impl Sim {
             ApplyEffect::Evaluate(members) => evaluator.want(members),
             ApplyEffect::Publish { member, outputs } => evaluator.publish(member, outputs),
             ApplyEffect::Pending(_) | ApplyEffect::Fail { .. } => evaluator.told(),
-            ApplyEffect::Propose { member, declaration, prior } => {
+            ApplyEffect::Propose { member, declaration, prior, .. } => {
                 let result = Ok(World::propose(&declaration, prior.as_deref()));
                 run.proposals.push(ApplyEvent::Proposed { member, result });
             }
@@ -233,9 +240,11 @@ impl Sim {
                 run.members.insert(op, (intent.member.clone(), what.to_owned()));
                 assert!(!run.state_broken, "an intent is written to a state that failed");
                 self.journal.write_intent(op, *intent);
+                self.ask_no_more_than(parallelism, run);
             }
             ApplyEffect::WriteResult { op, member, change } => {
                 if !run.state_broken {
+                    self.leave_alone(&member, &change);
                     self.journal.write_result(op, &member, *change);
                 }
             }
@@ -261,6 +270,34 @@ impl Sim {
         }
     }
 
+    /// What is kept may be in the world when nothing knows of it any more.
+    fn leave_alone(&mut self, member: &MemberPath, change: &RecordChange) {
+        let Some(record) = self.journal.view.record(member).filter(|_| *change == RecordChange::Forgotten) else {
+            return;
+        };
+        if record.keep || self.keeps(member) {
+            self.left_alone.extend(World::name_of(record));
+        }
+    }
+
+    /// Whether the deployment says that the member's object is never deleted.
+    pub fn keeps(&self, member: &MemberPath) -> bool {
+        let item = member.parent().and_then(|p| self.deployment.resource(&p)).filter(|r| r.each.is_some());
+        let declared = self.deployment.resource(member).or(item);
+        declared.is_some_and(|r| r.flags.iter().any(|(flag, _)| flag == "keep"))
+    }
+
+    /// A crash leaves no more questions to the operator than there may be calls at once; what was lost before is one already.
+    fn ask_no_more_than(&self, parallelism: usize, run: &Run) {
+        let asks = |i: &&freehold_state::Intent| {
+            let op = i.op.parse().unwrap();
+            let is_own = run.members.contains_key(&op) && !run.lost.contains(&op);
+            is_own && i.action == freehold_state::Action::Create && facts(&i.type_name).recovery.may_ask()
+        };
+        let open = self.journal.view.intents().into_iter().filter(asks).count();
+        assert!(open <= parallelism, "{open} creates are open that an operator would have to look into");
+    }
+
     fn happen(&mut self, todo: &Todo, evaluator: &mut Evaluator, run: &mut Run) -> Vec<ApplyEvent> {
         match todo {
             Todo::Hear => evaluator.hear().map(apply_event).into_iter().collect(),
@@ -284,6 +321,7 @@ impl Sim {
                 let (member, what) = run.members[op].clone();
                 let behaviour = self.behaviour(&member, &what, &call);
                 check::ignored_stays(&member, &call);
+                check::kept_stays(&member, &what, &call, self, run.destroy);
                 if self.strict_order {
                     let declared = !run.destroy && self.declares(&member);
                     check::order(&member, &what, &call, self, declared);
@@ -302,6 +340,9 @@ impl Sim {
             }
             Todo::Answer(op) => {
                 let outcome = run.answers.remove(op).unwrap();
+                if matches!(outcome, Outcome::Lost { .. }) {
+                    run.lost.insert(*op);
+                }
                 vec![ApplyEvent::Called { op: *op, outcome }]
             }
             Todo::Timer(op) => {
@@ -313,7 +354,7 @@ impl Sim {
     }
 
     /// Whether the deployment has this member, or may have it.
-    fn declares(&self, member: &MemberPath) -> bool {
+    pub fn declares(&self, member: &MemberPath) -> bool {
         let composite = member.parent().and_then(|p| self.deployment.resource(&p)).is_some_and(|r| r.each.is_some());
         composite || self.deployment.resource(member).is_some()
     }
@@ -343,7 +384,12 @@ impl Sim {
     pub fn answer_questions(&mut self) {
         let intents: Vec<_> = self.journal.view.intents().into_iter().cloned().collect();
         for intent in intents {
-            let asks = facts(&intent.type_name).recovery == freehold_plan::Recovery::Ask;
+            let asks = match facts(&intent.type_name).recovery {
+                Recovery::Ask => true,
+                // What is declared is made again.
+                Recovery::Again => !self.is_declared_as(&intent),
+                Recovery::Read | Recovery::InRecord => false,
+            };
             if intent.action != freehold_state::Action::Create || !asks {
                 continue;
             }
@@ -351,6 +397,12 @@ impl Sim {
             let adopted = made.map(|name| self.adopted(&name, &intent));
             self.journal.resolve(&intent.op, adopted);
         }
+    }
+
+    fn is_declared_as(&self, intent: &freehold_state::Intent) -> bool {
+        let declared = self.deployment.resource(&intent.member).filter(|r| r.each.is_none());
+        let path = |r: &super::deployment::Resource| r.inputs.get("path")?.eval(None, &mut |_| None).ok();
+        declared.is_some_and(|r| r.type_name == intent.type_name && path(r).as_ref() == intent.inputs.get("path"))
     }
 
     fn adopted(&self, name: &str, intent: &freehold_state::Intent) -> Record {

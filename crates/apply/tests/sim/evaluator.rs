@@ -9,8 +9,8 @@ use freehold_model::{
 use freehold_plan::TypeFacts;
 
 use super::deployment::{Deployment, Expr, Resource, plain_text};
-use super::rng::Rng;
 use super::world;
+use freehold_testkit::Rng;
 
 #[derive(Debug, Clone)]
 pub enum Front {

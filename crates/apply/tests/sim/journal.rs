@@ -8,7 +8,7 @@ use freehold_model::{MemberPath, ProviderIdentity, ProviderRef, Record};
 use freehold_plan::OpenIntent;
 use freehold_state::{Action as Begun, Begin, Event, Outcome, Stamp, State};
 
-use super::rng::Rng;
+use freehold_testkit::Rng;
 
 #[derive(Debug, Default)]
 pub struct Journal {
@@ -79,15 +79,20 @@ impl Journal {
     }
 
     pub fn write_result(&mut self, op: u64, member: &MemberPath, change: RecordChange) {
-        let id = op.to_string();
+        let id = match &change {
+            RecordChange::Found { op, .. } => op.clone(),
+            _ => op.to_string(),
+        };
         let end = |outcome| (id.clone(), Event::End { member: member.clone(), outcome });
         let settled = |outcome| {
-            let mut events = self.close_open_intents(member, op);
+            let mut events = self.close_open_intents(member, &id);
             events.push(end(outcome));
             events
         };
         let events = match change {
-            RecordChange::Recorded(record) => settled(Outcome::Recorded(signed(record))),
+            RecordChange::Recorded(record) | RecordChange::Found { record, .. } => {
+                settled(Outcome::Recorded(signed(record)))
+            }
             RecordChange::Deleted => settled(Outcome::Deleted),
             RecordChange::DeposedDeleted(_) => vec![end(Outcome::Deleted)],
             RecordChange::Failed { failure, record } => {
@@ -98,12 +103,12 @@ impl Journal {
             }
             RecordChange::NotBegun => vec![end(Outcome::Unchanged)],
             RecordChange::Forgotten => {
-                let mut events = self.close_open_intents(member, op);
+                let mut events = self.close_open_intents(member, &id);
                 events.push((String::new(), Event::Forgotten { member: member.clone() }));
                 events
             }
             RecordChange::Observed(record) => {
-                let mut events = self.close_open_intents(member, op);
+                let mut events = self.close_open_intents(member, &id);
                 events.push((String::new(), Event::Amended { member: member.clone(), record: signed(record) }));
                 events
             }
@@ -128,11 +133,21 @@ impl Journal {
     }
 
     /// As the engine does when it is known what there is: whatever was left open of the member by another run is closed.
-    fn close_open_intents(&self, member: &MemberPath, except: u64) -> Vec<(String, Event)> {
-        let open = self.view.intents().into_iter().filter(|i| &i.member == member && i.op != except.to_string());
+    fn close_open_intents(&self, member: &MemberPath, except: &str) -> Vec<(String, Event)> {
+        let open = self.view.intents().into_iter().filter(|i| &i.member == member && i.op != except);
         open.filter(|i| !self.own_ops.contains(&i.op))
             .map(|i| (i.op.clone(), Event::End { member: member.clone(), outcome: Outcome::Unchanged }))
             .collect()
+    }
+
+    /// Operations that are open get ids that are no numbers, as those that were moved to another log have.
+    pub fn rename_open(&mut self) {
+        for (stamp, _) in &mut self.durable {
+            if self.view.intent(&stamp.op).is_some() {
+                stamp.op.push_str(".2");
+            }
+        }
+        self.view = replay(&self.durable);
     }
 
     fn append(&mut self, events: Vec<(String, Event)>, written: Written) {
@@ -157,7 +172,7 @@ impl Journal {
                     Begun::Delete => freehold_plan::Action::Delete,
                 };
                 let open = OpenIntent {
-                    op: i.op.parse().unwrap(),
+                    op: i.op.clone(),
                     began: i.since,
                     action,
                     provider: Some(i.provider.clone()),

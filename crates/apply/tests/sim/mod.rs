@@ -20,6 +20,5 @@ pub mod driver;
 pub mod evaluator;
 pub mod fuzz;
 pub mod journal;
-pub mod rng;
 pub mod show;
 pub mod world;

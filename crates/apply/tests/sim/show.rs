@@ -29,6 +29,10 @@ pub fn plan(plan: &Plan) -> Vec<String> {
         lines.push(format!("problem {}: {}", problem.member, problem.message));
         lines.extend(problem.hint.iter().map(|h| format!("  hint: {h}")));
     }
+    for warning in &plan.warnings {
+        lines.push(format!("warning {}: {}", warning.member, warning.message));
+        lines.extend(warning.hint.iter().map(|h| format!("  hint: {h}")));
+    }
     if plan.is_noop() && plan.problems.is_empty() {
         lines.push("no changes".to_owned());
     }
@@ -84,7 +88,11 @@ pub fn run(sim: &Sim, summary: &ApplySummary) -> Vec<String> {
     for member in &summary.unknown {
         lines.push(format!("outcome unknown: {member}"));
     }
-    let done: Vec<String> = summary.done.iter().map(|(a, n)| format!("{n} {}", a.as_str())).collect();
+    for member in &summary.left_open {
+        lines.push(format!("begun in the state alone: {member}"));
+    }
+    let mut done: Vec<String> = summary.done.iter().map(|(a, n)| format!("{n} {}", a.as_str())).collect();
+    done.extend((summary.moved > 0).then(|| format!("{} moved", summary.moved)));
     lines.push(format!("done: {}", if done.is_empty() { "nothing".to_owned() } else { done.join(", ") }));
     lines
 }

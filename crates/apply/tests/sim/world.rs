@@ -2,9 +2,10 @@
 //!
 //! | type | named by | read | update | delete | unknown outcome |
 //! |---|---|---|---|---|---|
-//! | `random` | nothing (lives in the record) | – | – | yes | again |
+//! | `random` | nothing (lives in the record) | – | – | yes | in the record |
+//! | `hook` | `path`; making it twice does no harm | – | makes it again; not `path` | yes | again |
 //! | `file` | `path` | with inputs | yes, but `path` | yes | read |
-//! | `db` | `name`; plans itself, announces `url` | with inputs | yes, but `name` | yes | read |
+//! | `db` | `name`; plans itself, announces `url`, does not mind a `note` | with inputs | yes, but `name` | yes | read |
 //! | `server` | an id of the world's choice | outputs only | `size` only | yes | ask |
 //! | `relic` | `path` | – | yes | no | ask |
 
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 use freehold_apply::{Call, Failure, Outcome};
 use freehold_model::{Attrs, Declaration, ErrorKind, ProviderRef, Record, Value};
-use freehold_plan::{Observation, Proposal, ProposedAction, Recovery, TypeFacts, diff_attrs};
+use freehold_plan::{Identity, Observation, Proposal, ProposedAction, Recovery, TypeFacts, diff_attrs};
 
 use super::deployment::plain_text;
 
@@ -83,33 +84,41 @@ pub fn outputs(type_name: &str) -> &'static [&'static str] {
         "file" => &["path", "etag"],
         "db" => &["url", "version"],
         "server" => &["id", "size"],
-        "relic" => &["path"],
+        "relic" | "hook" => &["path"],
         other => panic!("no type {other}"),
     }
 }
 
 pub fn facts(type_name: &str) -> Arc<TypeFacts> {
     let set = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
-    let list = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
+    let named =
+        |names: &[&str]| Identity { inputs: names.iter().map(|n| (*n).to_owned()).collect(), base: "/srv".into() };
     let all = TypeFacts { can_read: true, can_update: true, can_delete: true, ..TypeFacts::default() };
     Arc::new(match type_name {
-        "random" => TypeFacts { can_read: false, can_update: false, recovery: Recovery::Again, ..all },
+        "random" => TypeFacts { can_read: false, can_update: false, recovery: Recovery::InRecord, ..all },
+        "hook" => TypeFacts {
+            can_read: false,
+            force_new: set(&["path"]),
+            identity: named(&["path"]),
+            recovery: Recovery::Again,
+            ..all
+        },
         "file" => TypeFacts {
             force_new: set(&["path"]),
             stable_outputs: set(&["path"]),
-            identity: list(&["path"]),
+            identity: named(&["path"]),
             recovery: Recovery::Read,
             ..all
         },
         "db" => TypeFacts {
             force_new: set(&["name"]),
-            identity: list(&["name"]),
+            identity: named(&["name"]),
             recovery: Recovery::Read,
             can_plan: true,
             ..all
         },
         "server" => TypeFacts { force_new: set(&["image"]), stable_outputs: set(&["id"]), ..all },
-        "relic" => TypeFacts { can_read: false, can_delete: false, identity: list(&["path"]), ..all },
+        "relic" => TypeFacts { can_read: false, can_delete: false, identity: named(&["path"]), ..all },
         other => panic!("no type {other}"),
     })
 }
@@ -119,7 +128,7 @@ impl World {
     pub fn name(type_name: &str, inputs: &Attrs, outputs: &Attrs) -> Option<String> {
         let of = |attrs: &Attrs, key: &str| attrs.get(key).map(plain_text);
         match type_name {
-            "file" | "relic" => Some(format!("{type_name}:{}", tidy(&of(inputs, "path").unwrap_or_default()))),
+            "file" | "relic" | "hook" => Some(format!("{type_name}:{}", tidy(&of(inputs, "path").unwrap_or_default()))),
             "db" => Some(format!("db:{}", of(inputs, "name").unwrap_or_default())),
             "server" => of(outputs, "id"),
             _ => None,
@@ -170,7 +179,7 @@ impl World {
     fn carry_out(&mut self, op: u64, call: &Call) -> Outcome {
         match call {
             Call::Create { declaration } => self.create(op, declaration),
-            Call::Update { declaration, prior } => self.update(declaration, prior),
+            Call::Update { declaration, prior } => self.update(op, declaration, prior),
             Call::Delete { prior } if !facts(&prior.type_name).can_delete => {
                 failed(ErrorKind::Internal, &format!("a {} cannot be deleted", prior.type_name))
             }
@@ -202,7 +211,10 @@ impl World {
         made(outputs)
     }
 
-    fn update(&mut self, d: &Declaration, prior: &Record) -> Outcome {
+    fn update(&mut self, op: u64, d: &Declaration, prior: &Record) -> Outcome {
+        if d.type_name == "hook" {
+            return self.create(op, d);
+        }
         let Some((name, object)) =
             Self::name_of(prior).and_then(|name| Some((name.clone(), self.objects.get_mut(&name)?)))
         else {
@@ -219,11 +231,16 @@ impl World {
         let action = match prior {
             None => ProposedAction::Update,
             Some(p) if !p.inputs.get("name").is_some_and(|n| n.same_content(&name)) => ProposedAction::Replace,
-            Some(p) if diff_attrs(&p.inputs, &declaration.inputs).is_empty() => ProposedAction::None,
+            Some(p) if without_note(&p.inputs, &declaration.inputs) => ProposedAction::None,
             Some(_) => ProposedAction::Update,
         };
         Proposal { action, outputs: [("url".to_owned(), known)].into(), reasons: Vec::new() }
     }
+}
+
+/// Whether nothing differs but a `note`, which means nothing to a `db`.
+fn without_note(before: &Attrs, after: &Attrs) -> bool {
+    diff_attrs(before, after).iter().all(|change| change.at.tokens().first().is_some_and(|input| input == "note"))
 }
 
 /// Where the settings of the provider say that its objects are; those with an id of their own are everywhere the same.
@@ -252,7 +269,7 @@ fn describe(name: &str, object: &Object) -> Attrs {
             ("version", Value::from(format!("v:{}", digest(&of("version"))))),
         ],
         "server" => vec![("id", Value::from(name)), ("size", of("size"))],
-        "relic" => vec![("path", of("path"))],
+        "relic" | "hook" => vec![("path", of("path"))],
         other => panic!("no type {other}"),
     };
     pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()

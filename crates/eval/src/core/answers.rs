@@ -1,6 +1,7 @@
 //! What is made of answers: which are final, which are asked again, and what the engine is told.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 
 use freehold_model::{MemberPath, OutputRef, Value};
 
@@ -8,7 +9,7 @@ use super::Core;
 use crate::decode::{self, Extras};
 use crate::process::{Process, Reply};
 use crate::query::{Answer, Query, State, Verdict};
-use crate::wire::{self, Kind, QueryResult, Question};
+use crate::wire::{self, Kind, Manner, QueryResult, Question};
 use crate::{EvalError, Event};
 
 /// Failures of one phase whose reason is asked for; each takes a Nix of its own.
@@ -46,10 +47,11 @@ impl Explaining {
 
 impl Core {
     /// The engine wants a member, or wants it again.
-    pub(super) fn want(&mut self, member: MemberPath, hints: BTreeSet<MemberPath>) {
+    pub(super) fn want(&mut self, new: Query) {
+        let member = new.member.clone();
         let Some(id) = self.by_member.get(&(member.clone(), Kind::Main)).copied() else {
-            self.add(Query::new(member, Kind::Main, hints));
-            return;
+            let id = self.add(new);
+            return self.take_ahead(id);
         };
         if self.query(id).is_none_or(|query| query.state != State::Done) {
             self.changed.insert(id);
@@ -135,9 +137,8 @@ impl Core {
     }
 
     /// A query's answer has arrived.
-    pub(super) fn result(&mut self, result: QueryResult) {
-        let id = result.id;
-        let missing = self.running.as_ref().map(|running| running.generation.missing.clone()).unwrap_or_default();
+    /// `missing` are the outputs that had been missing in its generation until then.
+    pub(super) fn result(&mut self, id: u64, result: QueryResult, missing: Arc<BTreeSet<OutputRef>>) {
         let outcome = decode::outcome(result, &self.host.nonce, &self.tokens);
         let may_use = self.may_use(id);
         let Some(query) = self.query_mut(id) else { return };
@@ -274,11 +275,7 @@ impl Core {
         if !query.needs.is_empty() {
             self.unmet(id);
         } else if clean {
-            let recursion = message.contains("infinite recursion");
-            let hint = recursion.then(|| {
-                "the set of members of a composite must not depend on outputs of its own members; those of siblings and parents are fine"
-                    .to_owned()
-            });
+            let hint = hint_of(&message).map(str::to_owned);
             self.failed(id, None, message, hint);
         } else {
             query.ended_nix = true;
@@ -351,15 +348,14 @@ impl Core {
         let Some(explainer) = self.explaining.running.get_mut(&epoch) else { return };
         let (asked, id) = (explainer.asked, explainer.id);
         let answer = match question {
-            Question::Hello => true.into(),
             Question::Generation if asked => wire::stop(),
-            Question::Generation => wire::generation(true, &self.known.all()),
-            Question::Next if asked => wire::end_of_generation(),
-            Question::Next => {
+            Question::Generation => {
                 explainer.asked = true;
                 let Some(query) = self.query(id) else { return };
-                wire::batch(std::iter::once((id, query.kind, false, &query.member)))
+                let batch = wire::batch(std::iter::once((id, query.kind, Manner::Plain, &query.member)));
+                wire::generation(true, &self.known.all(), &batch)
             }
+            Question::Next => wire::end_of_generation(),
             Question::Output(output) => self.known.encoded(output),
             Question::Reveal(token) => {
                 let secret = self.tokens.reveal(token).map(|secret| Value::to_clear_json(secret.expose()));
@@ -368,4 +364,21 @@ impl Core {
         };
         reply.send(&answer);
     }
+}
+
+/// The way out, where Nix's own words do not tell it.
+fn hint_of(message: &str) -> Option<&'static str> {
+    if message.contains("infinite recursion") {
+        return Some(
+            "something there needs itself; if it is the set of members of a composite: that must not depend on outputs of its own members, \
+             those of siblings and parents are fine",
+        );
+    }
+    let missing = message.strip_prefix("attribute '")?.split_once("' missing")?.0;
+    let selected = |line: &str| {
+        let path = line.split_once("providers.").map_or("", |(_, path)| path);
+        let end = path.find(|c: char| !c.is_alphanumeric() && !"._-'".contains(c)).unwrap_or(path.len());
+        path[..end].split('.').any(|name| name == missing)
+    };
+    message.lines().any(selected).then_some("`freehold provider list` shows which providers and types are built in")
 }

@@ -10,7 +10,7 @@ use super::{Core, Generation, Waiting};
 use crate::Event;
 use crate::process::Reply;
 use crate::query::{Query, State};
-use crate::wire::{self, Kind, Question};
+use crate::wire::{self, Kind, Manner, Question};
 
 /// Tables up to this size always hold everything.
 const SMALL_TABLE_BYTES: usize = 32 * 1024;
@@ -58,12 +58,12 @@ impl Core {
             let Some((question, reply)) = running.questions.pop_front() else { return };
             running.answered += 1;
             match question {
-                Question::Hello => {
-                    reply.send(&json!(true));
-                    (self.events)(Event::Begun);
-                }
                 Question::Next => running.waiting = Some(Waiting::Batch(reply)),
-                Question::Generation => running.waiting = Some(Waiting::Generation(reply)),
+                Question::Generation => match running.offered.take() {
+                    // It was not there yet when Nix looked for it.
+                    Some(first) => reply.send(&first),
+                    None => running.waiting = Some(Waiting::Generation(reply)),
+                },
                 Question::Output(output) => running.waiting = Some(Waiting::Output(reply, output)),
                 Question::Reveal(token) => {
                     let secret = self.tokens.reveal(&token).map(|secret| secret.expose().to_clear_json());
@@ -75,11 +75,20 @@ impl Core {
 
     /// Gives Nix something to do, if it waits and there is anything.
     pub(super) fn pump(&mut self) {
-        let Some(waiting) = self.running.as_mut().and_then(|running| running.waiting.take()) else { return };
+        let Some(running) = &mut self.running else { return };
+        let Some(waiting) = running.waiting.take() else {
+            // Its next question need not be waited for to know that there is no answer.
+            if running.is_done() && !self.quiet_told && self.choose().is_none() {
+                self.tell_quiet();
+            }
+            return;
+        };
         match waiting {
             Waiting::Output(reply, output) => self.offer_output(reply, output),
             Waiting::Batch(_) | Waiting::Generation(_) => match self.choose() {
                 Some(batch) => self.dispatch(waiting, batch),
+                // It has not begun.
+                None if matches!(waiting, Waiting::Generation(Reply::File(_))) => self.keep_waiting(waiting),
                 None => {
                     self.keep_waiting(waiting);
                     self.tell_quiet();
@@ -165,22 +174,34 @@ impl Core {
 
     fn dispatch(&mut self, waiting: Waiting, batch: Vec<u64>) {
         match waiting {
-            Waiting::Batch(reply) if self.fits_generation(&batch) => {
-                for id in &batch {
-                    self.ready.remove(id);
-                    self.set_state(*id, State::Asked);
-                }
-                let queries = batch.iter().filter_map(|id| Some((*id, self.query(*id)?)));
-                let message = wire::batch(queries.map(|(id, query)| (id, query.kind, query.detailed, &query.member)));
-                if let Some(running) = &mut self.running {
-                    running.inflight = batch.into();
-                }
-                reply.send(&message);
-            }
+            Waiting::Batch(reply) if self.fits_generation(&batch) => reply.send(&wire::next(&self.ask(batch))),
             Waiting::Batch(reply) => reply.send(&wire::end_of_generation()),
-            Waiting::Generation(reply) => self.begin_generation(reply, &batch),
+            Waiting::Generation(reply) => self.begin_generation(reply, batch),
             Waiting::Output(reply, output) => self.keep_waiting(Waiting::Output(reply, output)),
         }
+    }
+
+    /// Hands these over: as the driver reads them.
+    fn ask(&mut self, batch: Vec<u64>) -> serde_json::Value {
+        for id in &batch {
+            self.ready.remove(id);
+            self.set_state(*id, State::Asked);
+        }
+        let ahead = self.may_go_ahead(&batch);
+        let queries = batch.iter().filter_map(|id| Some((*id, self.query(*id)?)));
+        let message = wire::batch(queries.map(|(id, query)| {
+            let manner = match &query.whole {
+                _ if query.detailed => Manner::Detailed,
+                Some(apart) if ahead => Manner::Ahead(apart),
+                _ => Manner::Plain,
+            };
+            (id, query.kind, manner, &query.member)
+        }));
+        if let Some(running) = &mut self.running {
+            running.inflight = batch.into();
+            running.goes_ahead = ahead;
+        }
+        message
     }
 
     /// Whether these can be asked in the generation that Nix is in.
@@ -198,7 +219,7 @@ impl Core {
         to_fetch.len() <= FETCHED_OUTPUTS
     }
 
-    fn begin_generation(&mut self, reply: Reply, batch: &[u64]) {
+    fn begin_generation(&mut self, reply: Reply, batch: Vec<u64>) {
         let bytes = self.known.bytes();
         let spent = self.running.as_ref().map_or(0, |running| running.table_bytes);
         // One query alone may wait for outputs that are on their way; what stands in a complete table it could not wait for.
@@ -226,7 +247,7 @@ impl Core {
             clean_answers: 0,
             outdated: false,
         };
-        self.count_tentative(batch);
+        self.count_tentative(&batch);
         let only_suspects =
             batch.iter().filter_map(|id| self.query(*id)).all(|query| matches!(query.state, State::Suspect(_)));
         self.suspect_generations += u32::from(only_suspects);
@@ -234,7 +255,13 @@ impl Core {
             running.table_bytes += if complete { bytes } else { 0 };
             running.generation = generation;
         }
-        reply.send(&wire::generation(complete, &table));
+        let batch = self.ask(batch);
+        let first = wire::generation(complete, &table, &batch);
+        let is_ahead = matches!(reply, Reply::File(_));
+        reply.send(&first);
+        if let Some(running) = self.running.as_mut().filter(|_| is_ahead) {
+            running.offered = Some(first);
+        }
     }
 
     /// Learns from the generation that ends how many tentative answers to ask again at once in the next one.

@@ -8,7 +8,7 @@ use freehold_model::{Deposed, Interval, MemberPath, Record, Status};
 
 use super::{Member, PlanEffect, Planner, Removal};
 use crate::identity::{is_same_object, is_same_program, wording};
-use crate::{Action, Mode, Observation, OpenIntent, Recovery, TypeFacts};
+use crate::{Action, Mode, Observation, OpenIntent, Recovery, TypeFacts, is_same_type};
 
 /// How far the open operations of a member are looked into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,11 +56,32 @@ impl Planner {
             self.effects.push(PlanEffect::Read { member: path.clone(), record: Arc::new(object) });
             return Looked::Asking;
         }
-        if facts.recovery == Recovery::Again {
+        let is_settled = match facts.recovery {
+            Recovery::InRecord => true,
+            Recovery::Again => self.is_made_again(path, &object, &facts),
+            Recovery::Read | Recovery::Ask => false,
+        };
+        if is_settled {
             return Looked::Done;
+        }
+        if facts.recovery == Recovery::Again && self.refreshes_only() {
+            // Nothing is made in this run; the next apply makes it again, or asks.
+            return Looked::Stuck;
         }
         self.ask_operator(path);
         Looked::Stuck
+    }
+
+    /// Whether what an unfinished create may have made is made once more, so that it is known then. What is left to be decided at
+    /// apply may be: then the next plan asks.
+    fn is_made_again(&self, path: &MemberPath, object: &Record, facts: &TypeFacts) -> bool {
+        match self.members.get(path) {
+            Some(member) => {
+                let declared = &member.declaration;
+                is_same_type(declared, object) && is_same_object(&facts.identity, &declared.inputs, &object.inputs)
+            }
+            None => self.open.keys().any(|open| path.is_within(open)),
+        }
     }
 
     /// Takes what a look showed.
@@ -77,10 +98,10 @@ impl Planner {
         if let Some(old) = self.records.remove(path) {
             let mut old = Arc::unwrap_or_clone(old);
             new.deposed = std::mem::take(&mut old.deposed);
-            new.deposed.push(Deposed { key: intent.op.to_string(), record: Box::new(old) });
+            new.deposed.push(Deposed { key: intent.op.clone(), record: Box::new(old) });
         }
         self.records.insert(path.clone(), Arc::new(new));
-        self.found.insert(path.clone(), intent.op);
+        self.found.insert(path.clone(), intent.op.clone());
     }
 
     /// Members that are known only at apply are looked into all the same: whatever is begun on them then closes what is open.
@@ -98,7 +119,7 @@ impl Planner {
         for path in left {
             match self.look_into(&path) {
                 Looked::Done => {
-                    let last = self.intents.get(&path).and_then(|all| all.last()).map(|intent| intent.op);
+                    let last = self.intents.get(&path).and_then(|all| all.last()).map(|intent| intent.op.clone());
                     self.left_open.extend(last.filter(|op| self.found.get(&path) != Some(op)).map(|op| (path, op)));
                 }
                 Looked::Asking => drop(self.removals.insert(path, Removal::Asking)),

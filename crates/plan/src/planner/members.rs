@@ -12,7 +12,8 @@ use crate::identity::wording;
 use crate::plan::provider_text;
 use crate::{
     Action, Considered, Decision, Drift, Observation, Old, Problem, Proposal, Reason, Step, TypeFacts,
-    can_create_first, decide, diff_attrs, effective_inputs, is_same_type, life_differs,
+    can_create_first, decide, diff_attrs, effective_inputs, is_same_type, kept_in_the_way, life_differs,
+    note_difference, tells_inputs, unkeepable,
 };
 
 impl Planner {
@@ -28,6 +29,7 @@ impl Planner {
             return;
         }
         for old in std::mem::take(&mut declaration.lifecycle.moved) {
+            self.claim(&old, path);
             self.move_records(&old, path);
         }
         edges.extend(declaration.depends_on.iter().cloned());
@@ -41,6 +43,32 @@ impl Planner {
         let member = Member { declaration, facts, edges, exact, open, observed: None, decision: None, step: None };
         self.members.insert(path.clone(), member);
         self.consider(path);
+    }
+
+    /// Takes note of who is to take over a record, and refuses what cannot be meant: two for one, and two for each other's.
+    fn claim(&mut self, old: &MemberPath, path: &MemberPath) {
+        if let Some(first) = self.claims.get(old).cloned() {
+            // What is in nobody's record any more is an old note, and harmless.
+            if self.moves.iter().any(|m| m.from.is_within(old)) {
+                self.problem(
+                    path,
+                    format!("takes over the record of `{old}`, and so does `{first}` (`lifecycle.moved`)"),
+                    Some(format!("only one can have it: take `{old}` out of the other's `lifecycle.moved`")),
+                );
+            }
+            return;
+        }
+        self.claims.insert(old.clone(), path.clone());
+        let both = self.records.contains_key(old) && self.records.contains_key(path);
+        if both && self.claims.get(path) == Some(old) {
+            self.problem(
+                path,
+                format!("and `{old}` are each to take over the record of the other (`lifecycle.moved`)"),
+                Some(format!(
+                    "take both out and change places by hand: `freehold state mv {old} NAME`, `freehold state mv {path} {old}`, `freehold state mv NAME {path}`"
+                )),
+            );
+        }
     }
 
     /// Looks at the world first, where that is asked for and possible.
@@ -79,7 +107,9 @@ impl Planner {
 
     /// What a replacement of the member's object does about the old one.
     fn old(&mut self, path: &MemberPath) -> Old {
+        let keeps = self.members.get(path).is_some_and(|m| m.declaration.lifecycle.keep);
         match self.prior_facts(path) {
+            _ if keeps => Old::Forgotten,
             Some(prior) if !prior.can_delete && self.options.forgets(path) => Old::Forgotten,
             Some(prior) if !prior.can_delete => Old::InTheWay,
             _ => Old::Deleted,
@@ -156,11 +186,12 @@ impl Planner {
             let inputs = effective_inputs(&member.declaration, record.map(|r| &**r), member.observed.as_ref());
             Box::new(Declaration { inputs, ..(*member.declaration).clone() })
         });
+        let replace = decision.action == Action::Replace;
         let Some(member) = self.members.get_mut(path) else { return };
         member.decision = Some(decision);
         if let Some(declaration) = declaration {
             self.outstanding += 1;
-            self.effects.push(PlanEffect::Propose { member: path.clone(), declaration, prior });
+            self.effects.push(PlanEffect::Propose { member: path.clone(), declaration, prior, replace });
         } else {
             self.settle(path, Attrs::new());
         }
@@ -210,14 +241,17 @@ impl Planner {
         let decision = adopt_resumed(decision, intent.is_some());
         let decision = note_life(decision, declaration, prior.as_deref());
         let outputs = planned_outputs(&decision, declaration, prior.as_deref(), &member.facts, planned);
+        let may_be_replaced = member.open
+            && !matches!(decision.action, Action::Create | Action::Replace)
+            && may_become_replacement(&decision, declaration, &member.facts);
         let mut reasons = decision.reasons;
         if member.open {
             let needs = self.open_needs.get(path).cloned().unwrap_or_default();
-            reasons.push(Reason::MayChange(needs));
+            reasons.push(if may_be_replaced { Reason::MayReplace(needs) } else { Reason::MayChange(needs) });
         }
         let gone = reasons.contains(&Reason::Gone);
         if decision.action == Action::Replace && old == Old::Forgotten {
-            reasons.push(Reason::Forgotten);
+            reasons.push(if declaration.lifecycle.keep { Reason::Kept } else { Reason::Forgotten });
         }
         let step = Step {
             member: path.clone(),
@@ -225,7 +259,7 @@ impl Planner {
             action: decision.action,
             create_first: declaration.lifecycle.create_before_destroy
                 && old == Old::Deleted
-                && can_create_first(declaration, prior.as_deref(), &member.facts),
+                && can_create_first(declaration, prior.as_deref(), &member.facts.identity),
             reasons,
             provider: provider_text(&declaration.provider),
             type_name: declaration.type_name.clone(),
@@ -235,10 +269,12 @@ impl Planner {
             open: member.open,
             identity: member.facts.identity.clone(),
             old,
+            recovery: member.facts.recovery,
+            told: tells_inputs(member.observed.as_ref()),
             outputs: outputs.clone(),
             edges: member.edges.clone(),
             prior: if gone { None } else { prior },
-            resumes: intent.map(|i| i.op),
+            resumes: intent.map(|i| i.op.clone()),
         };
         self.refuse_what_must_not_be(&step);
         let held_back = step.action.is_forward() && outputs.values().any(Value::is_known);
@@ -252,20 +288,22 @@ impl Planner {
         }
     }
 
-    /// What a member that is made first needs is made first, too: the old object goes on needing the old ones.
+    /// What a member that is made first needs is made first, too: the old object goes on needing the old ones, also those that are not
+    /// named yet for the new one.
     pub(super) fn propagate_create_first(&mut self) {
         let first = |m: &Member| m.step.as_ref().is_some_and(|s| s.create_first);
         let mut trail: Vec<MemberPath> =
             self.members.iter().filter(|(_, m)| first(m)).map(|(p, _)| p.clone()).collect();
         while let Some(user) = trail.pop() {
-            let edges = self.members.get(&user).map(|m| m.edges.clone()).unwrap_or_default();
+            let mut edges = self.members.get(&user).map(|m| m.edges.clone()).unwrap_or_default();
+            edges.extend(self.records.get(&user).into_iter().flat_map(|record| record.edges.iter().cloned()));
             for edge in edges {
                 let within = self.members.range_mut(edge.clone()..).take_while(|(p, _)| p.is_within(&edge));
                 for (path, member) in within {
                     let Some(step) = &mut member.step else { continue };
                     if !step.create_first
                         && step.old == Old::Deleted
-                        && can_create_first(&member.declaration, step.prior.as_deref(), &member.facts)
+                        && can_create_first(&member.declaration, step.prior.as_deref(), &step.identity)
                     {
                         step.create_first = true;
                         trail.push(path.clone());
@@ -278,18 +316,27 @@ impl Planner {
     fn refuse_what_must_not_be(&mut self, step: &Step) {
         let Some(declaration) = &step.declaration else { return };
         for check in declaration.preconditions.clone() {
-            self.require(&step.member, &check);
+            self.require(&step.member, "precondition", &check);
+        }
+        if let Some((message, hint)) = unkeepable(declaration) {
+            self.problem(&step.member, message, Some(hint));
+        }
+        if let Some(why) = step.reasons.iter().find(|reason| matches!(reason, Reason::MayReplace(_))) {
+            return self.warn_of_replacement(step, declaration, &why.to_string());
         }
         if step.action != Action::Replace {
             return;
         }
-        let why = step.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let causes = step.reasons.iter().filter(|reason| **reason != Reason::Kept);
+        let why = causes.map(ToString::to_string).collect::<Vec<_>>().join("; ");
         if declaration.lifecycle.protect {
             self.problem(
                 &step.member,
                 format!("is protected and would be replaced: {why}"),
                 Some("take back the change, or set `lifecycle.protect = false` first".into()),
             );
+        } else if let Some((message, hint)) = kept_in_the_way(declaration, step.prior.as_deref(), &step.identity) {
+            self.problem(&step.member, format!("{message}: {why}"), Some(hint));
         } else if step.old == Old::InTheWay {
             self.problem(
                 &step.member,
@@ -300,6 +347,32 @@ impl Planner {
                 )),
             );
         }
+    }
+}
+
+impl Planner {
+    /// What is decided at apply may come to nothing: that is said before anything is begun.
+    fn warn_of_replacement(&mut self, step: &Step, declaration: &Declaration, why: &str) {
+        let (what, hint) = if declaration.lifecycle.protect {
+            (
+                "is protected",
+                "its step fails then and the rest is done; set `lifecycle.protect = false` to let it be replaced",
+            )
+        } else if step.old == Old::InTheWay {
+            (
+                "its provider cannot delete",
+                "its step fails then and the rest is done; `--forget` leaves the old object in the world",
+            )
+        } else if kept_in_the_way(declaration, step.prior.as_deref(), &step.identity).is_some() {
+            (
+                "is kept under the name that a new object would have",
+                "its step fails then and the rest is done; give it another name",
+            )
+        } else {
+            return;
+        };
+        let message = format!("{what}, and {why}");
+        self.warnings.push(Problem { member: step.member.clone(), message, hint: Some(hint.to_owned()) });
     }
 }
 
@@ -315,11 +388,8 @@ fn note_nothing_to_do(
     if decision.action != Action::Read {
         return decision;
     }
-    let told = matches!(observed, Some(Observation::Object { inputs: Some(_), .. }));
-    let inputs = effective_inputs(declaration, Some(record), observed);
-    if !told && inputs.values().all(Value::is_known) {
-        Arc::make_mut(prior).inputs = inputs;
-    }
+    // What is ignored was put into the declaration already.
+    note_difference(prior, declaration, tells_inputs(observed));
     if **prior == *record {
         decision.action = Action::None;
         decision.reasons[0] = Reason::Unchanged;

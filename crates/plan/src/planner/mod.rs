@@ -106,6 +106,8 @@ pub enum PlanEffect {
         declaration: Box<Declaration>,
         /// What there is; `None` for a new object.
         prior: Option<Arc<Record>>,
+        /// Whether the object is replaced whatever the provider says.
+        replace: bool,
     },
     /// Say what is known of a recorded type.
     Describe {
@@ -142,7 +144,7 @@ pub struct Planner {
     /// How many of a member's open operations are looked into.
     looked: BTreeMap<MemberPath, usize>,
     /// Members with an object that an open operation had made: the operation.
-    found: BTreeMap<MemberPath, u64>,
+    found: BTreeMap<MemberPath, String>,
     /// Members for which a type is being asked for.
     describing: BTreeMap<MemberPath, (Vec<String>, String)>,
     structures: BTreeMap<MemberPath, Vec<String>>,
@@ -161,7 +163,7 @@ pub struct Planner {
     known_types: BTreeMap<(Vec<String>, String), Arc<TypeFacts>>,
     removals: BTreeMap<MemberPath, Removal>,
     /// Members of open composites whose open operations were looked into: the last one.
-    left_open: BTreeMap<MemberPath, u64>,
+    left_open: BTreeMap<MemberPath, String>,
     /// What was seen of records within open composites; `None` while it is being looked at.
     seen_late: BTreeMap<MemberPath, Option<Observation>>,
     /// Planned outputs that are held back until everything that needs none of them is evaluated.
@@ -173,8 +175,11 @@ pub struct Planner {
     quiet: bool,
     finished: bool,
     moves: Vec<Move>,
+    /// Old names, with the member that is to take over the record of each.
+    claims: BTreeMap<MemberPath, MemberPath>,
     drift: Vec<Drift>,
     problems: Vec<Problem>,
+    warnings: Vec<Problem>,
     effects: Vec<PlanEffect>,
 }
 
@@ -248,8 +253,10 @@ impl Planner {
             quiet: false,
             finished: false,
             moves: Vec::new(),
+            claims: BTreeMap::new(),
             drift: Vec::new(),
             problems: Vec::new(),
+            warnings: Vec::new(),
             effects: Vec::new(),
         }
     }
@@ -332,7 +339,7 @@ impl Planner {
         }
         self.forgotten.extend(structure.removed);
         for check in &structure.checks {
-            self.require(member, check);
+            self.require(member, "check", check);
         }
         let children: Vec<MemberPath> = structure.members.iter().map(|name| member.child(name)).collect();
         self.structures.insert(member.clone(), structure.members);
@@ -395,9 +402,10 @@ impl Planner {
         self.problems.push(Problem { member: member.clone(), message: message.into(), hint });
     }
 
-    fn require(&mut self, member: &MemberPath, check: &freehold_model::Check) {
-        if check.assertion == freehold_model::Value::Bool(false) {
-            self.problem(member, check.message.clone(), None);
+    fn require(&mut self, member: &MemberPath, what: &str, check: &freehold_model::Check) {
+        if let Some(message) = check.refusal(what) {
+            let is_no_answer = check.assertion != freehold_model::Value::Bool(false);
+            self.problem(member, message, is_no_answer.then(|| "let `assertion` be a comparison".to_owned()));
         }
     }
 
@@ -472,6 +480,7 @@ impl Planner {
                 .collect(),
             structures: std::mem::take(&mut self.structures),
             problems: std::mem::take(&mut self.problems),
+            warnings: std::mem::take(&mut self.warnings),
         })));
     }
 }

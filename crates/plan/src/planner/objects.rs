@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use freehold_model::{MemberPath, Record};
 
 use super::{Planner, Removal};
-use crate::identity::{ObjectKey, object_key, wording};
+use crate::identity::{ObjectKey, object_key, shared_object, wording};
 use crate::{Action, Mode, Reason};
 
 impl Planner {
@@ -96,16 +96,12 @@ impl Planner {
             let d = &member.declaration;
             let Some(key) = object_key(&d.provider, &d.type_name, &d.inputs, &member.facts.identity) else { continue };
             match owners.get(&key) {
-                Some(first) => clashes.push((path.clone(), first.clone(), member.facts.identity.join(", "))),
+                Some(first) => clashes.push((path.clone(), shared_object(first, &member.facts.identity))),
                 None => drop(owners.insert(key, path.clone())),
             }
         }
-        for (path, first, identity) in clashes {
-            self.problem(
-                &path,
-                format!("manages the same object as `{first}` ({identity} are equal)"),
-                Some("remove one of the two, or give it another name in the world".into()),
-            );
+        for (path, (message, hint)) in clashes {
+            self.problem(&path, message, Some(hint));
         }
     }
 
@@ -120,6 +116,15 @@ impl Planner {
                     Some(format!("bring `{owner}` along, or choose another name in the world")),
                 );
             }
+        }
+        for (taker, owner) in self.taken_of_kept() {
+            self.problem(
+                &taker,
+                format!("takes the object that `{owner}` leaves behind, which is kept (`lifecycle.keep`)"),
+                Some(format!(
+                    "choose another name in the world, or set `lifecycle.keep = false` for `{owner}` and apply first"
+                )),
+            );
         }
         let taken = taken.into_iter().filter(|(_, owner)| self.members.contains_key(owner));
         let taken: BTreeMap<MemberPath, BTreeSet<MemberPath>> =
@@ -138,8 +143,22 @@ impl Planner {
         );
     }
 
+    /// Members that are to make or become an object which this plan lets go of to keep it, with the member that had it.
+    fn taken_of_kept(&self) -> Vec<(MemberPath, MemberPath)> {
+        let is_kept = |owner: &MemberPath| match (self.removals.get(owner), self.members.get(owner)) {
+            (Some(Removal::Step(step)), _) => step.reasons.contains(&Reason::Kept),
+            (_, Some(member)) => member.step.as_ref().is_some_and(|s| s.reasons.contains(&Reason::Kept)),
+            _ => false,
+        };
+        self.taken_by(is_kept)
+    }
+
     /// Members that are to make or become an object which another has recorded, with that other.
     fn taken_objects(&self) -> Vec<(MemberPath, MemberPath)> {
+        self.taken_by(|owner| self.keeps_it_for_now(owner))
+    }
+
+    fn taken_by(&self, is_owner: impl Fn(&MemberPath) -> bool) -> Vec<(MemberPath, MemberPath)> {
         let mut takers: BTreeMap<ObjectKey, &MemberPath> = BTreeMap::new();
         for (path, member) in &self.members {
             let Some(step) = member.step.as_ref().filter(|s| s.action.is_forward()) else { continue };
@@ -156,7 +175,7 @@ impl Planner {
         let mut taken = Vec::new();
         for (owner, record) in &self.records {
             let Some(taker) = self.object_of(record).and_then(|key| takers.get(&key).copied()) else { continue };
-            if taker != owner && self.keeps_it_for_now(owner) {
+            if taker != owner && is_owner(owner) {
                 taken.push((taker.clone(), owner.clone()));
             }
         }

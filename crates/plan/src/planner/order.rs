@@ -26,7 +26,13 @@ impl Planner {
                     let hint = did_you_mean(&other.to_string(), known.iter().map(String::as_str))
                         .map(|name| format!("did you mean `{name}`?"))
                         .or_else(|| Some("`freehold members` lists them".to_owned()));
-                    self.problem(path, format!("is to come after `{other}`, which does not exist (`dependsOn`)"), hint);
+                    let holds = self.members.get(path).is_some_and(|m| m.declaration.holder.as_ref() == Some(other));
+                    let text = if holds {
+                        format!("its record is to be held by `{other}`, which does not exist (`state`)")
+                    } else {
+                        format!("is to come after `{other}`, which does not exist (`dependsOn`)")
+                    };
+                    self.problem(path, text, hint);
                 }
             }
         }

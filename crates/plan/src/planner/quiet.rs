@@ -119,9 +119,13 @@ impl Planner {
 
     /// Nothing moves: members wait for each other, or for something that does not exist.
     fn report_stuck(&mut self) {
-        let needs: BTreeMap<MemberPath, BTreeSet<OutputRef>> =
+        let mut needs: BTreeMap<MemberPath, BTreeSet<OutputRef>> =
             self.waiting.iter().map(|(path, w)| (path.clone(), w.needs.clone())).collect();
-        if let Some(cycle) = find_cycle(&needs) {
+        let mut is_circle = false;
+        while let Some(cycle) = find_cycle(&needs) {
+            is_circle = true;
+            // Another one may be elsewhere.
+            cycle.iter().for_each(|output| drop(needs.remove(&output.member)));
             let text = cycle.iter().map(ToString::to_string).collect::<Vec<_>>().join(" → ");
             let at = cycle.first().map_or_else(MemberPath::root, |o| o.member.clone());
             self.problem(
@@ -129,7 +133,8 @@ impl Planner {
                 format!("outputs depend on each other: {text}"),
                 Some("break the circle: let one of them not use the other's output".into()),
             );
-        } else if let Some((path, waiting)) = self.waiting.iter().next() {
+        }
+        if let Some((path, waiting)) = self.waiting.iter().next().filter(|_| !is_circle) {
             let needs: Vec<String> = waiting.needs.iter().map(ToString::to_string).collect();
             let (path, text) = (path.clone(), needs.join(", "));
             self.problem(&path, format!("waits for {text}, which nothing provides"), None);
@@ -157,7 +162,9 @@ impl Planner {
                 let hint = did_you_mean(&path.to_string(), known.iter().map(String::as_str))
                     .map(|m| format!("did you mean `{m}`?"))
                     .unwrap_or_else(|| "`freehold members` lists them".to_owned());
-                self.problem(path, format!("there is no member `{path}` ({flag})"), Some(hint));
+                // A target may be written without the flag, and some commands have no such flag.
+                let by = if flag == "--target" { String::new() } else { format!(" ({flag})") };
+                self.problem(path, format!("there is no member `{path}`{by}"), Some(hint));
             }
         }
         let acted_on = [("--replace", &options.replace), ("--forget", &options.forget)];

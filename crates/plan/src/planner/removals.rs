@@ -8,7 +8,7 @@ use freehold_model::{Attrs, MemberPath, Record};
 use super::interrupted::Looked;
 use super::{PlanEffect, Planner, Removal};
 use crate::plan::provider_text;
-use crate::{Action, DeletionOrder, Mode, Observation, Old, Reason, Step};
+use crate::{Action, DeletionOrder, Identity, Mode, Observation, Old, Reason, Recovery, Step};
 
 impl Planner {
     /// Settles the removals one question at a time; finishes the plan when none is left.
@@ -161,7 +161,7 @@ impl Planner {
             return self.refresh_record(path, record);
         }
         let destroy = self.options.mode == Mode::Destroy;
-        if forgotten || (record.keep && !destroy) {
+        if forgotten || record.keep {
             let reason = if forgotten { Reason::Forgotten } else { Reason::Kept };
             return self.remove_with(path, Action::Forget, reason, Some(record));
         }
@@ -244,12 +244,14 @@ impl Planner {
             declaration: None,
             exact: true,
             open: false,
-            identity: Vec::new(),
+            identity: Identity::default(),
             old: Old::Deleted,
+            recovery: Recovery::default(),
+            told: false,
             outputs: Attrs::new(),
             edges: prior.as_ref().map(|r| r.edges.clone()).unwrap_or_default(),
             prior,
-            resumes: self.intents.get(path).and_then(|all| all.last()).map(|i| i.op),
+            resumes: self.intents.get(path).and_then(|all| all.last()).map(|i| i.op.clone()),
         };
         self.removals.insert(path.clone(), Removal::Step(Box::new(step)));
     }
@@ -298,8 +300,11 @@ impl Planner {
         }
         self.records
             .iter()
-            // What a target needs may be replaced, and then its old objects have to be gone.
-            .filter(|(path, _)| self.options.is_target(path) || self.members.contains_key(*path))
+            // What a target needs may be replaced, and then its old objects have to be gone; what a `destroy` brings along goes with them.
+            .filter(|(path, record)| {
+                let is_part = self.options.is_target(path) || self.members.contains_key(*path);
+                is_part || !record.deposed.is_empty() && self.depends_on_target(path)
+            })
             .filter(|(path, _)| !self.options.excludes(path) && !self.is_forgotten(path))
             .flat_map(|(path, record)| record.deposed.iter().map(|d| (path.clone(), d.clone())))
             .collect()
@@ -319,8 +324,10 @@ fn deposed_step(member: MemberPath, deposed: freehold_model::Deposed) -> Step {
         declaration: None,
         exact: true,
         open: false,
-        identity: Vec::new(),
+        identity: Identity::default(),
         old: Old::Deleted,
+        recovery: Recovery::default(),
+        told: false,
         outputs: Attrs::new(),
         edges: deposed.record.edges.clone(),
         prior: Some(Arc::from(deposed.record)),

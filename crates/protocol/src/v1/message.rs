@@ -27,7 +27,7 @@ pub mod codes {
     pub const HOLDS_NO_STATE: i64 = 2;
 }
 
-/// What tells requests apart. The client uses numbers; a provider sends back what it was given.
+/// What tells requests apart. The client uses whole numbers up to [`Id::LARGEST`]; a provider sends back what it was given.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Id {
@@ -35,6 +35,11 @@ pub enum Id {
     Number(u64),
     /// A text.
     Text(String),
+}
+
+impl Id {
+    /// Largest number that the client uses. Languages whose only numbers are doubles (JavaScript, Lua, jq) send back a larger one changed.
+    pub const LARGEST: u64 = (1 << 53) - 1;
 }
 
 /// One message. No `Debug`: it may hold secrets in clear.
@@ -128,7 +133,7 @@ struct Envelope {
     params: Json,
     #[serde(default, deserialize_with = "some")]
     result: Option<Json>,
-    error: Option<ErrorObject>,
+    error: Option<Json>,
 }
 
 /// Tells a `null` from an absent member.
@@ -146,16 +151,17 @@ pub fn parse_message(line: &[u8]) -> Result<Message, ParseError> {
         return Err(ParseError::Envelope("`jsonrpc` must be \"2.0\""));
     }
     let had_id = envelope.id.is_some();
+    let error = envelope.error.map(|json| error_object(&json)).transpose()?;
     let id = match envelope.id {
         None | Some(Json::Null) => None,
         Some(Json::String(text)) => Some(Id::Text(text)),
-        Some(Json::Number(n)) => match n.as_u64() {
+        Some(Json::Number(n)) => match whole(&n) {
             Some(n) => Some(Id::Number(n)),
             None => return Err(ParseError::Envelope("`id` must be a whole number or a text")),
         },
         Some(_) => return Err(ParseError::Envelope("`id` must be a whole number or a text")),
     };
-    match (envelope.method, envelope.result, envelope.error) {
+    match (envelope.method, envelope.result, error) {
         (Some(method), None, None) => Ok(match id {
             Some(id) => Message::Request { id, method, params: envelope.params },
             None if had_id => return Err(ParseError::Envelope("the `id` of a request must not be null")),
@@ -166,6 +172,39 @@ pub fn parse_message(line: &[u8]) -> Result<Message, ParseError> {
         (None, ..) => Err(ParseError::Envelope("it has no `method`, and no `id` with either `result` or `error`")),
         (Some(_), ..) => Err(ParseError::Envelope("it has a `method` and a `result` or `error`")),
     }
+}
+
+/// A whole number, also as languages without whole numbers write it (`3.0`).
+fn whole(number: &serde_json::Number) -> Option<u64> {
+    let written_as_double = || number.as_f64().filter(|n| n.fract() == 0.0 && (0.0..=Id::LARGEST as f64).contains(n));
+    number.as_u64().or_else(|| written_as_double().map(|n| n as u64))
+}
+
+/// What an error says, as far as it can be read: a provider in trouble is understood even if it does not say it as it should. Only
+/// of an object that exists all must be right.
+fn error_object(json: &Json) -> Result<ErrorObject, ParseError> {
+    let Some(message) = json.get("message").and_then(Json::as_str) else {
+        return Err(ParseError::Envelope("`error` must have a `message`"));
+    };
+    let code = json.get("code").and_then(Json::as_i64).unwrap_or(codes::INTERNAL);
+    let data = json.get("data").filter(|data| data.is_object()).map(|data| {
+        fn read<T: serde::de::DeserializeOwned>(data: &Json, name: &str) -> Option<T> {
+            T::deserialize(data.get(name)?).ok()
+        }
+        let partial = match data.get("partial") {
+            None | Some(Json::Null) => None,
+            Some(_) => {
+                Some(read(data, "partial").ok_or(ParseError::Envelope("`error.data.partial` is not an object"))?)
+            }
+        };
+        Ok(ErrorData {
+            kind: read(data, "kind").unwrap_or(ErrorKind::Internal),
+            hint: read(data, "hint"),
+            diagnostics: read(data, "diagnostics").unwrap_or_default(),
+            partial,
+        })
+    });
+    Ok(ErrorObject { code, message: message.to_owned(), data: data.transpose()? })
 }
 
 impl Message {
@@ -270,6 +309,39 @@ mod tests {
             panic!("not a response")
         };
         assert_eq!((id, outcome), (Some(Id::Number(7)), Ok(Json::Null)));
+    }
+
+    #[test]
+    fn an_error_is_understood_as_far_as_it_can_be_read() {
+        for (said, kind) in [
+            (r#"{"code":1,"message":"no","data":{"kind":"fatal","hint":7}}"#, ErrorKind::Internal),
+            (r#"{"code":1,"message":"no","data":"more words"}"#, ErrorKind::Internal),
+            (r#"{"message":"no","data":{"kind":"user"}}"#, ErrorKind::User),
+        ] {
+            let line = format!(r#"{{"jsonrpc":"2.0","id":1,"error":{said}}}"#);
+            let Ok(Message::Response { outcome: Err(error), .. }) = parse_message(line.as_bytes()) else {
+                panic!("{said}")
+            };
+            assert_eq!((error.message.as_str(), error.kind()), ("no", kind));
+        }
+        refuses(r#"{"jsonrpc":"2.0","id":1,"error":{}}"#, "not a JSON-RPC 2.0 message: `error` must have a `message`");
+        refuses(
+            r#"{"jsonrpc":"2.0","id":1,"error":{"message":"no","data":{"partial":1}}}"#,
+            "not a JSON-RPC 2.0 message: `error.data.partial` is not an object",
+        );
+    }
+
+    #[test]
+    fn an_id_may_come_back_as_a_double() {
+        for (id, number) in [("3.0", 3), ("3e0", 3), ("9007199254740991.0", Id::LARGEST)] {
+            let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":1}}"#);
+            let Ok(Message::Response { id, .. }) = parse_message(line.as_bytes()) else { panic!("not a response") };
+            assert_eq!(id, Some(Id::Number(number)));
+        }
+        refuses(
+            r#"{"jsonrpc":"2.0","id":-1.0,"result":1}"#,
+            "not a JSON-RPC 2.0 message: `id` must be a whole number or a text",
+        );
     }
 
     #[test]

@@ -24,9 +24,11 @@ use crate::{Call, CallError, CallEvent, Launch, PoolOptions, ProtocolChoice, Pro
 
 /// How long the pipes of a process that has ended and owes no answer may still bring something (a grandchild may hold them open for ever).
 const PIPES_AFTER_EXIT: Duration = Duration::from_millis(250);
-/// Ids of the handshake; ids of calls start above them.
-const INITIALIZE: u64 = u64::MAX;
-const CONFIGURE: u64 = u64::MAX - 1;
+/// Ids of the handshake.
+const INITIALIZE: u64 = 1;
+const CONFIGURE: u64 = 2;
+/// Ids of calls start here. One that is counted up never gets to [`Id::LARGEST`].
+pub(super) const FIRST_CALL: u64 = 3;
 
 /// What the keeper is told.
 #[allow(clippy::large_enum_variant, reason = "it is moved once, through a channel")]
@@ -354,7 +356,11 @@ impl Keeper {
             }
             Heard::V0(response) => self.hear_old(id, response),
             Heard::Rubbish(line) => {
-                let shown = self.redactor.excerpt(&line);
+                let shown = match line.first() {
+                    // An answer that is broken: nobody knows which of what is in it are secrets.
+                    Some(b'{' | b'[') => wire::describe_broken(&line),
+                    _ => format!("`{}`", self.redactor.excerpt(&line)),
+                };
                 self.condemn(id, Verdict::Rubbish(shown));
             }
             Heard::TooLong => self.condemn(id, Verdict::TooLong),
@@ -364,27 +370,8 @@ impl Keeper {
                     self.tell(call, event);
                 }
             }
-            Heard::OutputEnded | Heard::TalkEnded => {
-                match heard {
-                    Heard::OutputEnded => running.output_open = false,
-                    _ => running.talk_open = false,
-                }
-                // From now on nothing but last words is waited for.
-                let is_exited = running.phase == Phase::Exited;
-                if is_exited && matches!(heard, Heard::OutputEnded) {
-                    running.since = Instant::now();
-                }
-                if is_exited && !running.output_open && !running.talk_open {
-                    self.bury(id);
-                } else if matches!(heard, Heard::OutputEnded) && running.phase != Phase::Exited {
-                    // Nothing more can be heard from it: give it a moment to end by itself.
-                    running.process.close();
-                    if running.phase < Phase::Closing {
-                        running.phase = Phase::Closing;
-                        running.since = Instant::now();
-                    }
-                }
-            }
+            Heard::OutputEnded => self.hear_end(id, true),
+            Heard::TalkEnded => self.hear_end(id, false),
             Heard::NotReading => {
                 running.process.close();
                 if running.phase < Phase::Closing {
@@ -400,6 +387,30 @@ impl Keeper {
                 if !running.output_open && !running.talk_open {
                     self.bury(id);
                 }
+            }
+        }
+    }
+
+    /// The end of what it answers, or of what it talks.
+    fn hear_end(&mut self, id: ProcessId, of_output: bool) {
+        let Some(running) = self.running.get_mut(&id) else { return };
+        match of_output {
+            true => running.output_open = false,
+            false => running.talk_open = false,
+        }
+        // From now on nothing but last words is waited for.
+        let is_exited = running.phase == Phase::Exited;
+        if is_exited && of_output {
+            running.since = Instant::now();
+        }
+        if is_exited && !running.output_open && !running.talk_open {
+            self.bury(id);
+        } else if of_output && !is_exited {
+            // Nothing more can be heard from it: give it a moment to end by itself.
+            running.process.close();
+            if running.phase < Phase::Closing {
+                running.phase = Phase::Closing;
+                running.since = Instant::now();
             }
         }
     }

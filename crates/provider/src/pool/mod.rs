@@ -37,7 +37,7 @@ impl Pool {
         let (orders, inbox) = mpsc::channel();
         let keeper = Keeper::new(options, orders.clone(), inbox);
         let keeper = std::thread::Builder::new().name("provider-pool".into()).spawn(move || keeper.run()).ok();
-        Self { orders, next: AtomicU64::new(1), keeper: Mutex::new(keeper) }
+        Self { orders, next: AtomicU64::new(keeper::FIRST_CALL), keeper: Mutex::new(keeper) }
     }
 
     /// Asks without waiting. `on_event` hears what happens, last of all a [`CallEvent::Done`].

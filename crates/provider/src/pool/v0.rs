@@ -8,6 +8,7 @@ use freehold_protocol::v0;
 use freehold_protocol::v1::PlanAction;
 use serde_json::{Map, Value as Json};
 
+use crate::sdk::erased;
 use crate::{Call, Launch, Object, Reply};
 
 /// What a call becomes.
@@ -102,28 +103,9 @@ fn resource(type_name: &str, object: &Object) -> v0::Resource {
 
 /// v0 knows no marks: a literal `$freehold` goes as it is, and nothing is unknown when it is applied.
 fn plain(attrs: &Attrs) -> Map<String, Json> {
-    attrs.iter().map(|(name, value)| (name.clone(), plain_value(value))).collect()
-}
-
-fn plain_value(value: &Value) -> Json {
-    match value {
-        Value::Map(attrs) => Json::Object(plain(attrs)),
-        Value::List(items) => Json::Array(items.iter().map(plain_value).collect()),
-        Value::Sensitive(inner) => plain_value(inner.expose()),
-        other => other.to_clear_json(),
-    }
+    attrs.iter().map(|(name, value)| (name.clone(), erased::plain(value))).collect()
 }
 
 fn literal(object: Map<String, Json>) -> Attrs {
-    fn value(json: Json) -> Value {
-        match json {
-            Json::Null => Value::Null,
-            Json::Bool(b) => Value::Bool(b),
-            Json::Number(n) => Value::Number(n),
-            Json::String(s) => Value::String(s),
-            Json::Array(items) => Value::List(items.into_iter().map(value).collect()),
-            Json::Object(object) => Value::Map(object.into_iter().map(|(n, v)| (n, value(v))).collect()),
-        }
-    }
-    object.into_iter().map(|(name, json)| (name, value(json))).collect()
+    object.into_iter().map(|(name, json)| (name, erased::literal(json))).collect()
 }

@@ -16,8 +16,8 @@ use crate::{Call, CallEvent, ImportedObject, Launch, Object, Private, ProviderEr
 /// Why a result cannot be understood.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReplyError {
-    #[error("it does not match the method's result")]
-    Shape(#[source] serde_json::Error),
+    #[error("{0}")]
+    Shape(String),
     #[error("a value in it cannot be read")]
     Value(#[source] WireError),
 }
@@ -226,7 +226,34 @@ pub(crate) fn error(error: ErrorObject) -> ProviderError {
 }
 
 pub(crate) fn shape<T: DeserializeOwned>(json: Json) -> Result<T, ReplyError> {
-    serde_json::from_value(json).map_err(ReplyError::Shape)
+    serde_path_to_error::deserialize(json).map_err(|error| ReplyError::Shape(describe_shape(&error)))
+}
+
+/// Where something has the wrong shape and what it should be; not what it is, which may be secret.
+fn describe_shape(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
+    let path = error.path().to_string();
+    let at = if path == "." { String::new() } else { format!("`{path}`: ") };
+    let text = error.inner().to_string();
+    if text.starts_with("missing field") {
+        return format!("{at}{text}");
+    }
+    let is = text.split(['"', '`', ',']).next().unwrap_or_default().trim_end();
+    match text.rsplit_once(", expected ") {
+        Some((_, expected)) => format!("{at}{is}, expected {expected}"),
+        None => format!("{at}it does not match the method's result"),
+    }
+}
+
+/// What is wrong with a line that begins like a message and is none, without any of it.
+pub(crate) fn describe_broken(line: &[u8]) -> String {
+    let why = match v1::parse_message(line) {
+        Err(v1::ParseError::Envelope(why)) => why.to_owned(),
+        Err(v1::ParseError::Json(error)) if error.is_eof() => "it breaks off".to_owned(),
+        Err(v1::ParseError::Json(error)) if error.is_data() => "a part of it is of another type".to_owned(),
+        Err(v1::ParseError::Json(error)) => format!("it is not JSON at column {}", error.column()),
+        Ok(_) => "it is of no use here".to_owned(),
+    };
+    format!("{} bytes of JSON, not shown for the secrets that may be in them; {why}", line.len())
 }
 
 fn object_reply(object: v1::WireObject) -> Result<Reply, ReplyError> {

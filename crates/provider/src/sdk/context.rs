@@ -100,6 +100,11 @@ impl Context {
         &self.cancelled
     }
 
+    /// The same flag, to be kept by work that outlives a borrow.
+    pub fn stop(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.cancelled)
+    }
+
     /// Tells how far it is.
     pub fn progress(&self, fraction: Option<f64>, message: impl Into<String>) {
         self.notify(notices::PROGRESS, &v1::ProgressParams { id: self.id.clone(), fraction, message: message.into() });

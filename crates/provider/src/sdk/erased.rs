@@ -134,6 +134,7 @@ impl<T: ResourceType> AnyType for Erased<T> {
         }
         self.of.check(&inputs)?;
         let prior = asked.prior.map(|prior| self.existing(prior)).transpose()?;
+        self.of.check_place(ctx, prior.as_ref(), &inputs)?;
         let (action, reasons) = match &prior {
             None => (PlanAction::Update, Vec::new()),
             Some(_) if asked.replace => (PlanAction::Replace, Vec::new()),
@@ -191,13 +192,17 @@ impl<T: ResourceType> AnyType for Erased<T> {
 
     fn run(&self, ctx: &mut Context, asked: v1::RunParams) -> Result<v1::RunResult, Failure> {
         let known = &self.schema.operations;
-        if !known.contains_key(&asked.operation) {
+        let Some(operation) = known.get(&asked.operation) else {
             let failure = Failure::user(format!("`{}` has no operation `{}`", T::NAME, asked.operation));
             let names: Vec<&str> = known.keys().map(String::as_str).collect();
             return Err(match names[..] {
                 [] => failure.hint("this type has no operations"),
                 _ => failure.hint(format!("there are: {}", names.join(", "))),
             });
+        };
+        if let (true, Some(first)) = (operation.arguments.is_empty(), asked.args.first()) {
+            let message = format!("operation `{}` takes no arguments, and was given `{first}`", asked.operation);
+            return Err(Failure::user(message).hint("leave it out"));
         }
         let object = self.existing(asked.object)?;
         ctx.given(&object.inputs);
@@ -235,8 +240,16 @@ pub(crate) fn typed<V: DeserializeOwned>(attrs: &Attrs, what: &str) -> Result<V,
         .map_err(|e| Failure::user(format!("{what} are not as they should be")).because(&e).code(codes::INVALID_PARAMS))
 }
 
+/// Inputs as a Rust type, the same that `create` is given: for a type that looks at them in its `plan`, too.
+///
+/// # Errors
+/// When they are not of that type; places that are not known yet are of none.
+pub fn inputs_as<V: DeserializeOwned>(inputs: &Attrs) -> Result<V, Failure> {
+    typed(inputs, "inputs")
+}
+
 /// JSON without marks: a literal `$freehold` as it was meant.
-fn plain(value: &Value) -> Json {
+pub(crate) fn plain(value: &Value) -> Json {
     match value {
         Value::Map(attrs) => Json::Object(attrs.iter().map(|(name, v)| (name.clone(), plain(v))).collect()),
         Value::List(items) => Json::Array(items.iter().map(plain).collect()),
@@ -246,7 +259,7 @@ fn plain(value: &Value) -> Json {
 }
 
 /// JSON that holds no marks, as a value.
-fn literal(json: Json) -> Value {
+pub(crate) fn literal(json: Json) -> Value {
     match json {
         Json::Null => Value::Null,
         Json::Bool(b) => Value::Bool(b),
@@ -305,4 +318,18 @@ fn type_schema<T: ResourceType>(of: &T) -> TypeSchema {
     };
     read_marks(&mut schema);
     schema
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inputs_are_read_as_they_were_meant_marks_and_all() {
+        let literal = Value::Map([("$freehold".to_owned(), "x".into())].into());
+        let secret = Value::from("canary").into_sensitive();
+        let inputs: Attrs = [("args".to_owned(), literal), ("token".to_owned(), secret)].into();
+        let read: Json = inputs_as(&inputs).unwrap();
+        assert_eq!(read, serde_json::json!({ "args": { "$freehold": "x" }, "token": "canary" }));
+    }
 }

@@ -23,7 +23,7 @@
 //! ```
 
 mod context;
-mod erased;
+pub(crate) mod erased;
 mod failure;
 mod planning;
 mod provider;
@@ -32,6 +32,7 @@ mod serve;
 mod stdio;
 
 pub use context::Context;
+pub use erased::inputs_as;
 pub use failure::Failure;
 pub use provider::Provider;
 pub use resource::{Existing, Found, Made, Operation, Ran, ReadBack, ResourceType, StateLock, StateText, Traits};

@@ -40,6 +40,19 @@ pub trait ResourceType: Send + Sync + 'static {
         Ok(())
     }
 
+    /// What is wrong with inputs where they are to be used, asked in every plan, after [`ResourceType::check`]. `prior` is the object
+    /// as it is recorded.
+    ///
+    /// # Errors
+    /// When something is in the way.
+    fn check_place(&self, ctx: &Context, prior: Option<&Existing<Self>>, inputs: &Attrs) -> Result<(), Failure>
+    where
+        Self: Sized,
+    {
+        let _ = (ctx, prior, inputs);
+        Ok(())
+    }
+
     /// Outputs that can be told from inputs (which may be unknown in part); others are unknown until then.
     fn planned_outputs(&self, ctx: &Context, inputs: &Attrs) -> Attrs {
         let _ = (ctx, inputs);

@@ -1,7 +1,7 @@
 //! An S3 server inside the test program: signatures are checked, objects live in memory, and it can be told to misbehave.
 //!
 //! It can honour or ignore conditional writes, be slow, answer 503, or lose requests and replies on the way. It counts what it
-//! was asked. It speaks path style on a loopback port, and knows nothing of versions, tags or policies: use [`crate::Minio`]
+//! was asked. A second key may read objects and nothing else, as those of hosts. It speaks path style on a local port, and knows nothing of versions, tags or policies: use [`crate::Minio`]
 //! for those.
 //!
 //! Where to go next: [`S3Server::start`], [`Fault`]; `objects.rs` holds the store itself.
@@ -9,7 +9,7 @@
 mod objects;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -76,23 +76,36 @@ impl S3Server {
     pub const ACCESS_KEY: &'static str = "freehold-test";
     /// The secret key it accepts.
     pub const SECRET_KEY: &'static str = "freehold-test-secret";
+    /// The id of a second key, as hosts have them: it may read objects and nothing else. It may not even list, so what is not there
+    /// is answered with 403, as S3 does.
+    pub const READER_KEY: &'static str = "freehold-reader";
+    /// The secret of that key.
+    pub const READER_SECRET: &'static str = "freehold-reader-secret";
 
     /// Starts a server on a free loopback port.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_at(IpAddr::from([127, 0, 0, 1]))
+    }
+
+    /// Starts a server on a free port of this address, such as that of a [`crate::Network`] of hosts.
+    #[must_use]
+    pub fn start_at(address: IpAddr) -> Self {
         let store = Arc::new(Mutex::new(Store::default()));
         let shared = Arc::new(Mutex::new(Shared { faults: Vec::new(), latency: Duration::ZERO, seen: Vec::new() }));
         let mut builder = S3ServiceBuilder::new(Objects::new(Arc::clone(&store)));
-        builder.set_auth(SimpleAuth::from_single(Self::ACCESS_KEY, Self::SECRET_KEY));
+        let mut keys = SimpleAuth::from_single(Self::ACCESS_KEY, Self::SECRET_KEY);
+        keys.register(Self::READER_KEY.to_owned(), Self::READER_SECRET.into());
+        builder.set_auth(keys);
         let front = Front { service: builder.build(), shared: Arc::clone(&shared) };
         let (stop, stopped) = oneshot::channel();
-        let (ready, address) = mpsc::channel();
-        let thread = thread::spawn(move || serve(&front, stopped, &ready));
-        let address = address.recv().unwrap_or_else(|_| panic!("the S3 server did not start"));
+        let (ready, listening) = mpsc::channel();
+        let thread = thread::spawn(move || serve(&front, address, stopped, &ready));
+        let address = listening.recv().unwrap_or_else(|_| panic!("the S3 server did not start"));
         Self { address, shared, store, stop: Some(stop), thread: Some(thread) }
     }
 
-    /// `http://127.0.0.1:PORT`.
+    /// `http://ADDRESS:PORT`.
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
@@ -199,8 +212,15 @@ impl Front {
             Some(Fault::SlowDown) => return Ok(failure(503, "SlowDown")),
             _ => {}
         }
+        let may = rights(&request);
+        if may == Rights::None {
+            return Ok(failure(403, "AccessDenied"));
+        }
         let request: HttpRequest = request.map(Body::from);
-        let reply = self.service.call(request).await.unwrap_or_else(|_| failure(500, "InternalError"));
+        let mut reply = self.service.call(request).await.unwrap_or_else(|_| failure(500, "InternalError"));
+        if may == Rights::Read && reply.status() == hyper::StatusCode::NOT_FOUND {
+            reply = failure(403, "AccessDenied");
+        }
         match fault {
             Some(Fault::LostReply) => Err(Lost),
             Some(Fault::ErrorAfterEffect) => Ok(failure(500, "InternalError")),
@@ -228,6 +248,28 @@ impl Front {
     }
 }
 
+/// What the key of a request allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rights {
+    All,
+    Read,
+    None,
+}
+
+fn rights(request: &hyper::Request<Incoming>) -> Rights {
+    // Signatures stand in a header or in the query.
+    let header = request.headers().get(hyper::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let is_reader = |text: &str| text.contains(&format!("Credential={}", S3Server::READER_KEY));
+    if !header.is_some_and(is_reader) && !request.uri().query().is_some_and(is_reader) {
+        return Rights::All;
+    }
+    let is_read = matches!(request.method().as_str(), "GET" | "HEAD");
+    // Beside the bucket's name there is an object's: `/bucket/key`.
+    let is_object =
+        request.uri().path().trim_start_matches('/').split_once('/').is_some_and(|(_, key)| !key.is_empty());
+    if is_read && is_object { Rights::Read } else { Rights::None }
+}
+
 fn failure(status: u16, code: &str) -> HttpResponse {
     let body = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>on purpose</Message></Error>"
@@ -237,7 +279,7 @@ fn failure(status: u16, code: &str) -> HttpResponse {
     response
 }
 
-fn serve(front: &Front, stopped: oneshot::Receiver<()>, ready: &mpsc::Sender<SocketAddr>) {
+fn serve(front: &Front, address: IpAddr, stopped: oneshot::Receiver<()>, ready: &mpsc::Sender<SocketAddr>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -245,14 +287,14 @@ fn serve(front: &Front, stopped: oneshot::Receiver<()>, ready: &mpsc::Sender<Soc
     // Dropping the runtime at the end drops every connection.
     runtime.block_on(async {
         tokio::select! {
-            () = accept(front, ready) => {}
+            () = accept(front, address, ready) => {}
             _ = stopped => {}
         }
     });
 }
 
-async fn accept(front: &Front, ready: &mpsc::Sender<SocketAddr>) {
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+async fn accept(front: &Front, address: IpAddr, ready: &mpsc::Sender<SocketAddr>) {
+    let listener = tokio::net::TcpListener::bind((address, 0))
         .await
         .unwrap_or_else(|error| panic!("the S3 server cannot listen: {error}"));
     let address = listener.local_addr().unwrap_or_else(|error| panic!("the S3 server has no address: {error}"));

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::{atomic, secret};
+use crate::{atomic, place, secret};
 
 /// Content found in the world is shown in a diff up to this size.
 const SHOWN_BYTES: u64 = 1024 * 1024;
@@ -28,6 +28,9 @@ pub(crate) struct Inputs {
     contents: String,
     /// Permissions in octal, `0644`; without it 0644, or 0600 when the contents are a secret.
     mode: Option<String>,
+    /// Whether a file that is there already may be replaced. Without this, one with the same contents and mode is taken over and any
+    /// other is an error.
+    overwrite: Option<bool>,
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -58,6 +61,7 @@ impl ResourceType for File {
     }
 
     fn check(&self, inputs: &Attrs) -> Result<(), Failure> {
+        place::check(inputs)?;
         match inputs.get("mode") {
             Some(Value::String(mode)) => parse_mode(mode).map(drop),
             _ => Ok(()),
@@ -121,17 +125,8 @@ impl ResourceType for File {
     }
 
     fn create(&self, ctx: &Context, inputs: Inputs) -> Result<Made<Outputs>, Failure> {
-        let path = ctx.resolve(&inputs.path);
-        // A file beside may be deleted at this moment together with the directory: then make it again.
-        for attempt in 1.. {
-            let made = atomic::make_parents(&path)?;
-            match write(ctx, &inputs, &path) {
-                Ok(outputs) => return Ok(noted(ctx, outputs, &made)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound && attempt < 5 => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(Failure::internal("the file could not be written"))
+        let how = if inputs.overwrite == Some(true) { atomic::write } else { atomic::write_new };
+        make(ctx, &inputs, how)
     }
 
     fn read(&self, ctx: &Context, object: &Existing<Self>) -> Result<ReadBack<Outputs>, Failure> {
@@ -140,6 +135,10 @@ impl ResourceType for File {
         };
         let path = ctx.resolve(given);
         let Some(seen) = look(&path)? else { return Ok(ReadBack::Gone) };
+        // Of an interrupted creation nothing is recorded but what was wanted. A file comes whole, so another one was not made by it.
+        if object.outputs.is_empty() && !is_as_wanted(ctx, &seen, &object.typed_inputs()?) {
+            return Ok(ReadBack::Gone);
+        }
         let outputs = Outputs {
             path: given.to_owned(),
             absolute_path: path.to_string_lossy().into_owned(),
@@ -166,7 +165,7 @@ impl ResourceType for File {
     }
 
     fn update(&self, ctx: &Context, prior: &Existing<Self>, inputs: Inputs) -> Result<Made<Outputs>, Failure> {
-        let mut made = self.create(ctx, inputs)?;
+        let mut made = make(ctx, &inputs, atomic::write)?;
         let mut directories = directories(prior);
         if let Some(again) = made.private.take() {
             directories.extend(paths_in(&again).into_iter().filter(|d| !directories.contains(d)).collect::<Vec<_>>());
@@ -239,33 +238,81 @@ fn look(path: &Path) -> Result<Option<Seen>, Failure> {
     Ok(Some(Seen { sha256: secret::hex(&hasher.finalize()), mode: metadata.permissions().mode() & 0o7777, contents }))
 }
 
-fn write(ctx: &Context, inputs: &Inputs, path: &Path) -> io::Result<Outputs> {
-    let mode = match &inputs.mode {
-        Some(mode) => parse_mode(mode).map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e.message()))?,
-        None => default_mode(ctx.is_sensitive("contents")),
-    };
+/// How a file is put in its place.
+type Write = fn(&Path, &[u8], u32) -> io::Result<()>;
+
+fn make(ctx: &Context, inputs: &Inputs, write: Write) -> Result<Made<Outputs>, Failure> {
+    place::check_at(ctx, &inputs.path)?;
+    let path = ctx.resolve(&inputs.path);
+    let mode = wanted_mode(ctx, inputs)?;
     if path.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::IsADirectory, format!("`{}` is a directory", path.display())));
+        return Err(Failure::host(format!("`{}` is a directory", path.display())).at("path"));
     }
-    atomic::write(path, inputs.contents.as_bytes(), mode)?;
-    Ok(Outputs {
-        path: inputs.path.clone(),
-        absolute_path: path.to_string_lossy().into_owned(),
-        sha256: digest(inputs.contents.as_bytes()),
-        mode: format_mode(mode),
-    })
+    // A file beside may be deleted at this moment together with the directory: then make it again.
+    for attempt in 1.. {
+        let made = atomic::make_parents(&path)?;
+        match write(&path, inputs.contents.as_bytes(), mode) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => take_over(ctx, inputs, &path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && attempt < 5 => continue,
+            Err(error) => return Err(error.into()),
+        }
+        let outputs = Outputs {
+            path: inputs.path.clone(),
+            absolute_path: path.to_string_lossy().into_owned(),
+            sha256: digest(inputs.contents.as_bytes()),
+            mode: format_mode(mode),
+        };
+        return Ok(noted(ctx, outputs, &made));
+    }
+    Err(Failure::internal("the file could not be written"))
+}
+
+/// A file that is there already counts as made if it is as it would be made.
+fn take_over(ctx: &Context, inputs: &Inputs, path: &Path) -> Result<(), Failure> {
+    let is_link = fs_err::symlink_metadata(path)?.is_symlink();
+    let seen = if is_link { None } else { look(path)? };
+    let differs = match seen {
+        _ if is_link => "and is a link".to_owned(),
+        Some(seen) if is_as_wanted(ctx, &seen, inputs) => return Ok(()),
+        Some(seen) if seen.sha256 == digest(inputs.contents.as_bytes()) => {
+            format!("with the mode {}", format_mode(seen.mode))
+        }
+        _ => "with other contents".to_owned(),
+    };
+    let (member, given) = (ctx.member(), &inputs.path);
+    let member = if member.is_empty() { "MEMBER" } else { member };
+    Err(Failure::user(format!("`{given}` exists already, {differs}"))
+        .hint(format!(
+            "take it over with `freehold import {member} {given}`, let it be replaced with `inputs.overwrite = true`, or choose another path"
+        ))
+        .at("path"))
+}
+
+fn is_as_wanted(ctx: &Context, seen: &Seen, inputs: &Inputs) -> bool {
+    let has_mode = wanted_mode(ctx, inputs).is_ok_and(|mode| mode == seen.mode);
+    inputs.overwrite == Some(true) || (has_mode && seen.sha256 == digest(inputs.contents.as_bytes()))
+}
+
+fn wanted_mode(ctx: &Context, inputs: &Inputs) -> Result<u32, Failure> {
+    match &inputs.mode {
+        Some(mode) => parse_mode(mode),
+        None => Ok(default_mode(ctx.is_sensitive("contents"))),
+    }
 }
 
 fn noted(ctx: &Context, outputs: Outputs, made: &[PathBuf]) -> Made<Outputs> {
     Made { private: note(made), ..Made::new(outputs) }.sensitive_if(ctx.is_sensitive("contents"), &["sha256"])
 }
 
-fn note(directories: &[PathBuf]) -> Option<serde_json::Value> {
+/// What is noted of directories that were made for an object.
+pub(super) fn note(directories: &[PathBuf]) -> Option<serde_json::Value> {
     let list: Vec<_> = directories.iter().map(|d| d.to_string_lossy()).collect();
     (!list.is_empty()).then(|| json!({ "madeDirectories": list }))
 }
 
-fn directories(object: &Existing<File>) -> Vec<PathBuf> {
+/// The directories that were made for an object.
+pub(super) fn directories<T>(object: &Existing<T>) -> Vec<PathBuf> {
     object.private.as_ref().map(|p| paths_in(p.expose())).unwrap_or_default()
 }
 

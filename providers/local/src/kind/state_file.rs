@@ -14,10 +14,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
-use crate::{atomic, secret};
+use super::file;
+use crate::{atomic, place, secret};
 
 /// The end of the file that goes into its version.
 const TAIL_BYTES: u64 = 256;
+/// The beginning of the file that tells whether it holds state.
+const BEGINNING_BYTES: u64 = 4096;
 
 pub(crate) struct StateFile;
 
@@ -49,6 +52,8 @@ struct Lock {
     /// Seconds since 1970.
     expires: i64,
     fence: u64,
+    /// Something was appended: a file without anything in it has lost that.
+    begun: bool,
 }
 
 impl ResourceType for StateFile {
@@ -63,6 +68,10 @@ impl ResourceType for StateFile {
             .examples_from(include_str!("../../examples/state_file.json"))
     }
 
+    fn check(&self, inputs: &Attrs) -> Result<(), Failure> {
+        place::check(inputs)
+    }
+
     fn planned_outputs(&self, ctx: &Context, inputs: &Attrs) -> Attrs {
         let mut told = Attrs::new();
         if let Some(freehold_model::Value::String(path)) = inputs.get("path") {
@@ -74,20 +83,29 @@ impl ResourceType for StateFile {
 
     /// A file that is there already is taken as it is: its state is what one wants to go on with.
     fn create(&self, ctx: &Context, inputs: Inputs) -> Result<Made<Outputs>, Failure> {
+        place::check_at(ctx, &inputs.path)?;
         let path = ctx.resolve(&inputs.path);
-        atomic::make_parents(&path)?;
+        let directories = atomic::make_parents(&path)?;
         match open(&path) {
             Ok(mut file) => check_beginning(&mut file, &path)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => atomic::write(&path, b"", 0o600)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // Whoever makes it anew knows that what it held is gone.
+                let lock = read_lock(&path)?;
+                if lock.begun {
+                    write_lock(&path, &Lock { begun: false, ..lock })?;
+                }
+                atomic::write_new(&path, b"", 0o600)?;
+            }
             Err(error) => return Err(error.into()),
         }
-        Ok(Made::new(outputs(inputs.path, &path)))
+        Ok(Made { private: file::note(&directories), ..Made::new(outputs(inputs.path, &path)) })
     }
 
     fn read(&self, ctx: &Context, object: &Existing<Self>) -> Result<ReadBack<Outputs>, Failure> {
         let (given, path) = place(ctx, object)?;
         Ok(if path.is_file() {
-            ReadBack::Here { made: Made::new(outputs(given, &path)), inputs: None }
+            let made = Made { private: file::note(&file::directories(object)), ..Made::new(outputs(given, &path)) };
+            ReadBack::Here { made, inputs: None }
         } else {
             ReadBack::Gone
         })
@@ -97,6 +115,7 @@ impl ResourceType for StateFile {
         let (_, path) = place(ctx, object)?;
         atomic::remove(&path)?;
         atomic::remove(&lock_path(&path))?;
+        atomic::remove_empty(&file::directories(object));
         Ok(())
     }
 
@@ -112,6 +131,15 @@ impl ResourceType for StateFile {
         flock(&file, FlockOperation::LockShared).map_err(io::Error::from)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
+        if bytes.trim_ascii().is_empty() && read_lock(&path)?.begun {
+            let lock = lock_path(&path);
+            return Err(Failure::config(format!("`{}` is empty, and state was kept in it", path.display())).hint(
+                format!(
+                    "restore it from a copy; or remove `{}` as well, and what it recorded is no longer known",
+                    lock.display()
+                ),
+            ));
+        }
         let version = version(bytes.len() as u64, &bytes[bytes.len().saturating_sub(TAIL_BYTES as usize)..]);
         let text = String::from_utf8(bytes).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
@@ -132,7 +160,8 @@ impl ResourceType for StateFile {
         let (_, path) = place(ctx, object)?;
         let mut file = atomic::open_file(&path, fs_err::OpenOptions::new().read(true).append(true))?;
         flock(&file, FlockOperation::LockExclusive).map_err(io::Error::from)?;
-        let newest = read_lock(&path)?.fence;
+        let lock = read_lock(&path)?;
+        let newest = lock.fence;
         if fence < newest {
             return Err(Failure::config(format!("the state has been locked by somebody else since (fence {newest})"))
                 .hint("plan and apply again"));
@@ -153,6 +182,9 @@ impl ResourceType for StateFile {
             // Nothing but whole appends may stay.
             let _ = file.set_len(length);
             return Err(error.into());
+        }
+        if !lock.begun && !text.trim_ascii().is_empty() {
+            write_lock(&path, &Lock { begun: true, ..lock })?;
         }
         let length = length + text.len() as u64;
         let tail = tail(&mut file, length)?;
@@ -215,16 +247,21 @@ fn place(ctx: &Context, object: &Existing<StateFile>) -> Result<(String, PathBuf
     Ok((given.to_owned(), ctx.resolve(given)))
 }
 
-/// Refuses a file that is plainly something else.
+/// Refuses a file that is something else: neither empty, nor a log of Freehold's (however short it was cut), nor events of NixOps4's.
 fn check_beginning(file: &mut fs_err::File, path: &Path) -> Result<(), Failure> {
+    const LOG: &str = "{\"format\":\"freehold.state/";
     let mut beginning = Vec::new();
-    file.take(4096).read_to_end(&mut beginning)?;
-    match beginning.iter().find(|byte| !byte.is_ascii_whitespace()) {
-        None | Some(b'{') => Ok(()),
-        Some(_) => Err(Failure::user(format!("`{}` exists and holds no state", path.display()))
-            .hint("move it out of the way, or give the resource another path")
-            .at("path")),
+    file.take(BEGINNING_BYTES).read_to_end(&mut beginning)?;
+    let beginning = String::from_utf8_lossy(&beginning);
+    let beginning = beginning.trim_start();
+    let is_log = beginning.starts_with('{') && beginning.contains(LOG) || LOG.starts_with(beginning);
+    let is_events = beginning.starts_with('{') && ["\"index\"", "\"meta\""].iter().all(|w| beginning.contains(w));
+    if is_log || is_events {
+        return Ok(());
     }
+    Err(Failure::user(format!("`{}` exists and holds no state", path.display()))
+        .hint("move it out of the way, or give the resource another path")
+        .at("path"))
 }
 
 fn open(path: &Path) -> io::Result<fs_err::File> {
