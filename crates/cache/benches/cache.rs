@@ -1,7 +1,10 @@
-//! Figures of the binary cache, as Markdown: pushes to a directory and over a slow line beside `nix copy`, and the look at an unchanged closure.
+//! Figures of the binary cache, as Markdown: pushes and pulls to a directory and over a slow line beside `nix copy`, and the look at an
+//! unchanged closure.
 //!
-//! `cargo bench -p freehold-cache --bench cache`. Nix pushes over the line to a plain HTTP server, since not every Nix knows S3; both servers
-//! keep everything in memory and wait 20 ms before each answer.
+//! `cargo bench -p freehold-cache --bench cache [-- WORK…] [paths=N] [kb=N] [rounds=N] [nix=VERSION]`, where the work is some of `directory`,
+//! `line`, `unchanged` and `xz` (Nix's default compression, which takes minutes and is left out unless it is named). Nix talks to a plain
+//! HTTP server over the line, since not every Nix knows S3; both servers keep everything in memory and wait 20 ms before each answer.
+//! Before each measurement the disk is quiet: nobody pays for what another has written.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -18,77 +21,135 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use freehold_cache::{Depot, DepotUrl, PushOptions, Pushed, push};
-use freehold_nar::{Compression, SecretKey, StorePath};
+use freehold_cache::{Depot, DepotUrl, PushOptions, Pushed, pull, push};
+use freehold_nar::{Compression, SecretKey, StorePath, TrustedKeys};
 use freehold_s3::{CredentialsSource, Keys};
 use freehold_store::Nix;
 use freehold_testkit::s3::S3Server;
 use freehold_testkit::{Scratch, nixes};
 
 const LATENCY: Duration = Duration::from_millis(20);
-const LARGE: usize = 300;
 const SMALL: usize = 2_000;
-const ROUNDS: usize = 5;
 
 struct Bench {
     name: String,
     nix: Nix,
     scratch: Scratch,
     key: SecretKey,
+    /// How many large paths, of how many thousands of bytes.
+    paths: usize,
+    kb: usize,
+    rounds: usize,
 }
 
 fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let number = |name: &str| arguments.iter().find_map(|argument| argument.strip_prefix(name)?.parse().ok());
+    let has_work = arguments.iter().any(|argument| !argument.contains('='));
+    let is_wanted = |work: &str| arguments.iter().any(|argument| argument == work);
     println!("Seconds of the whole work (and of the processors, servers of this program included):\n");
     println!("| Nix | work | freehold | nix copy | ratio |\n|---|---|---:|---:|---:|");
     for version in nixes() {
+        if arguments.iter().any(|argument| argument.strip_prefix("nix=").is_some_and(|name| name != version.name)) {
+            continue;
+        }
         let scratch = Scratch::new();
         let nix = Nix::at(&version.bin).with_environment(version.env(&scratch.dir("home")));
         let key = SecretKey::generate("bench-1").unwrap();
         scratch.write("key", key.to_text().expose());
-        let bench = Bench { name: version.name.clone(), nix, scratch, key };
-        bench.directory();
-        if std::env::args().any(|argument| argument == "directory") {
-            continue;
+        let (paths, kb) = (number("paths=").unwrap_or(300), number("kb=").unwrap_or(1000));
+        let rounds = number("rounds=").unwrap_or(3);
+        let bench = Bench { name: version.name.clone(), nix, scratch, key, paths, kb, rounds };
+        if is_wanted("directory") || !has_work {
+            bench.directory();
         }
-        bench.line();
-        bench.unchanged();
+        if is_wanted("line") || !has_work {
+            bench.line();
+        }
+        if is_wanted("unchanged") || !has_work {
+            bench.unchanged();
+        }
+        if is_wanted("xz") {
+            bench.xz();
+        }
     }
 }
 
 impl Bench {
-    /// 300 paths of a megabyte each, into a directory.
+    /// Large paths, into a directory and out of it.
     fn directory(&self) {
         let paths = self.large();
         let (mut ours, mut theirs) = (Cost::MOST, Cost::MOST);
+        let url = |who: &str| format!("file://{}", self.scratch.join(who).display());
         // In turns, and the best of each: the machine may have other things to do.
-        for round in 0..ROUNDS {
-            let url = |who: &str| format!("file://{}", self.scratch.join(format!("{who}-{round}")).display());
+        for _ in 0..self.rounds {
+            self.remove("ours");
             let depot = Depot::open(&url("ours")).unwrap();
-            ours = ours.less(self.timed_push(&depot, &paths, LARGE));
-            theirs = theirs.less(self.copy(&format!("{}?{}", url("theirs"), self.options()), &paths));
+            ours = ours.less(self.timed_push(&depot, &paths, &Compression::Zstd));
+            self.remove("theirs");
+            theirs = theirs.less(self.copy_to(&format!("{}?{}", url("theirs"), self.options()), &paths));
         }
-        self.row("300 paths of 1 MB to a directory", ours, Some(theirs));
+        self.row(&format!("push of {} to a directory", self.what()), ours, Some(theirs));
+        let (mut ours, mut theirs) = (Cost::MOST, Cost::MOST);
+        for _ in 0..self.rounds {
+            // What each has pushed itself.
+            ours = ours.less(self.timed_pull(&Depot::open(&url("ours")).unwrap(), &paths));
+            theirs = theirs.less(self.copy_from(&url("theirs"), &paths));
+        }
+        self.row(&format!("pull of {} from a directory", self.what()), ours, Some(theirs));
     }
 
     /// The same, to a server that takes 20 ms for each answer.
     fn line(&self) {
         let paths = self.large();
         let (_server, depot) = bucket();
-        let ours = self.timed_push(&depot, &paths, LARGE);
+        let ours = self.timed_push(&depot, &paths, &Compression::Zstd);
         let http = Http::start();
-        let theirs = self.copy(&format!("http://{}?{}", http.address, self.options()), &paths);
-        assert!(http.objects.lock().unwrap().len() > 2 * LARGE, "nix copy did not copy");
-        self.row("300 paths of 1 MB, 20 ms away", ours, Some(theirs));
+        let theirs = self.copy_to(&format!("http://{}?{}", http.address, self.options()), &paths);
+        assert!(http.objects.lock().unwrap().len() > 2 * self.paths, "nix copy did not copy");
+        self.row(&format!("push of {}, 20 ms away", self.what()), ours, Some(theirs));
+        let ours = self.timed_pull(&depot, &paths);
+        let theirs = self.copy_from(&format!("http://{}", http.address), &paths);
+        self.row(&format!("pull of {}, 20 ms away", self.what()), ours, Some(theirs));
     }
 
     /// A closure of 2,000 paths that is there already.
     fn unchanged(&self) {
         let root = [self.many()];
         let (_server, depot) = bucket();
-        let first = self.timed_push(&depot, &root, SMALL);
-        self.row("2,000 small paths, 20 ms away", first, None);
-        let again = self.timed_push(&depot, &root, 0);
-        self.row("the same again, unchanged", again, None);
+        let http = Http::start();
+        let to = format!("http://{}?{}", http.address, self.options());
+        let first = self.timed_push(&depot, &root, &Compression::Zstd);
+        let theirs = self.copy_to(&to, &root);
+        self.row("push of 2,000 small paths, 20 ms away", first, Some(theirs));
+        let again = self.timed_push(&depot, &root, &Compression::Zstd);
+        // Each copy is by another process, but what Nix remembers of a cache stays in its home.
+        let theirs = self.copy_to(&to, &root);
+        self.row("the same again, unchanged", again, Some(theirs));
+    }
+
+    /// As Nix compresses unless it is told otherwise, into a directory.
+    fn xz(&self) {
+        let paths = self.large();
+        let url = |who: &str| format!("file://{}", self.scratch.join(who).display());
+        for who in ["ours", "theirs"] {
+            self.remove(who);
+        }
+        let theirs =
+            self.copy_to(&format!("{}?secret-key={}", url("theirs"), self.scratch.join("key").display()), &paths);
+        let ours = self.timed_push(&Depot::open(&url("ours")).unwrap(), &paths, &Compression::Xz);
+        self.row(&format!("push of {} to a directory, both with xz", self.what()), ours, Some(theirs));
+        self.remove("ours");
+        let ours = self.timed_push(&Depot::open(&url("ours")).unwrap(), &paths, &Compression::Zstd);
+        self.row(&format!("push of {} to a directory, each with its default", self.what()), ours, Some(theirs));
+    }
+
+    fn what(&self) -> String {
+        format!("{} paths of {} kB", self.paths, self.kb)
+    }
+
+    fn remove(&self, name: &str) {
+        let _ = std::fs::remove_dir_all(self.scratch.join(name));
     }
 
     fn options(&self) -> String {
@@ -103,34 +164,69 @@ impl Bench {
         println!("| {} | {work} | {} | {theirs} | {ratio} |", self.name, shown(ours));
     }
 
-    fn timed_push(&self, depot: &Depot, roots: &[StorePath], new: usize) -> Cost {
+    fn timed_push(&self, depot: &Depot, roots: &[StorePath], compression: &Compression) -> Cost {
         let index = self.scratch.join("index");
-        let options = PushOptions { compression: Compression::Zstd, index: Some(&index), recheck: false };
+        let options = PushOptions { compression: compression.clone(), index: Some(&index), recheck: false };
         let began = Cost::now();
         let pushed: Pushed =
             push(&self.nix, depot, roots, &self.key, &options, &|_| {}, &AtomicBool::new(false)).unwrap();
         let took = began.since();
-        assert!(pushed.new >= new && (new > 0 || pushed.new == 0), "{pushed:?}");
+        assert!(pushed.new >= roots.len() || pushed.new == 0, "{pushed:?}");
         took
     }
 
-    fn copy(&self, url: &str, paths: &[StorePath]) -> Cost {
+    /// Into a store that is empty.
+    fn timed_pull(&self, depot: &Depot, roots: &[StorePath]) -> Cost {
+        self.empty_store();
+        let keys = TrustedKeys::new(vec![self.key.public()]);
+        let staging = self.scratch.join("staging");
+        let began = Cost::now();
+        pull(&self.nix, depot, roots, &keys, &staging, &|_| {}, &AtomicBool::new(false)).unwrap();
+        let took = began.since();
+        self.is_there(roots);
+        took
+    }
+
+    fn copy_to(&self, url: &str, paths: &[StorePath]) -> Cost {
+        self.copy(&["--to", url], paths)
+    }
+
+    /// Into a store that is empty.
+    fn copy_from(&self, url: &str, paths: &[StorePath]) -> Cost {
+        self.empty_store();
+        let key = self.key.public().to_string();
+        let took = self.copy(&["--from", url, "--option", "trusted-public-keys", &key], paths);
+        self.is_there(paths);
+        took
+    }
+
+    fn copy(&self, arguments: &[&str], paths: &[StorePath]) -> Cost {
         let mut command = self.nix.command("nix");
-        command.args(["--extra-experimental-features", "nix-command", "copy", "--to", url]);
+        command.args(["--extra-experimental-features", "nix-command", "copy"]).args(arguments);
         command.args(paths.iter().map(StorePath::as_str));
         let began = Cost::now();
         run(&mut command);
         began.since()
     }
 
+    fn empty_store(&self) {
+        run(Command::new("chmod").args(["-R", "u+w"]).arg(self.scratch.join("home")));
+        self.remove("home");
+        self.scratch.dir("home");
+    }
+
+    fn is_there(&self, paths: &[StorePath]) {
+        run(self.nix.command("nix-store").arg("--check-validity").args(paths.iter().map(StorePath::as_str)));
+    }
+
     /// Text that compresses to a fraction, as programs do.
     fn large(&self) -> Vec<StorePath> {
         let dir = self.scratch.dir("large");
-        let files: Vec<_> = (0..LARGE)
+        let files: Vec<_> = (0..self.paths)
             .map(|file| {
-                let mut text = String::with_capacity(1_010_000);
+                let mut text = String::with_capacity(self.kb * 1_000 + 10_000);
                 let mut number = file as u64;
-                while text.len() < 1_000_000 {
+                while text.len() < self.kb * 1_000 {
                     number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                     writeln!(text, "line {:x} of file {file}", number >> 40).unwrap();
                 }
@@ -173,6 +269,7 @@ impl Cost {
     const MOST: Self = Self { wall: f64::MAX, cpu: f64::MAX };
 
     fn now() -> Began {
+        run(&mut Command::new("sync"));
         Began { wall: Instant::now(), cpu: cpu_seconds() }
     }
 

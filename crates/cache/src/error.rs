@@ -33,6 +33,17 @@ pub enum CacheError {
         #[source]
         source: S3Error,
     },
+    /// A store that answers alike for what may not be read and for what is not there, to one who may not list the bucket.
+    #[error("`{key}` in `{cache}` is not there yet, or may not be read")]
+    NotSeen {
+        /// The object.
+        key: String,
+        /// The address of the cache.
+        cache: String,
+        /// What the store said.
+        #[source]
+        source: Box<S3Error>,
+    },
     /// A file or directory cannot be read or written.
     #[error("cannot {what}")]
     Files {
@@ -135,6 +146,22 @@ pub enum CacheError {
         /// How often it was tried.
         rounds: u32,
     },
+    /// A collection does not end.
+    #[error("garbage is being collected in `{cache}` for more than {seconds} s")]
+    Collecting {
+        /// Its address.
+        cache: String,
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// A collection could not keep its mark, and deletes no more.
+    #[error(
+        "the collection in `{cache}` was given up: it could not show for long that it was alive, and others went on"
+    )]
+    Overtaken {
+        /// Its address.
+        cache: String,
+    },
     /// A path that is wanted, or that a wanted one refers to, is not in the cache.
     #[error("`{path}` is not in `{cache}`{}", referrer.as_ref().map(|from| format!(" (`{from}` refers to it)")).unwrap_or_default())]
     NotThere {
@@ -185,6 +212,30 @@ pub enum CacheError {
         /// What is wrong with it.
         reason: String,
     },
+    /// There is no cache in a place.
+    #[error("there is no cache at `{cache}`: neither a `nix-cache-info` nor a path")]
+    NoCache {
+        /// The address.
+        cache: String,
+    },
+    /// A path is compressed in a way that we cannot undo.
+    #[error("`{path}` in `{cache}` is compressed with `{compression}`, which is not supported")]
+    Compressed {
+        /// The path.
+        path: String,
+        /// The address of the cache.
+        cache: String,
+        /// How it is compressed.
+        compression: String,
+    },
+    /// A path that is to be kept is not there: perhaps another one was meant.
+    #[error("`{path}` is to be kept and not in `{cache}`; nothing was deleted")]
+    NothingToKeep {
+        /// The path.
+        path: String,
+        /// The address of the cache.
+        cache: String,
+    },
     /// More paths than are worked on at once.
     #[error("more than {limit} paths")]
     TooMany {
@@ -222,15 +273,22 @@ impl CacheError {
             Self::BadUrl { .. } | Self::BadKey { .. } | Self::PreconditionFailed { .. } | Self::TooLarge { .. } => {
                 ErrorKind::User
             }
+            Self::NoCache { .. } | Self::NothingToKeep { .. } => ErrorKind::User,
             Self::NotThere { .. } | Self::TooMany { .. } | Self::StagingTaken { .. } => ErrorKind::User,
             Self::Bucket { source, .. } => source.kind(),
+            Self::NotSeen { source, .. } => source.kind(),
             Self::Store(source) => source.kind(),
             Self::Files { .. } | Self::Pack { .. } | Self::Changed { .. } => ErrorKind::Host,
-            Self::Busy { .. } | Self::Stopped | Self::Collected { .. } => ErrorKind::Transient,
+            Self::Busy { .. }
+            | Self::Stopped
+            | Self::Collected { .. }
+            | Self::Collecting { .. }
+            | Self::Overtaken { .. } => ErrorKind::Transient,
             Self::OtherStore { .. }
             | Self::BadText { .. }
             | Self::OtherPath { .. }
             | Self::Untrusted { .. }
+            | Self::Compressed { .. }
             | Self::NoNar { .. }
             | Self::BadNar { .. }
             | Self::NotTaken { .. }
@@ -247,7 +305,15 @@ impl CacheError {
                     .to_owned()
             }
             Self::Bucket { source, .. } => return source.hint(),
+            Self::NotSeen { .. } => {
+                "if nothing was published there yet, publish: from then on the two are told apart; if something was, let this key read it \
+                 (`s3:GetObject`). A key that may list the bucket (`s3:ListBucket`) is told at once"
+                    .to_owned()
+            }
             Self::Store(source) => return source.hint(),
+            Self::BadText { key, .. } if key.ends_with(".narinfo") => {
+                "`freehold cache push --recheck` of the path writes it anew".to_owned()
+            }
             Self::BadText { source, .. } | Self::OddPath { source, .. } => return source.hint(),
             Self::Changed { path, .. } => {
                 format!(
@@ -259,12 +325,22 @@ impl CacheError {
                     .to_owned()
             }
             Self::NotThere { .. } => "push it: `freehold cache push PATH --to URL`".to_owned(),
-            Self::NoNar { .. } | Self::BadNar { .. } => {
+            Self::NoCache { .. } => "look at the address; the first `freehold cache push` makes a cache".to_owned(),
+            Self::Compressed { .. } => {
+                "push it again with freehold or with `compression=zstd`, or let Nix take it: `nix copy --from URL`".to_owned()
+            }
+            Self::NothingToKeep { .. } => "look for it: `freehold cache ls --at URL NAME`".to_owned(),
+            Self::NoNar { .. } => {
+                "`freehold cache verify` finds all that is broken; `freehold cache push --recheck` brings what is missing"
+                    .to_owned()
+            }
+            Self::BadNar { .. } => {
                 "`freehold cache verify` finds all that is broken; delete the narinfo and push the path again"
                     .to_owned()
             }
             Self::StagingTaken { .. } => "name a directory that is empty or not there yet".to_owned(),
-            Self::Collected { .. } => "push again when the collection has ended".to_owned(),
+            Self::Collected { .. } | Self::Collecting { .. } => "push again when the collection has ended".to_owned(),
+            Self::Overtaken { .. } => "collect again".to_owned(),
             Self::BadManifest { key, .. } => format!("mend or delete `{key}`, then collect again"),
             _ => return None,
         })

@@ -1,20 +1,22 @@
 //! Collecting: paths that no manifest names any more leave a cache.
 //!
 //! Kept are the closures of what `manifest.json` and everything under `manifests/` name, of what the operator names, and of
-//! what was pushed a short while ago: a manifest may be about to name it. A new epoch begins before the cache is listed, so that
-//! a push under way notices. Paths go before what they refer to, and NARs last, so that nothing is ever half there.
+//! what was pushed a short while ago: a manifest may be about to name it. A new epoch begins before the cache is listed, and
+//! carries a mark until the end, so that pushes wait and look again. Paths go before what they refer to, and NARs last, so that nothing
+//! is ever half there.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use freehold_model::limits;
-use freehold_nar::{CacheInfo, NarInfo, StorePath};
+use freehold_nar::{NarInfo, StorePath};
 use serde_json::Value as Json;
 
 use crate::cache;
 use crate::closure::levels;
 use crate::depot::{Depot, Listed};
+use crate::epoch::{self, Mark};
 use crate::error::CacheError;
 use crate::list::narinfos;
 use crate::pool::each;
@@ -54,66 +56,115 @@ pub struct Collected {
 /// Deletes what nobody needs, or tells what that is.
 ///
 /// # Errors
-/// A manifest that cannot be read, since nobody knows then what is needed; and all that can go wrong with the cache.
+/// A manifest that cannot be read, since nobody knows then what is needed; before something is deleted, a path of
+/// [`GcOptions::keep`] that is not there; and all that can go wrong with the cache.
 pub fn gc(depot: &Depot, options: &GcOptions<'_>, stop: &AtomicBool) -> Result<Collected, CacheError> {
-    if options.delete {
-        depot.sweep()?;
-        cache::next_epoch(depot)?;
+    if !options.delete {
+        return collect(depot, options, None, stop);
     }
+    depot.sweep()?;
+    epoch::collecting(depot, stop, |mark| collect(depot, options, Some(mark), stop))
+}
+
+/// What a cache holds.
+struct Inventory {
+    listing: Vec<Listed>,
+    infos: BTreeMap<StorePath, NarInfo>,
+    /// Paths whose narinfo is younger than the age below which they are kept.
+    young: BTreeSet<StorePath>,
+    unreadable: Vec<String>,
+}
+
+impl Inventory {
+    fn take(depot: &Depot, is_young: &dyn Fn(&Listed) -> bool, stop: &AtomicBool) -> Result<Self, CacheError> {
+        let listing = depot.list("")?;
+        let (mut infos, mut young, mut unreadable) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
+        for found in narinfos(depot, &listing, stop)? {
+            match found.info {
+                Ok(info) if info.key() == found.listed.key => {
+                    if is_young(&found.listed) {
+                        young.insert(info.path.clone());
+                    }
+                    infos.insert(info.path.clone(), info);
+                }
+                _ => unreadable.push(found.listed.key),
+            }
+        }
+        Ok(Self { listing, infos, young, unreadable })
+    }
+}
+
+/// Looks at everything, and deletes under `mark`.
+fn collect(
+    depot: &Depot,
+    options: &GcOptions<'_>,
+    mark: Option<&Mark<'_>>,
+    stop: &AtomicBool,
+) -> Result<Collected, CacheError> {
     let now = SystemTime::now();
-    let listing = depot.list("")?;
     let is_young = |listed: &Listed| {
         // A clock that is behind makes everything young.
         listed.modified.and_then(|at| now.duration_since(at).ok()).is_none_or(|age| age < options.age)
     };
-    let mut collected = Collected::default();
-    let mut infos: BTreeMap<StorePath, NarInfo> = BTreeMap::new();
-    let mut roots = manifest_roots(depot, &listing)?;
+    let Inventory { listing, infos, young, unreadable } = Inventory::take(depot, &is_young, stop)?;
+    let mut roots = manifest_roots(depot, &listing, &infos)?;
     roots.extend(options.keep.iter().cloned());
-    for found in narinfos(depot, &listing, stop)? {
-        match found.info {
-            Ok(info) if info.key() == found.listed.key => {
-                if is_young(&found.listed) {
-                    roots.insert(info.path.clone());
-                }
-                infos.insert(info.path.clone(), info);
-            }
-            _ => collected.unreadable.push(found.listed.key),
-        }
-    }
-    collected.absent = roots.iter().filter(|root| !infos.contains_key(root)).map(ToString::to_string).collect();
+    roots.extend(young);
+    let absent = roots.iter().filter(|root| !infos.contains_key(root)).map(ToString::to_string).collect();
     let live = live(&infos, roots);
     let dead: Vec<&NarInfo> = infos.values().filter(|info| !live.contains(&info.path)).collect();
     let needed: HashSet<&str> =
         infos.values().filter(|info| live.contains(&info.path)).map(|info| info.url.as_str()).collect();
     let loose = |listed: &&Listed| listed.key.starts_with("nar/") && !needed.contains(listed.key.as_str());
     // With an unreadable narinfo about, a NAR without a name may be its own.
-    let sure = collected.unreadable.is_empty();
+    let sure = unreadable.is_empty();
     let of_dead: HashSet<&str> = dead.iter().map(|info| info.url.as_str()).collect();
     let nars: Vec<&Listed> = listing
         .iter()
         .filter(loose)
         .filter(|listed| !is_young(listed) && (sure || of_dead.contains(listed.key.as_str())))
         .collect();
-    collected.kept = live.len();
     let mut paths: Vec<&StorePath> = dead.iter().map(|info| &info.path).collect();
     paths.sort_by_key(|path| (path.name(), *path));
-    collected.paths = paths.iter().map(ToString::to_string).collect();
-    collected.nars = nars.len();
-    collected.bytes = nars.iter().map(|listed| listed.size).sum();
-    if options.delete {
-        delete(depot, &dead, &nars, stop)?;
+    let collected = Collected {
+        paths: paths.iter().map(ToString::to_string).collect(),
+        nars: nars.len(),
+        bytes: nars.iter().map(|listed| listed.size).sum(),
+        kept: live.len(),
+        absent,
+        unreadable,
+    };
+    if let Some(mark) = mark {
+        if let Some(path) = options.keep.iter().find(|path| !infos.contains_key(path)) {
+            return Err(CacheError::NothingToKeep { path: path.to_string(), cache: depot.url().to_string() });
+        }
+        delete_paths(depot, &dead, mark, stop)?;
+        let late = late_urls(depot, &listing, stop)?;
+        let nars: Vec<&Listed> = nars.into_iter().filter(|listed| !late.contains(&listed.key)).collect();
+        mark.renew()?;
+        each(&nars, limits::CACHE_TRANSFERS, stop, |nar, _| mark.check().and_then(|()| depot.delete(&nar.key)))?;
     }
     Ok(collected)
 }
 
-/// Whatever refers to something goes before it, and NARs after all narinfos.
-fn delete(depot: &Depot, dead: &[&NarInfo], nars: &[&Listed], stop: &AtomicBool) -> Result<(), CacheError> {
+/// Whatever refers to something goes before it. Nothing goes unless the mark is surely ours.
+fn delete_paths(depot: &Depot, dead: &[&NarInfo], mark: &Mark<'_>, stop: &AtomicBool) -> Result<(), CacheError> {
     let order = levels(dead.iter().map(|info| (&info.path, &info.references)).collect())?;
     for level in order.iter().rev() {
-        each(level, limits::CACHE_TRANSFERS, stop, |path, _| depot.delete(&NarInfo::key_of(path)))?;
+        mark.renew()?;
+        each(level, limits::CACHE_TRANSFERS, stop, |path, _| {
+            mark.check().and_then(|()| depot.delete(&NarInfo::key_of(path)))
+        })?;
     }
-    each(nars, limits::CACHE_TRANSFERS, stop, |listed, _| depot.delete(&listed.key)).map(drop)
+    Ok(())
+}
+
+/// NARs of paths that became known after the listing: by a push that had looked before, and may have been killed since.
+fn late_urls(depot: &Depot, listing: &[Listed], stop: &AtomicBool) -> Result<HashSet<String>, CacheError> {
+    let before: HashSet<&str> = listing.iter().map(|listed| listed.key.as_str()).collect();
+    let mut late = depot.list("")?;
+    late.retain(|listed| !before.contains(listed.key.as_str()));
+    Ok(narinfos(depot, &late, stop)?.into_iter().filter_map(|found| Some(found.info.ok()?.url)).collect())
 }
 
 /// The closure of `roots`, as far as it is there.
@@ -130,10 +181,15 @@ fn live(infos: &BTreeMap<StorePath, NarInfo>, roots: BTreeSet<StorePath>) -> Has
     live
 }
 
-/// Every store path that a manifest names, wherever in it.
-fn manifest_roots(depot: &Depot, listing: &[Listed]) -> Result<BTreeSet<StorePath>, CacheError> {
-    let head = depot.get(CacheInfo::KEY)?.and_then(|object| CacheInfo::parse(&object.body).ok());
-    let store_dir = head.map_or_else(|| "/nix/store".to_owned(), |head| head.store_dir);
+/// Every store path that a manifest names, wherever in it. The store directory is the one that the cache says it has, and those of
+/// its paths: a wrong one would let everything go.
+fn manifest_roots(
+    depot: &Depot,
+    listing: &[Listed],
+    infos: &BTreeMap<StorePath, NarInfo>,
+) -> Result<BTreeSet<StorePath>, CacheError> {
+    let mut store_dirs: BTreeSet<String> = infos.keys().map(|path| path.dir().to_owned()).collect();
+    store_dirs.extend(cache::head(depot)?.map(|head| head.store_dir));
     let mut roots = BTreeSet::new();
     let manifests = listing.iter().filter(|l| l.key == MANIFEST || l.key.starts_with(MANIFESTS));
     for key in manifests.map(|listed| &listed.key) {
@@ -143,7 +199,7 @@ fn manifest_roots(depot: &Depot, listing: &[Listed]) -> Result<BTreeSet<StorePat
             cache: depot.url().to_string(),
             reason: e.to_string(),
         })?;
-        name_paths(&json, &store_dir, &mut roots);
+        store_dirs.iter().for_each(|store_dir| name_paths(&json, store_dir, &mut roots));
     }
     Ok(roots)
 }

@@ -1,6 +1,6 @@
-//! What this machine remembers of a cache: paths that it has, and NARs that were uploaded and not yet made known.
+//! What this machine remembers of a cache: paths that it has with a key's signature, and NARs that were uploaded and not yet made known.
 //!
-//! A file of lines per cache, appended to as things happen, so that a killed push can be taken up. It saves work and is never
+//! A file of lines per cache and key, appended to as things happen, so that a killed push can be taken up. It saves work and is never
 //! believed alone: the epoch of the cache must be the same, which every collection changes, and the paths that are asked for
 //! are looked at in any case. A lost index costs time only.
 
@@ -11,13 +11,13 @@ use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use freehold_model::limits;
-use freehold_nar::Sha256;
+use freehold_nar::{PublicKey, Sha256};
 use fs_err::{File, OpenOptions};
 
 use crate::pool::locked;
 
 /// First word of the file.
-const FORMAT: &str = "freehold.cache-index/1";
+const FORMAT: &str = "freehold.cache-index/2";
 
 /// A NAR that was uploaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,12 +36,13 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// What is remembered of the cache with this address and epoch. What cannot be read or written is not remembered.
-    pub(crate) fn open(dir: Option<&Path>, url: &str, epoch: &str) -> Self {
+    /// What is remembered of the cache with this address and epoch, for whoever signs with `key`. What cannot be read or written is
+    /// not remembered.
+    pub(crate) fn open(dir: Option<&Path>, url: &str, key: &PublicKey, epoch: &str) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let mut index = Self { present: HashMap::new(), stored: Mutex::default(), file: None, now };
-        let Some(path) = dir.map(|dir| file_of(dir, url)) else { return index };
-        let head = format!("{FORMAT} {epoch} {url}");
+        let Some(path) = dir.map(|dir| file_of(dir, url, key)) else { return index };
+        let head = format!("{FORMAT} {epoch} {key} {url}");
         let text = fs_err::read_to_string(&path).unwrap_or_default();
         let fits = text.lines().next() == Some(head.as_str());
         if fits {
@@ -67,7 +68,7 @@ impl Index {
         index
     }
 
-    /// Whether the cache had this path not long ago.
+    /// Whether the cache had this path, signed with the key, not long ago.
     pub(crate) fn has(&self, hash_part: &str) -> bool {
         let age = limits::CACHE_INDEX_AGE.as_secs();
         self.present.get(hash_part).is_some_and(|seen| self.now.saturating_sub(*seen) < age)
@@ -78,7 +79,7 @@ impl Index {
         locked(&self.stored).get(hash_part).cloned()
     }
 
-    /// Remembers that the cache has these paths.
+    /// Remembers that the cache has these paths, signed with the key.
     pub(crate) fn note_present<'a>(&self, hash_parts: impl Iterator<Item = &'a str>) {
         let lines: String =
             hash_parts.filter(|hash| !self.has(hash)).map(|hash| format!("has {hash} {}\n", self.now)).collect();
@@ -123,14 +124,20 @@ impl Index {
     }
 }
 
-fn file_of(dir: &Path, url: &str) -> PathBuf {
-    dir.join(format!("{}.index", &Sha256::of(url.as_bytes()).to_base32()[..32]))
+fn file_of(dir: &Path, url: &str, key: &PublicKey) -> PathBuf {
+    let name = Sha256::of(format!("{key} {url}").as_bytes()).to_base32();
+    dir.join(format!("{name}.index"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use freehold_nar::SecretKey;
     use freehold_testkit::Scratch;
+
+    fn key() -> PublicKey {
+        SecretKey::generate("k-1").unwrap().public()
+    }
 
     fn stored() -> Stored {
         let hash = Sha256::of(b"x");
@@ -140,13 +147,18 @@ mod tests {
     #[test]
     fn what_was_noted_is_known_until_the_epoch_changes() {
         let scratch = Scratch::new();
-        let open = |epoch| Index::open(Some(scratch.path()), "s3://b", epoch);
+        let key = key();
+        let open = |epoch| Index::open(Some(scratch.path()), "s3://b", &key, epoch);
         open("1").note_present(["a", "b"].into_iter());
         open("1").note_stored("c", &stored());
         let index = open("1");
         assert!(index.has("a") && index.has("b") && !index.has("c"));
         assert_eq!(index.stored("c"), Some(stored()));
-        assert!(!Index::open(Some(scratch.path()), "s3://other", "1").has("a"));
+        assert!(!Index::open(Some(scratch.path()), "s3://other", &key, "1").has("a"));
+        assert!(
+            !Index::open(Some(scratch.path()), "s3://b", &self::key(), "1").has("a"),
+            "another key has signed nothing"
+        );
         assert!(!open("2").has("a"), "a collection changes the epoch");
         assert!(!open("1").has("a"), "and what was known before is forgotten");
     }
@@ -154,18 +166,22 @@ mod tests {
     #[test]
     fn a_torn_line_and_old_news_are_passed_over() {
         let scratch = Scratch::new();
-        let file = file_of(scratch.path(), "s3://b");
-        std::fs::write(&file, "freehold.cache-index/1 1 s3://b\nhas old 1\nnar c sha256:").unwrap();
-        let index = Index::open(Some(scratch.path()), "s3://b", "1");
+        let key = key();
+        let file = file_of(scratch.path(), "s3://b", &key);
+        std::fs::write(&file, format!("{FORMAT} 1 {key} s3://b\nhas old 1\nhas new 99999999999\nnar c sha256:"))
+            .unwrap();
+        let open = || Index::open(Some(scratch.path()), "s3://b", &key, "1");
+        let index = open();
+        assert!(index.has("new"));
         assert!(!index.has("old"));
         assert_eq!(index.stored("c"), None);
         index.note_present(["a"].into_iter());
-        assert!(Index::open(Some(scratch.path()), "s3://b", "1").has("a"), "what follows a torn line is whole");
+        assert!(open().has("a"), "what follows a torn line is whole");
     }
 
     #[test]
     fn without_a_place_nothing_is_remembered() {
-        let index = Index::open(Some(Path::new("/proc/no/such")), "s3://b", "1");
+        let index = Index::open(Some(Path::new("/proc/no/such")), "s3://b", &key(), "1");
         index.note_present(["a"].into_iter());
         assert!(!index.has("a"));
     }

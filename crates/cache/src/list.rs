@@ -39,6 +39,7 @@ pub(crate) fn narinfos(depot: &Depot, listing: &[Listed], stop: &AtomicBool) -> 
     Ok(found.into_iter().flatten().collect())
 }
 
-fn is_narinfo(key: &str) -> bool {
+/// Whether a key is that of a narinfo.
+pub(crate) fn is_narinfo(key: &str) -> bool {
     key.strip_suffix(".narinfo").is_some_and(StorePath::is_hash_part)
 }

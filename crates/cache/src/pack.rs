@@ -74,6 +74,14 @@ pub(crate) fn pack(
     Ok(Packed { nar_hash, nar_size, file_hash, file_size })
 }
 
+/// Whether [`unpack`] knows this compression.
+pub(crate) fn can_unpack(compression: &Compression) -> bool {
+    match compression {
+        Compression::None | Compression::Zstd | Compression::Xz | Compression::Bzip2 => true,
+        Compression::Other(name) => matches!(name.as_str(), "gzip" | "br"),
+    }
+}
+
 /// Hash and size of the NAR that `source` holds compressed; gives up when it has more than `limit` bytes.
 pub(crate) fn unpack(
     source: impl Read,
@@ -91,8 +99,22 @@ pub(crate) fn unpack(
             )?;
             hash(liblzma::read::XzDecoder::new_stream(source, stream), limit, halt)
         }
+        Compression::Bzip2 => hash(bzip2::read::MultiBzDecoder::new(source), limit, halt),
+        Compression::Other(name) if name == "gzip" => hash(flate2::read::MultiGzDecoder::new(source), limit, halt),
+        Compression::Other(name) if name == "br" => {
+            hash(brotli_decompressor::Decompressor::new(source, PIECE), limit, halt)
+        }
         other => Err(unsupported(other)),
     }
+}
+
+/// Hash and size of the NAR that a file holds compressed, as a pull finds them out; for checks of this alone.
+///
+/// # Errors
+/// It is no such file, or holds more than `limit` bytes.
+pub fn digest(file: &[u8], compression: &Compression, limit: u64) -> io::Result<(Sha256, u64)> {
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    unpack(file, compression, limit, &Halt::of(&stop))
 }
 
 /// Hash and size of all that `source` gives.

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::error::CacheError;
 
@@ -11,7 +12,12 @@ pub(crate) struct Halt<'a> {
     failed: AtomicBool,
 }
 
-impl Halt<'_> {
+impl<'a> Halt<'a> {
+    /// With nobody beside who may fail.
+    pub(crate) fn of(stop: &'a AtomicBool) -> Self {
+        Self { stop, failed: AtomicBool::new(false) }
+    }
+
     /// Whether to give up.
     pub(crate) fn is_set(&self) -> bool {
         self.failed.load(Ordering::Relaxed) || self.stop.load(Ordering::Relaxed)
@@ -95,6 +101,25 @@ impl Drop for Permit<'_> {
     fn drop(&mut self) {
         *locked(&self.permits.free) += self.count;
         self.permits.changed.notify_all();
+    }
+}
+
+/// Waits, and listens meanwhile whether to stop.
+///
+/// # Errors
+/// [`CacheError::Stopped`] after `stop` was set.
+pub(crate) fn pause(time: Duration, stop: &AtomicBool) -> Result<(), CacheError> {
+    const TICK: Duration = Duration::from_millis(50);
+    let until = Instant::now() + time;
+    loop {
+        if stop.load(Ordering::Relaxed) {
+            return Err(CacheError::Stopped);
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        std::thread::sleep(left.min(TICK));
     }
 }
 

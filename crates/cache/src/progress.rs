@@ -25,6 +25,15 @@ pub enum Progress {
     },
     /// All NARs are there: the paths are being made known.
     Publishing,
+    /// Another pull of the same paths is under way: its end is awaited.
+    Behind,
+    /// The cache has other contents of a path than the store here, signed by others: it stays as it is, without our signature.
+    Differs {
+        /// The path.
+        path: String,
+    },
+    /// Garbage is being collected: what is there is looked at when that has ended.
+    Waiting,
     /// Garbage was collected meanwhile: what is there is looked at again.
     Again,
 }

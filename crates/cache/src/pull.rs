@@ -4,12 +4,12 @@
 //! What was staged before a pull was killed is checked and used by the next one. What the store has already is not asked for.
 
 use std::collections::{BTreeMap, HashSet};
-use std::io::{self, Seek as _};
-use std::path::{Path, PathBuf};
+use std::io::{self, Seek as _, Write};
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use freehold_model::limits;
-use freehold_nar::{CacheInfo, NarInfo, Sha256, StorePath, TrustedKeys};
+use freehold_nar::{NarInfo, Sha256, StorePath, TrustedKeys};
 use freehold_store::Nix;
 use fs_err::{File, OpenOptions};
 
@@ -20,9 +20,7 @@ use crate::error::CacheError;
 use crate::pack::{self, Counted};
 use crate::pool::{Halt, Permits, cores, each};
 use crate::progress::{Listener, Progress};
-
-/// By this file a staging directory is known.
-const MARK: &str = ".freehold-staging";
+use crate::staging::{self, Staging};
 
 /// What a pull did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -39,8 +37,8 @@ pub struct Pulled {
 
 /// Makes sure that `roots` and all that they refer to are in the store. Paths that are not there must be signed by a trusted key.
 ///
-/// `staging` is a directory for this pull alone, on a disk with room for the compressed files; it is removed afterwards, and kept
-/// for the next attempt when the pull fails.
+/// `staging` is a directory for pulls of these paths alone, on a disk with room for the compressed files; it is removed afterwards,
+/// and kept for the next attempt when the pull fails. Of several pulls with the same directory one does the work and the others wait.
 ///
 /// # Errors
 /// A path that is not in the cache, not signed, or not what its narinfo says, by its name; Nix's own words when it refuses.
@@ -54,24 +52,30 @@ pub fn pull(
     stop: &AtomicBool,
 ) -> Result<Pulled, CacheError> {
     let pull = Pull { nix, depot, trusted, listener, stop };
-    let infos = pull.find(roots)?;
-    let nar_bytes = infos.values().map(|info| info.nar_size).sum();
-    listener(Progress::Planned { paths: infos.len(), missing: infos.len(), nar_bytes });
+    let mut infos = pull.planned(roots)?;
     let Some(first) = roots.first().filter(|_| !infos.is_empty()) else { return Ok(Pulled::default()) };
-    let staging = Staging::open(staging)?;
+    staging::sweep(staging);
+    let (staging, waited) = Staging::open(staging, &|| listener(Progress::Behind), stop)?;
+    if waited {
+        infos = pull.planned(roots)?;
+    }
+    if infos.is_empty() {
+        staging.remove()?;
+        return Ok(Pulled::default());
+    }
     let moved = pull.nars(&infos, &staging)?;
     staging.write_head(first.dir(), infos.values())?;
     listener(Progress::Publishing);
     let order = levels(infos.values().map(|info| (&info.path, &info.references)).collect())?;
     let order: Vec<String> = order.concat().iter().map(ToString::to_string).collect();
-    nix.copy_from_directory(&staging.dir, &order, &trusted.to_string(), stop, &mut |_| {})?;
+    nix.copy_from_directory(staging.dir(), &order, &trusted.to_string(), stop, &mut |_| {})?;
     if let Some(path) = nix.missing(&order)?.into_iter().next() {
         return Err(CacheError::NotTaken { path });
     }
     staging.remove()?;
     Ok(Pulled {
         new: infos.len(),
-        nar_bytes,
+        nar_bytes: infos.values().map(|info| info.nar_size).sum(),
         file_bytes: moved.iter().map(|(bytes, _)| bytes).sum(),
         travelled_bytes: moved.iter().filter(|(_, travelled)| *travelled).map(|(bytes, _)| bytes).sum(),
     })
@@ -86,6 +90,14 @@ struct Pull<'a> {
 }
 
 impl Pull<'_> {
+    /// What is to be done, told to the listener.
+    fn planned(&self, roots: &[StorePath]) -> Result<BTreeMap<StorePath, NarInfo>, CacheError> {
+        let infos = self.find(roots)?;
+        let nar_bytes = infos.values().map(|info| info.nar_size).sum();
+        (self.listener)(Progress::Planned { paths: infos.len(), missing: infos.len(), nar_bytes });
+        Ok(infos)
+    }
+
     /// Narinfos of all paths that are needed and not in the store, each of them trusted. Goes from references to references.
     fn find(&self, roots: &[StorePath]) -> Result<BTreeMap<StorePath, NarInfo>, CacheError> {
         let mut infos = BTreeMap::new();
@@ -130,6 +142,10 @@ impl Pull<'_> {
         if info.signer(self.trusted).is_none() {
             return Err(CacheError::Untrusted { path: path.to_string(), cache: cache(), signers: signers(&info) });
         }
+        if !pack::can_unpack(&info.compression) {
+            let compression = info.compression.as_str().to_owned();
+            return Err(CacheError::Compressed { path: path.to_string(), cache: cache(), compression });
+        }
         Ok(info)
     }
 
@@ -165,37 +181,89 @@ impl Pull<'_> {
             }
         }
         let part = place.with_extension("part");
-        let mut options = OpenOptions::new();
-        let opened = options.create(true).truncate(true).read(true).write(true).open(&part);
-        let mut file = opened.map_err(|e| staging.failed(e))?;
-        let (file_hash, size) = fetch_nar(self.depot, info, &mut file, halt)?;
-        let _permit = permits.take(1);
-        check_nar(&mut file, info, Some((file_hash, size)), halt).map_err(|error| {
-            // What was downloaded is of no use to anybody.
+        let moved = self.fetch(info, &part, staging, permits, halt).and_then(|size| {
+            fs_err::rename(&part, &place).map_err(|e| staging.failed(e))?;
+            Ok((size, true))
+        });
+        if moved.is_err() {
+            // It is begun anew in any case, and may be of no use to anybody.
             let _ = fs_err::remove_file(&part);
-            bad_nar(self.depot, info, &error, halt)
-        })?;
-        fs_err::rename(&part, &place).map_err(|e| staging.failed(e))?;
-        Ok((size, true))
+        }
+        moved
+    }
+
+    /// Downloads a NAR into the file `part`, and checks it; gives its size.
+    fn fetch(
+        &self,
+        info: &NarInfo,
+        part: &Path,
+        staging: &Staging,
+        permits: &Permits,
+        halt: &Halt<'_>,
+    ) -> Result<u64, CacheError> {
+        let mut options = OpenOptions::new();
+        let opened = options.create(true).truncate(true).read(true).write(true).open(part);
+        let mut file = opened.map_err(|e| staging.failed(e))?;
+        let known = fetch_nar(self.depot, info, &mut file, halt)?;
+        let _permit = permits.take(1);
+        check_nar(&mut file, info, Some(known), halt).map_err(|error| bad_nar(self.depot, info, &error, halt))
     }
 }
 
-/// Writes the compressed NAR of a path into `file`; gives its hash and size.
+/// Writes the compressed NAR of a path into `file`; gives its hash and size. Ends as soon as it is too large to be the one.
 pub(crate) fn fetch_nar(
     depot: &Depot,
     info: &NarInfo,
     file: &mut File,
     halt: &Halt<'_>,
 ) -> Result<(Sha256, u64), CacheError> {
-    let mut sink = Counted::new(file, Some(halt));
-    let found = depot
-        .download(&info.url, &mut sink)
-        .map_err(|error| if halt.is_set() { CacheError::Stopped } else { error })?;
-    found.map(|_| sink.end()).ok_or_else(|| CacheError::NoNar {
+    let limit = most_file_bytes(info);
+    let mut capped = Capped { inner: file, left: limit, is_over: false };
+    let mut sink = Counted::new(&mut capped, Some(halt));
+    let found = depot.download(&info.url, &mut sink);
+    let known = sink.end();
+    if halt.is_set() {
+        return Err(CacheError::Stopped);
+    }
+    if capped.is_over {
+        let reason = format!("its file has more than {limit} bytes");
+        return Err(CacheError::BadNar { path: info.path.to_string(), cache: depot.url().to_string(), reason });
+    }
+    found?.map(|_| known).ok_or_else(|| CacheError::NoNar {
         path: info.path.to_string(),
         key: info.url.clone(),
         cache: depot.url().to_string(),
     })
+}
+
+/// What the file of a NAR may have at most. What a narinfo says of the file is not signed, the size of the NAR is; no compression
+/// makes anything much larger.
+fn most_file_bytes(info: &NarInfo) -> u64 {
+    let most = info.nar_size.saturating_add(info.nar_size / 16).saturating_add(limits::CACHE_FILE_SLACK);
+    info.file_size.map_or(most, |size| size.min(most))
+}
+
+/// Passes bytes on until there are too many.
+struct Capped<'a> {
+    inner: &'a mut File,
+    left: u64,
+    is_over: bool,
+}
+
+impl Write for Capped<'_> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        if buffer.len() as u64 > self.left {
+            self.is_over = true;
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is too large"));
+        }
+        let written = self.inner.write(buffer)?;
+        self.left -= written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
 }
 
 /// What a failed check is to whoever asked for the path.
@@ -240,58 +308,4 @@ pub(crate) fn signers(info: &NarInfo) -> String {
     let names: Vec<String> =
         info.signatures.iter().filter_map(|s| Some(format!("`{}`", s.split_once(':')?.0))).collect();
     if names.is_empty() { "it has no signature".to_owned() } else { format!("it names {}", names.join(", ")) }
-}
-
-/// A directory that is a binary cache for the time of a pull.
-struct Staging {
-    dir: PathBuf,
-}
-
-impl Staging {
-    /// One that is new, empty, or left behind by a pull.
-    fn open(dir: &Path) -> Result<Self, CacheError> {
-        let staging = Self {
-            dir: std::path::absolute(dir)
-                .map_err(|source| CacheError::Files { what: "stage paths".to_owned(), source })?,
-        };
-        let mark = staging.dir.join(MARK);
-        if !mark.exists() {
-            fs_err::create_dir_all(&staging.dir).map_err(|e| staging.failed(e))?;
-            if fs_err::read_dir(&staging.dir).map_err(|e| staging.failed(e))?.next().is_some() {
-                return Err(CacheError::StagingTaken { dir: staging.dir });
-            }
-            fs_err::write(&mark, "").map_err(|e| staging.failed(e))?;
-        }
-        fs_err::create_dir_all(staging.dir.join("nar")).map_err(|e| staging.failed(e))?;
-        Ok(staging)
-    }
-
-    /// Where the NAR of a path lies: by the path, so that nothing that a cache says becomes the name of a file here.
-    fn nar(&self, info: &NarInfo) -> PathBuf {
-        self.dir.join(url_of(info))
-    }
-
-    /// Makes it a binary cache, when all NARs are there.
-    fn write_head<'a>(&self, store_dir: &str, infos: impl Iterator<Item = &'a NarInfo>) -> Result<(), CacheError> {
-        let head = CacheInfo { store_dir: store_dir.to_owned(), want_mass_query: false, priority: None };
-        fs_err::write(self.dir.join(CacheInfo::KEY), head.render()).map_err(|e| self.failed(e))?;
-        for info in infos {
-            // Where a NAR lies is not signed.
-            let staged = NarInfo { url: url_of(info), ..info.clone() };
-            fs_err::write(self.dir.join(info.key()), staged.render()).map_err(|e| self.failed(e))?;
-        }
-        Ok(())
-    }
-
-    fn remove(&self) -> Result<(), CacheError> {
-        fs_err::remove_dir_all(&self.dir).map_err(|e| self.failed(e))
-    }
-
-    fn failed(&self, source: io::Error) -> CacheError {
-        CacheError::Files { what: format!("stage paths in `{}`", self.dir.display()), source }
-    }
-}
-
-fn url_of(info: &NarInfo) -> String {
-    format!("nar/{}.nar{}", info.path.hash_part(), info.compression.suffix())
 }

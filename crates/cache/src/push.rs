@@ -2,23 +2,24 @@
 //!
 //! What is missing is found first (local index, then questions in parallel), then NARs travel, largest first, and at last the
 //! narinfos in the order of references. A push that is killed leaves NARs that nobody knows of; the next one goes on with them.
-//! A collection that happens meanwhile is noticed by the cache's epoch, and what it took is pushed again.
+//! A collection that happens meanwhile is noticed by the cache's epoch: its end is awaited, and what it took is pushed again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
-use std::time::SystemTime;
 
 use freehold_model::limits;
-use freehold_nar::{Compression, NarInfo, SecretKey, StorePath};
+use freehold_nar::{Compression, NarInfo, SecretKey, StorePath, TrustedKeys};
 use freehold_s3::Condition;
 use freehold_store::Nix;
 
 use crate::cache;
 use crate::closure::{Fact, closure, facts, levels};
 use crate::depot::{Depot, Kind};
+use crate::epoch;
 use crate::error::CacheError;
 use crate::index::{Index, Stored};
+use crate::look::{Broken, Look, Looker};
 use crate::pack::{self, Packed};
 use crate::pool::{Halt, Permits, each};
 use crate::progress::{Listener, Progress};
@@ -41,6 +42,8 @@ pub struct Pushed {
     pub paths: usize,
     /// Paths that the cache did not have.
     pub new: usize,
+    /// Paths that the cache had without the signature of our key, and now has with it.
+    pub signed: usize,
     /// Size of their NARs in bytes.
     pub nar_bytes: u64,
     /// Size of their compressed files in bytes.
@@ -67,14 +70,15 @@ pub fn push(
     let Some(first) = roots.first() else { return Ok(Pushed::default()) };
     let mut pushed = Pushed { paths: paths.len(), ..Pushed::default() };
     for round in 0..limits::CACHE_ROUNDS {
-        let epoch = match cache::epoch(depot)? {
+        let waiting = || listener(Progress::Waiting);
+        let epoch = match epoch::settled(depot, &waiting, stop)? {
             Some(epoch) => epoch,
             None => {
                 cache::begin(depot, first.dir())?;
-                cache::epoch_or_first(depot)?
+                epoch::settled_or_first(depot, &waiting, stop)?
             }
         };
-        let index = Index::open(options.index, &depot.url().to_string(), &epoch);
+        let index = Index::open(options.index, &depot.url().to_string(), &key.public(), &epoch);
         let push = Push { nix, depot, key, options, listener, stop, index, epoch };
         let believe = !options.recheck && round == 0;
         if push.round(&paths, roots, believe, &mut pushed)? {
@@ -96,13 +100,6 @@ struct Push<'a> {
     epoch: String,
 }
 
-/// What a look at the cache showed.
-#[derive(Default)]
-struct Look<'f> {
-    missing: Vec<StorePath>,
-    old: Vec<&'f StorePath>,
-}
-
 impl Push<'_> {
     /// Brings over what is missing; `false` when a collection came between and it has to be looked at again.
     fn round(
@@ -112,16 +109,16 @@ impl Push<'_> {
         believe: bool,
         pushed: &mut Pushed,
     ) -> Result<bool, CacheError> {
-        let Look { missing, old } = self.look(paths, roots, believe)?;
+        let key = TrustedKeys::new(vec![self.key.public()]);
+        let looker = Looker { depot: self.depot, index: &self.index, stop: self.stop, key: &key, believe };
+        let Look { missing, broken, unsigned, old } = looker.look(paths, roots)?;
+        let missing: Vec<StorePath> = missing.into_iter().chain(broken.keys().cloned()).collect();
         let mut missing = facts(self.nix, &missing)?;
         missing.sort_by_key(|fact| std::cmp::Reverse(fact.nar_size));
         let nar_bytes = missing.iter().map(|fact| fact.nar_size).sum();
         (self.listener)(Progress::Planned { paths: paths.len(), missing: missing.len(), nar_bytes });
-        if missing.is_empty() {
-            if self.freshen(&old)? && self.is_collected()? {
-                return Ok(false);
-            }
-            self.index.note_present(paths.iter().map(StorePath::hash_part));
+        if missing.is_empty() && unsigned.is_empty() && old.is_empty() {
+            self.note(paths, &HashSet::new());
             return Ok(true);
         }
         if let Some(first) = roots.first() {
@@ -133,56 +130,34 @@ impl Push<'_> {
         pushed.file_bytes += stored.iter().map(|(stored, _)| stored.file_size).sum::<u64>();
         pushed.travelled_bytes +=
             stored.iter().filter(|(_, travelled)| *travelled).map(|(stored, _)| stored.file_size).sum::<u64>();
+        let mut differing = HashSet::new();
+        if !missing.is_empty() {
+            if self.is_collected()? {
+                return Ok(false);
+            }
+            (self.listener)(Progress::Publishing);
+            self.depot.sync()?;
+            self.publish_all(&missing, &stored, &broken, &mut differing)?;
+        }
+        self.sign_all(&unsigned, &mut differing, pushed)?;
+        self.freshen(&old)?;
+        self.depot.sync()?;
+        // A collection that began after the last look may have taken what these refer to, or what they are.
         if self.is_collected()? {
             return Ok(false);
         }
-        (self.listener)(Progress::Publishing);
-        let by_path: HashMap<&StorePath, (&Fact, &Stored)> =
-            missing.iter().zip(&stored).map(|(fact, (stored, _))| (&fact.path, (fact, stored))).collect();
-        for level in levels(missing.iter().map(|fact| (&fact.path, &fact.references)).collect())? {
-            each(&level, limits::CACHE_TRANSFERS, self.stop, |path, _| {
-                by_path.get(path).map_or(Ok(()), |(fact, stored)| self.publish(fact, stored))
-            })?;
-        }
-        // A collection that began after the last look may have taken what these refer to.
-        if self.is_collected()? {
-            return Ok(false);
-        }
-        self.index.note_present(paths.iter().map(StorePath::hash_part));
+        self.note(paths, &differing);
         Ok(true)
     }
 
-    /// What the cache does not have; and roots that it has had for long.
-    fn look<'f>(&self, paths: &'f [StorePath], roots: &[StorePath], believe: bool) -> Result<Look<'f>, CacheError> {
-        // A directory is asked as fast as an index.
-        let believe = believe && self.depot.is_remote();
-        let is_root = |path: &StorePath| roots.contains(path);
-        let known = |path: &StorePath| believe && self.index.has(path.hash_part());
-        let doubtful: Vec<&StorePath> = paths.iter().filter(|path| is_root(path) || !known(path)).collect();
-        let found =
-            each(&doubtful, limits::CACHE_CHECKS, self.stop, |path, _| self.depot.head(&NarInfo::key_of(path)))?;
-        if doubtful.iter().zip(&found).any(|(path, found)| found.is_none() && known(path)) {
-            // Somebody deleted from the cache without a word: nothing that is remembered is worth anything.
-            return self.look(paths, roots, false);
-        }
-        let mut look = Look::default();
-        for (path, found) in doubtful.into_iter().zip(found) {
-            let age = found.as_ref().and_then(|f| f.modified).and_then(|at| SystemTime::now().duration_since(at).ok());
-            match found {
-                None => look.missing.push(path.clone()),
-                Some(_) if is_root(path) && age.is_some_and(|age| age > limits::CACHE_GC_AGE / 2) => {
-                    look.old.push(path);
-                }
-                Some(_) => {}
-            }
-        }
-        Ok(look)
+    fn note(&self, paths: &[StorePath], except: &HashSet<StorePath>) {
+        self.index.note_present(paths.iter().filter(|path| !except.contains(*path)).map(StorePath::hash_part));
     }
 
-    /// Writes narinfos of old roots again, so that a collection takes them for just pushed; says whether it had to.
+    /// Writes narinfos of old roots again, so that a collection takes them for just pushed.
     ///
     /// Else a path that nobody named for long could be collected between this push and the manifest that names it.
-    fn freshen(&self, old: &[&StorePath]) -> Result<bool, CacheError> {
+    fn freshen(&self, old: &[StorePath]) -> Result<(), CacheError> {
         each(old, limits::CACHE_CHECKS, self.stop, |path, _| {
             let key = NarInfo::key_of(path);
             let Some(object) = self.depot.get(&key)? else { return Ok(()) };
@@ -191,8 +166,8 @@ impl Push<'_> {
                 // It was collected, which the next look shows; or the store knows no conditions, and it stays old.
                 _ => Ok(()),
             }
-        })?;
-        Ok(!old.is_empty())
+        })
+        .map(drop)
     }
 
     /// Brings over NARs; says of each where it is and whether it travelled.
@@ -253,8 +228,29 @@ impl Push<'_> {
         if halt.is_set() { CacheError::Stopped } else { CacheError::Pack { path: fact.path.to_string(), source } }
     }
 
-    /// Makes a path known. One that became known meanwhile is left as it is.
-    fn publish(&self, fact: &Fact, stored: &Stored) -> Result<(), CacheError> {
+    /// Makes paths known, each after what it refers to. `differing` gets those that others made known with other contents meanwhile.
+    fn publish_all(
+        &self,
+        missing: &[Fact],
+        stored: &[(Stored, bool)],
+        broken: &HashMap<StorePath, Broken>,
+        differing: &mut HashSet<StorePath>,
+    ) -> Result<(), CacheError> {
+        let by_path: HashMap<&StorePath, (&Fact, &Stored)> =
+            missing.iter().zip(stored).map(|(fact, (stored, _))| (&fact.path, (fact, stored))).collect();
+        for level in levels(missing.iter().map(|fact| (&fact.path, &fact.references)).collect())? {
+            let signed = each(&level, limits::CACHE_TRANSFERS, self.stop, |path, _| {
+                let Some((fact, stored)) = by_path.get(path) else { return Ok(true) };
+                self.publish(fact, stored, broken.get(*path))
+            })?;
+            self.note_differing(level.into_iter().zip(signed), differing);
+        }
+        Ok(())
+    }
+
+    /// Makes a path known, in place of a broken narinfo, whose signatures stay if they are of the same contents. One that became known
+    /// meanwhile is only signed; `false` when it has other contents.
+    fn publish(&self, fact: &Fact, stored: &Stored, broken: Option<&Broken>) -> Result<bool, CacheError> {
         let mut info = NarInfo {
             path: fact.path.clone(),
             url: stored.key.clone(),
@@ -268,11 +264,76 @@ impl Push<'_> {
             signatures: Vec::new(),
             ca: None,
         };
+        let before = broken.and_then(|broken| broken.info.as_ref());
+        if let Some(before) = before.filter(|before| is_of(before, fact)) {
+            info.signatures.clone_from(&before.signatures);
+        }
         info.sign(self.key);
-        cache::put_once(self.depot, &info.key(), info.render().as_bytes(), Kind::NarInfo).map(drop)
+        let condition = broken.map_or(Condition::Absent, |broken| Condition::Match(broken.etag.clone()));
+        if cache::put_if(self.depot, &info.key(), info.render().as_bytes(), Kind::NarInfo, &condition)? {
+            return Ok(true);
+        }
+        cache::narinfo_tagged(self.depot, &fact.path)?.map_or(Ok(true), |(info, etag)| self.sign(info, etag, fact))
+    }
+
+    /// Adds our signature to narinfos. `differing` gets those that are about other contents than those of the store here.
+    fn sign_all(
+        &self,
+        unsigned: &[(NarInfo, String)],
+        differing: &mut HashSet<StorePath>,
+        pushed: &mut Pushed,
+    ) -> Result<(), CacheError> {
+        if unsigned.is_empty() {
+            return Ok(());
+        }
+        let paths: Vec<StorePath> = unsigned.iter().map(|(info, _)| info.path.clone()).collect();
+        let facts: HashMap<StorePath, Fact> =
+            facts(self.nix, &paths)?.into_iter().map(|fact| (fact.path.clone(), fact)).collect();
+        let signed = each(unsigned, limits::CACHE_TRANSFERS, self.stop, |(info, etag), _| {
+            facts.get(&info.path).map_or(Ok(false), |fact| self.sign(info.clone(), etag.clone(), fact))
+        })?;
+        pushed.signed += signed.iter().filter(|signed| **signed).count();
+        self.note_differing(paths.iter().zip(signed), differing);
+        Ok(())
+    }
+
+    /// Adds our signature to a narinfo with that ETag, unless it is about other contents than those of the store here.
+    fn sign(&self, mut info: NarInfo, mut etag: String, fact: &Fact) -> Result<bool, CacheError> {
+        let key = info.key();
+        for _ in 0..cache::TRIES {
+            if !is_of(&info, fact) {
+                return Ok(false);
+            }
+            let before = info.clone();
+            info.sign(self.key);
+            let (text, condition) = (info.render(), Condition::Match(etag));
+            if info == before || cache::put_if(self.depot, &key, text.as_bytes(), Kind::NarInfo, &condition)? {
+                return Ok(true);
+            }
+            // Another key signed at the same time; or it was collected, which the next look shows.
+            let Some(again) = cache::narinfo_tagged(self.depot, &info.path)? else { return Ok(true) };
+            (info, etag) = again;
+        }
+        Err(CacheError::PreconditionFailed { key, cache: self.depot.url().to_string() })
+    }
+
+    fn note_differing<'p>(
+        &self,
+        signed: impl Iterator<Item = (&'p StorePath, bool)>,
+        differing: &mut HashSet<StorePath>,
+    ) {
+        for (path, _) in signed.filter(|(_, signed)| !signed) {
+            (self.listener)(Progress::Differs { path: path.to_string() });
+            differing.insert(path.clone());
+        }
     }
 
     fn is_collected(&self) -> Result<bool, CacheError> {
-        Ok(cache::epoch(self.depot)?.as_deref() != Some(self.epoch.as_str()))
+        Ok(!epoch::holds(self.depot, &self.epoch)?)
     }
+}
+
+/// Whether a narinfo is about the contents that the store has.
+fn is_of(info: &NarInfo, fact: &Fact) -> bool {
+    (info.nar_hash, info.nar_size, &info.references) == (fact.nar_hash, fact.nar_size, &fact.references)
 }

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
 
 use freehold_model::limits;
-use freehold_nar::{NarInfo, StorePath, TrustedKeys};
+use freehold_nar::{CacheInfo, NarInfo, StorePath, TrustedKeys};
 
+use crate::cache;
 use crate::depot::{Depot, Draft, Listed};
 use crate::error::CacheError;
-use crate::list::narinfos;
+use crate::list::{is_narinfo, narinfos};
 use crate::pool::{Permits, cores, each};
 use crate::progress::{Listener, Progress};
 use crate::pull::{bad_nar, check_nar, fetch_nar, signers};
@@ -49,7 +50,7 @@ pub struct Verified {
 /// Looks at everything in a cache.
 ///
 /// # Errors
-/// When the cache cannot be read at all; what is wrong in it is told in [`Verified::problems`].
+/// When the cache cannot be read at all, and a place that is no cache; what is wrong in it is told in [`Verified::problems`].
 pub fn verify(
     depot: &Depot,
     options: VerifyOptions<'_>,
@@ -58,7 +59,7 @@ pub fn verify(
 ) -> Result<Verified, CacheError> {
     let listing = depot.list("")?;
     let files: HashMap<&str, &Listed> = listing.iter().map(|listed| (listed.key.as_str(), listed)).collect();
-    let mut problems = Vec::new();
+    let (store_dir, mut problems) = head(depot, &listing)?;
     let mut infos: BTreeMap<String, NarInfo> = BTreeMap::new();
     for found in narinfos(depot, &listing, stop)? {
         let key = found.listed.key;
@@ -68,13 +69,17 @@ pub fn verify(
             }
             Ok(info) => {
                 let what = format!("it is about `{}`", info.path);
-                problems.push(Problem { path: Some(info.path.to_string()), what, key });
+                problems.push(Problem { path: None, what, key });
             }
             Err(error) => problems.push(Problem { key, path: None, what: error.to_string() }),
         }
     }
     for info in infos.values() {
         problems.extend(about(info, &infos, &files, options.trusted));
+        if let Some(store_dir) = store_dir.as_deref().filter(|dir| *dir != info.path.dir()) {
+            let what = format!("it is not in the cache's store directory, `{store_dir}`");
+            problems.push(Problem { key: info.key(), path: Some(info.path.to_string()), what });
+        }
     }
     let whole: Vec<&NarInfo> =
         infos.values().filter(|info| files.get(info.url.as_str()).is_some_and(|f| fits(info, f))).collect();
@@ -95,6 +100,20 @@ pub fn verify(
     })
 }
 
+/// The store directory of the cache, and what is wrong with what the cache says of itself.
+fn head(depot: &Depot, listing: &[Listed]) -> Result<(Option<String>, Vec<Problem>), CacheError> {
+    let what = match cache::head(depot) {
+        Ok(Some(head)) => return Ok((Some(head.store_dir), Vec::new())),
+        Ok(None) if !listing.iter().any(|listed| is_narinfo(&listed.key)) => {
+            return Err(CacheError::NoCache { cache: depot.url().to_string() });
+        }
+        Ok(None) => "it is missing, so no Nix takes this for a cache".to_owned(),
+        Err(CacheError::BadText { source, .. }) => source.to_string(),
+        Err(error) => return Err(error),
+    };
+    Ok((None, vec![Problem { key: CacheInfo::KEY.to_owned(), path: None, what }]))
+}
+
 /// What can be seen without reading a NAR.
 fn about(
     info: &NarInfo,
@@ -106,6 +125,10 @@ fn about(
     if trusted.is_some_and(|trusted| info.signer(trusted).is_none()) {
         found.push(format!("no trusted key has signed it ({})", signers(info)));
     }
+    if info.is_addressed_as_said() == Some(false) {
+        let said = info.ca.as_deref().unwrap_or_default();
+        found.push(format!("its line `CA: {said}` is not true: Nix would refuse it"));
+    }
     match files.get(info.url.as_str()) {
         None => found.push(format!("its NAR is missing: `{}`", info.url)),
         Some(file) if !fits(info, file) => {
@@ -113,7 +136,9 @@ fn about(
         }
         Some(_) => {}
     }
-    let gone = info.references.iter().filter(|reference| !infos.contains_key(&NarInfo::key_of(reference)));
+    // By the whole path: another one may have the same hash part.
+    let there = |path: &StorePath| infos.get(&NarInfo::key_of(path)).is_some_and(|found| found.path == *path);
+    let gone = info.references.iter().filter(|reference| !there(reference));
     found.extend(gone.map(|reference| format!("it refers to `{reference}`, which is not there")));
     found.into_iter().map(|what| Problem { key: info.key(), path: Some(info.path.to_string()), what }).collect()
 }

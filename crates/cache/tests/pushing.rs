@@ -78,7 +78,7 @@ fn an_unchanged_closure_costs_a_look_and_nothing_else() {
         std::fs::remove_dir_all(world.index()).unwrap();
         let before = server.seen().len();
         assert_eq!(world.push(&depot, &[&app]).unwrap().new, 0);
-        assert_eq!(server.seen().len() - before, 1 + 4);
+        assert_eq!(server.seen().len() - before, 1 + 4 + 1, "the epoch, each narinfo, the age of the root");
     });
 }
 
@@ -359,5 +359,204 @@ fn an_old_root_that_is_pushed_again_is_young_for_the_next_collection() {
         assert_eq!(gc(&depot, &dry, &NEVER).unwrap().paths.len(), 4);
         assert_eq!(world.push(&depot, &[&app]).unwrap().new, 0);
         assert_eq!(gc(&depot, &dry, &NEVER).unwrap().paths.len(), 0, "its closure is kept with it");
+    });
+}
+
+/// Waits for something that another thread does.
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(std::time::Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn deletes(server: &S3Server) -> usize {
+    server.count("DELETE")
+}
+
+#[test]
+fn a_push_that_starts_while_a_collection_deletes_keeps_its_paths() {
+    on_one_nix(|world| {
+        let (server, depot) = server();
+        let (app, lib) = (world.build("app"), world.build("lib"));
+        world.push(&depot, &[&app]).unwrap();
+        server.inject(Fault::Delay(Duration::from_millis(1_500)), "DELETE", "narinfo", 1);
+        let waited = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            let collection = scope.spawn(|| gc(&depot, &ago(0), &NEVER));
+            wait_until("nothing is deleted", || deletes(&server) > 0);
+            // `app` is gone, `lib` and `base` are still there and about to go.
+            let hear = |progress| {
+                if matches!(progress, Progress::Waiting) {
+                    waited.fetch_add(1, Ordering::Relaxed);
+                }
+            };
+            world.push_heard(&depot, &[&lib], Compression::Zstd, &NEVER, &hear).unwrap();
+            assert_eq!(collection.join().unwrap().unwrap().paths.len(), 4);
+        });
+        assert_eq!(waited.load(Ordering::Relaxed), 1, "it is told that it waits");
+        assert_eq!(check_whole(&server.objects("cache")), 2);
+    });
+}
+
+#[test]
+fn a_push_that_ends_while_a_collection_deletes_looks_again() {
+    on_one_nix(|world| {
+        let (server, depot) = server();
+        let (app, lib) = (world.build("app"), world.build("lib"));
+        world.push(&depot, &[&lib]).unwrap();
+        server.inject(Fault::Delay(Duration::from_millis(800)), "DELETE", "narinfo", 1);
+        let again = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            // It begins when all NARs of `app` are there and nothing of it is known, and is under way when that is made known.
+            let collect = |progress| match progress {
+                Progress::Publishing if again.load(Ordering::Relaxed) == 0 => {
+                    scope.spawn(|| gc(&depot, &ago(0), &NEVER).unwrap());
+                    wait_until("nothing is deleted", || deletes(&server) > 0);
+                }
+                Progress::Again => {
+                    again.fetch_add(1, Ordering::Relaxed);
+                }
+                _ => {}
+            };
+            world.push_heard(&depot, &[&app], Compression::Zstd, &NEVER, &collect).unwrap();
+        });
+        assert!(again.load(Ordering::Relaxed) > 0);
+        assert_eq!(check_whole(&server.objects("cache")), 4);
+    });
+}
+
+#[test]
+fn a_collection_that_was_killed_holds_up_a_push_for_the_time_of_its_mark_only() {
+    on_one_nix(|world| {
+        let (_server, bucket) = server();
+        for depot in [bucket, world.directory("cache")] {
+            let lib = world.build("lib");
+            depot.put("freehold-epoch", b"1 collecting 1 a\n", Kind::Text, &Condition::None).unwrap();
+            let begun = std::time::Instant::now();
+            world.push(&depot, &[&lib]).unwrap();
+            assert!(begun.elapsed() >= Duration::from_secs(1), "it was waited for");
+            let epoch = String::from_utf8(depot.get("freehold-epoch").unwrap().unwrap().body).unwrap();
+            assert!(!epoch.contains("collecting") && !epoch.starts_with("1\n"), "{epoch}");
+            assert_eq!(world.push(&depot, &[&lib]).unwrap().new, 0);
+        }
+    });
+}
+
+#[test]
+fn a_push_that_waits_for_a_collection_can_be_stopped() {
+    on_one_nix(|world| {
+        let depot = world.directory("cache");
+        let lib = world.build("lib");
+        depot.put("freehold-epoch", b"1 collecting 60 a\n", Kind::Text, &Condition::None).unwrap();
+        let stop = AtomicBool::new(false);
+        let hear = |progress| {
+            if matches!(progress, Progress::Waiting) {
+                stop.store(true, Ordering::Relaxed);
+            }
+        };
+        let result = world.push_heard(&depot, &[&lib], Compression::Zstd, &stop, &hear);
+        assert!(matches!(result, Err(CacheError::Stopped)), "{result:?}");
+    });
+}
+
+#[test]
+fn a_collection_whose_mark_was_taken_away_deletes_no_more() {
+    on_one_nix(|world| {
+        let (server, depot) = server();
+        let app = world.build("app");
+        world.push(&depot, &[&app]).unwrap();
+        server.inject(Fault::Delay(Duration::from_millis(500)), "DELETE", "narinfo", 1);
+        std::thread::scope(|scope| {
+            let collection = scope.spawn(|| gc(&depot, &ago(0), &NEVER));
+            wait_until("nothing is deleted", || deletes(&server) > 0);
+            depot.put("freehold-epoch", b"other\n", Kind::Text, &Condition::None).unwrap();
+            let error = collection.join().unwrap().unwrap_err();
+            assert!(matches!(error, CacheError::Overtaken { .. }), "{error:?}");
+        });
+        assert_eq!(check_whole(&server.objects("cache")), 3, "only `app` is gone");
+        assert_eq!(depot.get("freehold-epoch").unwrap().unwrap().body, b"other\n", "the other one's word stands");
+    });
+}
+
+/// A path of another store directory, as its cache tells of it.
+fn elsewhere(depot: &Depot, name: &str) -> StorePath {
+    let path = StorePath::parse(&format!("/elsewhere/store/bssq1i34r9ixn22c79qfqskrvfvh9ipq-{name}")).unwrap();
+    let hash = freehold_nar::Sha256::of(name.as_bytes());
+    let text = format!(
+        "StorePath: {path}\nURL: nar/{name}.nar\nCompression: none\nNarHash: {hash}\nNarSize: 1\nReferences: \n"
+    );
+    depot.put(&NarInfo::key_of(&path), text.as_bytes(), Kind::NarInfo, &Condition::None).unwrap();
+    depot.put(&format!("nar/{name}.nar"), b"x", Kind::Nar, &Condition::None).unwrap();
+    path
+}
+
+#[test]
+fn a_collection_does_not_guess_the_store_directory_of_a_cache() {
+    let scratch = freehold_testkit::Scratch::new();
+    let depot = Depot::open(&format!("file://{}", scratch.join("cache").display())).unwrap();
+    let path = elsewhere(&depot, "service");
+    manifest(&depot, "manifest.json", &path);
+    assert_eq!(gc(&depot, &ago(0), &NEVER).unwrap().paths, [""; 0], "without a head, what it holds tells");
+    assert_eq!(known(&depot), ["service"]);
+    depot.put("nix-cache-info", b"StoreDir\n", Kind::CacheInfo, &Condition::None).unwrap();
+    let error = gc(&depot, &ago(0), &NEVER).unwrap_err();
+    assert!(matches!(&error, CacheError::BadText { key, .. } if key == "nix-cache-info"), "{error:?}");
+    depot.put("nix-cache-info", b"StoreDir: /elsewhere/store\n", Kind::CacheInfo, &Condition::None).unwrap();
+    assert_eq!(gc(&depot, &ago(0), &NEVER).unwrap().paths, [""; 0]);
+    assert_eq!(known(&depot), ["service"]);
+}
+
+#[test]
+fn a_narinfo_that_a_loss_of_power_left_empty_is_written_again() {
+    on_one_nix(|world| {
+        let (server, bucket) = server();
+        for depot in [world.directory("cache"), bucket] {
+            let (app, lib) = (world.build("app"), world.build("lib"));
+            world.push(&depot, &[&app]).unwrap();
+            for path in [&app, &lib] {
+                depot.put(&NarInfo::key_of(path), b"", Kind::NarInfo, &Condition::None).unwrap();
+            }
+            // A bucket loses nothing of what it has answered for: there, only what is asked for is looked at.
+            let recheck = depot.is_remote();
+            let pushed = world.push_with(&depot, &[&app], recheck).unwrap();
+            assert_eq!((pushed.new, pushed.travelled_bytes), (2, 0), "{recheck}");
+            let options = VerifyOptions { trusted: None, contents: true };
+            assert_eq!(verify(&depot, options, &|_| {}, &NEVER).unwrap().problems, []);
+        }
+        drop(server);
+    });
+}
+
+#[test]
+fn a_recheck_brings_again_what_cannot_be_read_and_nars_that_are_gone() {
+    on_one_nix(|world| {
+        let depot = world.directory("cache");
+        let (app, lib, base) = (world.build("app"), world.build("lib"), world.build("base"));
+        world.push(&depot, &[&app]).unwrap();
+        depot.put(&NarInfo::key_of(&base), b"StorePath: half", Kind::NarInfo, &Condition::None).unwrap();
+        let info = NarInfo::parse(&depot.get(&NarInfo::key_of(&lib)).unwrap().unwrap().body).unwrap();
+        depot.delete(&info.url).unwrap();
+        assert_eq!(world.push(&depot, &[&app]).unwrap().new, 0, "what is remembered is believed");
+        assert_eq!(world.push_with(&depot, &[&app], true).unwrap().new, 2);
+        let options = VerifyOptions { trusted: None, contents: true };
+        assert_eq!(verify(&depot, options, &|_| {}, &NEVER).unwrap().problems, []);
+    });
+}
+
+#[test]
+fn a_path_to_keep_that_is_not_there_stops_a_collection_before_it_deletes() {
+    on_one_nix(|world| {
+        let depot = world.directory("cache");
+        let (lib, other) = (world.build("lib"), world.build("other"));
+        world.push(&depot, &[&lib]).unwrap();
+        let options = GcOptions { keep: std::slice::from_ref(&other), ..ago(0) };
+        let dry = gc(&depot, &GcOptions { delete: false, ..options.clone() }, &NEVER).unwrap();
+        assert_eq!((dry.paths.len(), dry.absent), (2, vec![other.to_string()]));
+        let said = gc(&depot, &options, &NEVER).unwrap_err().to_string();
+        assert!(said.starts_with(&format!("`{other}` is to be kept and not in")), "{said}");
+        assert_eq!(known(&depot), ["base", "lib"]);
+        assert_eq!(world.push(&depot, &[&lib]).unwrap().new, 0);
     });
 }

@@ -81,7 +81,7 @@ fn what_nix_pushes_is_pulled_verified_and_taken() {
     on_each_nix(|world| {
         let app = world.build("app");
         let secret = world.scratch.write("key", world.key.to_text().expose());
-        for compression in ["xz", "zstd", "none"] {
+        for compression in ["xz", "zstd", "none", "bzip2", "gzip", "br"] {
             let dir = world.scratch.join(format!("cache-{compression}"));
             let url = format!("file://{}?compression={compression}&secret-key={}", dir.display(), secret.display());
             world.nix(&["copy", "--to", &url, app.as_str()]);
@@ -94,6 +94,54 @@ fn what_nix_pushes_is_pulled_verified_and_taken() {
             assert!(!world.scratch.exists("staging"), "the staging directory is gone");
             assert_eq!(world.pull(&depot, &app, &world.trusted()).unwrap().new, 0, "what is there is left alone");
         }
+    });
+}
+
+#[test]
+fn a_line_about_content_is_believed_when_it_is_true() {
+    on_each_nix(|world| {
+        let file = world.scratch.write("content/file", "content");
+        let dir = file.parent().unwrap().to_owned();
+        let add = |arguments: &[&str], what: &std::path::Path| {
+            let output = world.nix.command("nix-store").args(arguments).arg(what).output().unwrap();
+            String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        };
+        let text = "builtins.toFile \"text\" \"x ${builtins.toFile \"inner\" \"y\"}\"";
+        let output = world
+            .nix
+            .command("nix-instantiate")
+            .args(["--read-write-mode", "--eval", "--expr", text])
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap().trim().trim_matches('"').to_owned();
+        let paths = [
+            add(&["--add"], &dir),
+            add(&["--add-fixed", "sha256"], &file),
+            add(&["--add-fixed", "--recursive", "sha1"], &dir),
+            text,
+        ];
+        let secret = world.scratch.write("key", world.key.to_text().expose());
+        let cache = world.scratch.join("content-cache");
+        let url = format!("file://{}?compression=none&secret-key={}", cache.display(), secret.display());
+        for path in &paths {
+            world.nix(&["copy", "--to", &url, path]);
+        }
+        let depot = Depot::open(&format!("file://{}", cache.display())).unwrap();
+        verify_all(world, &depot, 5);
+        let other = "fixed:r:sha256:0000000000000000000000000000000000000000000000000000";
+        for path in &paths {
+            let key = NarInfo::key_of(&StorePath::parse(path).unwrap());
+            change(&depot, &key, &|body| {
+                let text = String::from_utf8(body.clone()).unwrap();
+                let said = text.lines().find(|line| line.starts_with("CA: ")).expect("nix says it");
+                *body = text.replace(said, &format!("CA: {other}")).into_bytes();
+            });
+        }
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let options = VerifyOptions { trusted: Some(&world.trusted()), contents: true };
+        let found = freehold_cache::verify(&depot, options, &|_| {}, &stop).unwrap();
+        let said: Vec<&str> = found.problems.iter().map(|problem| problem.what.as_str()).collect();
+        assert_eq!(said, vec![format!("its line `CA: {other}` is not true: Nix would refuse it"); 4]);
     });
 }
 

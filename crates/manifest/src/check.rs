@@ -27,14 +27,14 @@ impl Manifest {
         }
         let mut found = Found::default();
         if self.generation.time().is_none() {
-            found.whole("generation", "is no time", "write it as `2025-01-15T12:34:56Z`");
+            found.whole("generation", BAD_VALUE, "is no time", "write it as `2025-01-15T12:34:56Z`");
         }
         if self.serial.is_some_and(|serial| !(1..=LARGEST_EXACT).contains(&serial)) {
-            found.whole("serial", "is out of range", "count from 1 on");
+            found.whole("serial", OUT_OF_RANGE, "is out of range", "count from 1 on");
         }
         if self.services.len() > limits::MANIFEST_SERVICES {
             let message = format!("holds {} services; {} are the most", self.services.len(), limits::MANIFEST_SERVICES);
-            found.whole("services", &message, "divide them among several buckets");
+            found.whole("services", OUT_OF_RANGE, &message, "divide them among several buckets");
         }
         for (at, service) in self.services.iter().enumerate() {
             found.begin(at, &service.name);
@@ -50,7 +50,7 @@ impl Manifest {
         for (at, service) in self.services.iter().enumerate() {
             if !seen.insert(&service.name) {
                 found.begin(at, &service.name);
-                found.add("name", "is there twice", "keep one of the two, or give the other another name");
+                found.name_taken();
             }
         }
     }
@@ -58,29 +58,38 @@ impl Manifest {
     /// Services of one host that would take the same port, or the same requests.
     fn check_neighbours(&self, found: &mut Found) {
         let mut ports: BTreeMap<u16, Vec<&Service>> = BTreeMap::new();
-        let mut routes: BTreeMap<(&str, &str), Vec<&Service>> = BTreeMap::new();
+        let mut routes: BTreeMap<(&str, String), Vec<&Service>> = BTreeMap::new();
         for (at, service) in self.services.iter().enumerate() {
             let Some(http) = &service.http else { continue };
             found.begin(at, &service.name);
             let earlier = ports.entry(http.internal_port).or_default();
             if let Some(other) = earlier.iter().find(|other| other.meets(service)) {
-                let message = format!("is {}, which `{}` has on the same host", http.internal_port, other.name);
-                found.add("http/internalPort", &message, "give one of them another port");
+                found.port_taken(http, other);
             }
             earlier.push(service);
-            let requests =
-                http.all_domains().into_iter().flat_map(|d| http.all_paths().into_iter().map(move |p| (d, p)));
-            for (domain, path) in requests {
-                let earlier = routes.entry((domain, path)).or_default();
+            for (domain, path) in http.requests() {
+                let earlier = routes.entry((domain, told_apart(path))).or_default();
                 if let Some(other) = earlier.iter().find(|other| other.meets(service)) {
-                    let message = format!("takes `{domain}{path}`, which `{}` takes on the same host", other.name);
-                    found.add("http", &message, "give one of them another domain or path");
+                    found.route_taken(domain, path, other);
                 }
                 earlier.push(service);
             }
         }
     }
 }
+
+/// A value that means nothing where it stands.
+const BAD_VALUE: &str = "bad-value";
+/// A number, or a length, beyond what is possible.
+const OUT_OF_RANGE: &str = "out-of-range";
+/// Values that cannot both be meant.
+const CONTRADICTION: &str = "contradiction";
+/// Two services of one name.
+const DUPLICATE_NAME: &str = "duplicate-name";
+/// Two services of one host with one port.
+const PORT_TAKEN: &str = "port-taken";
+/// Two services of one host with one domain and path.
+const ROUTE_TAKEN: &str = "route-taken";
 
 /// Mistakes, and where we are.
 #[derive(Default)]
@@ -97,35 +106,121 @@ impl Found {
     }
 
     /// A mistake in the current service, at `field` (`http/path`).
-    fn add(&mut self, field: &str, message: &str, hint: &str) {
+    fn add(&mut self, field: &str, code: &'static str, message: &str, hint: &str) {
         let at = field.split('/').fold(self.at.clone(), |at, token| at.child(token));
-        self.push(at, self.service.clone(), message, hint);
+        self.push(at, code, self.service.clone(), message, hint);
     }
 
-    fn whole(&mut self, field: &str, message: &str, hint: &str) {
-        self.push(Pointer::new([field]), None, message, hint);
+    fn name_taken(&mut self) {
+        let hint = "keep one of the two, or give the other another name";
+        self.add("name", DUPLICATE_NAME, "is there twice", hint);
     }
 
-    fn push(&mut self, at: Pointer, service: Option<String>, message: &str, hint: &str) {
-        self.mistakes.push(Mistake { at, service, message: message.to_owned(), hint: hint.to_owned() });
+    fn port_taken(&mut self, http: &HttpRoute, other: &Service) {
+        let message = format!("is {}, which `{}` has on the same host", http.internal_port, other.name);
+        self.add("http/internalPort", PORT_TAKEN, &message, "give one of them another port");
     }
 
-    fn all<'a>(
-        &mut self,
-        field: &str,
-        texts: impl IntoIterator<Item = &'a String>,
-        is_good: impl Fn(&str) -> bool,
-        hint: &str,
-    ) {
-        for text in texts {
-            if !is_good(text) {
-                self.add(field, &format!("holds `{}`", text.escape_debug()), hint);
-            }
+    fn route_taken(&mut self, domain: &str, path: &str, other: &Service) {
+        let message = format!("takes `{domain}{path}`, which `{}` takes on the same host", other.name);
+        self.add("http", ROUTE_TAKEN, &message, "give one of them another domain or path");
+    }
+
+    fn whole(&mut self, field: &str, code: &'static str, message: &str, hint: &str) {
+        self.push(Pointer::new([field]), code, None, message, hint);
+    }
+
+    fn push(&mut self, at: Pointer, code: &'static str, service: Option<String>, message: &str, hint: &str) {
+        self.mistakes.push(Mistake { at, code, service, message: message.to_owned(), hint: hint.to_owned() });
+    }
+
+    /// The value of a field, when there is one.
+    fn one(&mut self, field: &str, text: Option<&String>, is_good: impl Fn(&str) -> bool, hint: &str) {
+        if let Some(text) = text.filter(|text| !is_good(text)) {
+            self.add(field, BAD_VALUE, &format!("holds `{}`", text.escape_debug()), hint);
         }
+    }
+
+    /// A path of requests.
+    fn path(&mut self, field: &str, path: Option<&String>) {
+        if let Some((path, hint)) = path.and_then(|path| Some((path, path_fault(path)?))) {
+            self.add(field, BAD_VALUE, &format!("holds `{}`", path.escape_debug()), &hint);
+        }
+    }
+
+    /// Every value of a list.
+    fn each(&mut self, field: &str, texts: Option<&Vec<String>>, is_good: impl Fn(&str) -> bool, hint: &str) {
+        for (at, text) in texts.into_iter().flatten().enumerate() {
+            self.one(&format!("{field}/{at}"), Some(text), &is_good, hint);
+        }
+    }
+
+    /// What is wrong with a name or a value of a map; the name may hold anything.
+    fn named(&mut self, field: &str, name: &str, message: &str, hint: &str) {
+        let at = field.split('/').fold(self.at.clone(), |at, token| at.child(token)).child(name);
+        self.push(at, BAD_VALUE, self.service.clone(), message, hint);
     }
 }
 
 impl Service {
+    /// What is wrong with this service, whatever others there are; each place is one within it.
+    #[must_use]
+    pub fn mistakes(&self) -> Vec<Mistake> {
+        let mut found = Found::default();
+        self.check(&mut found);
+        found.mistakes
+    }
+
+    /// What stands between this service and another one of the same manifest; each place is one within this one.
+    #[must_use]
+    pub fn clashes(&self, other: &Self) -> Vec<Mistake> {
+        let mut found = Found { service: Some(self.name.clone()), ..Found::default() };
+        if self.name == other.name {
+            found.name_taken();
+        }
+        if let (Some(mine), Some(theirs)) = (&self.http, &other.http)
+            && self.meets(other)
+        {
+            if mine.internal_port == theirs.internal_port {
+                found.port_taken(mine, other);
+            }
+            let taken: BTreeSet<_> = theirs.requests().map(|(domain, path)| (domain, told_apart(path))).collect();
+            for (domain, path) in mine.requests().filter(|(domain, path)| taken.contains(&(*domain, told_apart(path))))
+            {
+                found.route_taken(domain, path, other);
+            }
+        }
+        found.mistakes
+    }
+
+    /// A gate that looks somewhere else than at the new instance would find the old one in order.
+    fn check_gate_of_two(&self, found: &mut Found) {
+        let Some(gate) = &self.gate else { return };
+        let http = gate.http.as_ref();
+        let elsewhere = [
+            ("gate/http/port", http.is_some_and(|http| http.port.is_some())),
+            ("gate/http/url", http.is_some_and(|http| http.url.is_some())),
+            ("gate/tcp/port", gate.tcp.as_ref().is_some_and(|tcp| tcp.port.is_some())),
+        ];
+        for (field, _) in elsewhere.into_iter().filter(|(_, is_said)| *is_said) {
+            let hint = "leave it out (`path` alone): each of two instances is looked at on its own port; a program of `exec` finds it in `PORT`";
+            found.add(field, CONTRADICTION, "would look at the old instance as well", hint);
+        }
+    }
+
+    /// A gate that looks at a port has one.
+    fn check_gate_has_port(&self, found: &mut Found) {
+        let Some(gate) = self.gate.as_ref().filter(|_| self.http.is_none()) else { return };
+        let lacks = [
+            ("gate/http", gate.http.as_ref().is_some_and(|http| http.port.is_none() && http.url.is_none())),
+            ("gate/tcp", gate.tcp.as_ref().is_some_and(|tcp| tcp.port.is_none())),
+        ];
+        for (field, _) in lacks.into_iter().filter(|(_, lacks)| *lacks) {
+            let hint = "say `port` there, or `http/internalPort` for the service";
+            found.add(field, CONTRADICTION, "names no port, and the service has none", hint);
+        }
+    }
+
     /// Whether another service may run where this one does.
     fn meets(&self, other: &Self) -> bool {
         if self.name == other.name {
@@ -140,33 +235,67 @@ impl Service {
                 "use letters, digits, `-`, `_` and `.`, a letter or digit first, at most {} in all",
                 limits::SERVICE_NAME_BYTES
             );
-            found.add("name", &format!("is `{}`, which cannot name a service", self.name.escape_debug()), &hint);
+            found.add(
+                "name",
+                BAD_VALUE,
+                &format!("is `{}`, which cannot name a service", self.name.escape_debug()),
+                &hint,
+            );
         }
         if let Err(error) = StorePath::parse(&self.artifact.store_path) {
-            found.add("artifact/storePath", &format!("is no store path: {error}"), "write it as Nix prints it");
+            found.add(
+                "artifact/storePath",
+                BAD_VALUE,
+                &format!("is no store path: {error}"),
+                "write it as Nix prints it",
+            );
         }
-        found.all("hosts", &self.hosts, is_host_name, "write the name that the host's agent has");
+        found.each("hosts", Some(&self.hosts), is_host_name, "write the name that the host's agent has");
         self.exec.check(found);
-        let names = self.env.keys();
-        found.all("env", names, is_variable, "names have letters, digits and `_`, and no digit first");
-        found.all("env", self.env.values(), |value| !value.contains('\0'), "no environment holds a zero byte");
-        let file = self.env_file.iter();
-        found.all("envFile", file, |path| is_absolute(path.strip_prefix('-').unwrap_or(path)), ABSOLUTE);
+        for (name, value) in &self.env {
+            if !is_variable(name) {
+                let message = format!("is no name of a variable: `{}`", name.escape_debug());
+                found.named("env", name, &message, "names have letters, digits and `_`, and no digit first");
+            }
+            if value.contains('\0') {
+                found.named("env", name, "holds a zero byte", "no environment can; take it out");
+            }
+        }
+        let is_file = |path: &str| is_absolute(path.strip_prefix('-').unwrap_or(path));
+        found.one("envFile", self.env_file.as_ref(), is_file, ABSOLUTE);
         if let Some(http) = &self.http {
             http.check(found);
         } else if self.instances == Some(Instances::BlueGreen) {
             let hint = "say `http`, or take `single` instances";
-            found.add("instances", "is `blue-green`, and there is no port to switch between", hint);
+            found.add("instances", CONTRADICTION, "is `blue-green`, and there is no port to switch between", hint);
         }
         self.systemd.check(found);
         self.hardening.check(found);
+        if self.hardening.dynamic_user == Some(false) && self.exec.user.is_none() {
+            let hint = "name it as `exec/user`; `root` if that is meant";
+            found.add(
+                "hardening/dynamicUser",
+                CONTRADICTION,
+                "is false, and no user is named: it would run as root",
+                hint,
+            );
+        }
+        if self.instances == Some(Instances::BlueGreen) {
+            self.check_gate_of_two(found);
+        }
+        self.check_gate_has_port(found);
         if let Some(gate) = &self.gate
             && let Err(error) = gate.validate()
         {
             found.gate(&error);
         }
         if self.keep_releases.is_some_and(|kept| !(1..=limits::ROLLOUT_KEEP_RELEASES).contains(&kept)) {
-            found.add("keepReleases", "is out of range", &format!("from 1 to {}", limits::ROLLOUT_KEEP_RELEASES));
+            found.add(
+                "keepReleases",
+                OUT_OF_RANGE,
+                "is out of range",
+                &format!("from 1 to {}", limits::ROLLOUT_KEEP_RELEASES),
+            );
         }
     }
 }
@@ -174,7 +303,9 @@ impl Service {
 impl Found {
     fn gate(&mut self, error: &GateError) {
         let hint = error.hint().unwrap_or_default();
-        self.add("gate", &format!("cannot be used: {error}"), &hint);
+        // `gate.http.expect[0]` is the field's name there, and `/gate/http/expect/0` here.
+        let (GateError::Read { at, reason } | GateError::Check { at, reason, .. }) = error;
+        self.add(&at.replace(['.', '['], "/").replace(']', ""), BAD_VALUE, reason, &hint);
     }
 }
 
@@ -183,29 +314,43 @@ impl Exec {
         if self.command.contains(['\0', '\n', '\r']) {
             found.add(
                 "exec/command",
+                BAD_VALUE,
                 "holds a line's end or a zero byte",
                 "put what is longer into a script of the artifact",
             );
         } else if self.words().is_none() {
             let hint = "write a program and its arguments, with quotes that are closed";
-            found.add("exec/command", "is no command line", hint);
+            found.add("exec/command", BAD_VALUE, "is no command line", hint);
+        }
+        let leads_out = |words: Vec<String>| {
+            let program = words.into_iter().next().filter(|program| program.contains('/'))?;
+            program.split('/').any(|part| part == "..").then_some(program)
+        };
+        if let Some(program) = self.words().and_then(leads_out) {
+            let message = format!("leads out of the artifact: `{}`", program.escape_debug());
+            let hint = "write the path of a program within the artifact, or an absolute one, without `..`";
+            found.add("exec/command", BAD_VALUE, &message, hint);
         }
         let hint = "write a name as `useradd` takes it, or a number";
-        found.all("exec/user", &self.user, is_user_name, hint);
-        found.all("exec/group", &self.group, is_user_name, hint);
+        found.one("exec/user", self.user.as_ref(), is_user_name, hint);
+        found.one("exec/group", self.group.as_ref(), is_user_name, hint);
     }
 }
 
 impl HttpRoute {
     fn check(&self, found: &mut Found) {
         if self.all_domains().is_empty() {
-            found.add("http", "names no domain", "say `domain`");
+            found.add("http", BAD_VALUE, "names no domain", "say `domain`");
         }
-        found.all("http/domain", self.domain.iter().chain(&self.domains), is_domain, "write it as `www.example.org`");
-        let hint = "a path starts with `/` and has no blanks, `*` or `?`";
-        found.all("http/path", self.path.iter().chain(&self.paths), is_route_path, hint);
+        let hint = "write it as `www.example.org`";
+        found.one("http/domain", self.domain.as_ref(), is_domain, hint);
+        found.each("http/domains", Some(&self.domains), is_domain, hint);
+        found.path("http/path", self.path.as_ref());
+        for (at, path) in self.paths.iter().enumerate() {
+            found.path(&format!("http/paths/{at}"), Some(path));
+        }
         if self.internal_port == 0 {
-            found.add("http/internalPort", "is 0", "write the port that the service listens on");
+            found.add("http/internalPort", OUT_OF_RANGE, "is 0", "write the port that the service listens on");
         }
     }
 }
@@ -219,9 +364,9 @@ impl Systemd {
         for (field, units) in
             [("after", &self.after), ("before", &self.before), ("requires", &self.requires), ("wants", &self.wants)]
         {
-            found.all(&format!("systemd/{field}"), units.iter().flatten(), is_unit, hint);
+            found.each(&format!("systemd/{field}"), units.as_ref(), is_unit, hint);
         }
-        found.all("systemd/workingDirectory", &self.working_directory, is_absolute, ABSOLUTE);
+        found.one("systemd/workingDirectory", self.working_directory.as_ref(), is_absolute, ABSOLUTE);
         let directories = [
             ("stateDirectory", &self.state_directory),
             ("cacheDirectory", &self.cache_directory),
@@ -230,34 +375,51 @@ impl Systemd {
         ];
         for (field, names) in directories {
             let hint = "write a relative path; systemd puts it where it belongs";
-            found.all(&format!("systemd/{field}"), names.iter().flatten(), is_relative, hint);
+            found.each(&format!("systemd/{field}"), names.as_ref(), is_relative, hint);
         }
         for (name, path) in self.load_credential.iter().flatten() {
             if !is_word(name) || name.contains([':', '/']) {
-                found.add("systemd/loadCredential", &format!("names `{}`", name.escape_debug()), "write a file name");
+                let message = format!("is no name of a file: `{}`", name.escape_debug());
+                found.named("systemd/loadCredential", name, &message, "write a file name");
             }
-            found.all("systemd/loadCredential", [path], is_absolute, ABSOLUTE);
+            if !is_absolute(path) {
+                let message = format!("holds `{}`", path.escape_debug());
+                found.named("systemd/loadCredential", name, &message, ABSOLUTE);
+            }
         }
-        let groups = self.supplementary_groups.iter().flatten();
-        found.all("systemd/supplementaryGroups", groups, is_user_name, "write a group's name");
-        found.all("systemd/memoryMax", &self.memory_max, is_size, "write it as systemd does: `512M`, `2G`, `50%`");
-        found.all("systemd/cpuQuota", &self.cpu_quota, is_percentage, "write a percentage of one processor: `150%`");
+        let groups = self.supplementary_groups.as_ref();
+        found.each("systemd/supplementaryGroups", groups, is_user_name, "write a group's name");
+        let memory = self.memory_max.as_ref();
+        found.one("systemd/memoryMax", memory, is_size, "write it as systemd does: `512M`, `2G`, `50%`");
+        let quota = self.cpu_quota.as_ref();
+        found.one("systemd/cpuQuota", quota, is_percentage, "write a percentage of one processor: `150%`");
         if self.tasks_max == Some(0) {
-            found.add("systemd/tasksMax", "is 0", "nothing could run; leave it out for systemd's own limit");
+            found.add(
+                "systemd/tasksMax",
+                OUT_OF_RANGE,
+                "is 0",
+                "nothing could run; leave it out for systemd's own limit",
+            );
         }
     }
 }
 
 impl Hardening {
     fn check(&self, found: &mut Found) {
-        let words = [
+        let capabilities = [
             ("capabilityBoundingSet", &self.capability_bounding_set),
             ("ambientCapabilities", &self.ambient_capabilities),
+        ];
+        for (field, list) in capabilities {
+            let hint = "write a capability's whole name, such as `CAP_NET_BIND_SERVICE`";
+            found.each(&format!("hardening/{field}"), list.as_ref(), is_capability, hint);
+        }
+        let words = [
             ("restrictAddressFamilies", &self.restrict_address_families),
             ("systemCallFilter", &self.system_call_filter),
         ];
         for (field, list) in words {
-            found.all(&format!("hardening/{field}"), list.iter().flatten(), is_word, LIST_WORD);
+            found.each(&format!("hardening/{field}"), list.as_ref(), is_word, LIST_WORD);
         }
         let paths = [
             ("readWritePaths", &self.read_write_paths),
@@ -266,10 +428,10 @@ impl Hardening {
         ];
         for (field, list) in paths {
             let is_path = |path: &str| is_absolute(path.trim_start_matches(['-', '+']));
-            found.all(&format!("hardening/{field}"), list.iter().flatten(), is_path, ABSOLUTE);
+            found.each(&format!("hardening/{field}"), list.as_ref(), is_path, ABSOLUTE);
         }
         let is_octal = |text: &str| (1..=4).contains(&text.len()) && text.chars().all(|c| ('0'..='7').contains(&c));
-        found.all("hardening/umask", &self.umask, is_octal, "write octal digits, such as `0077`");
+        found.one("hardening/umask", self.umask.as_ref(), is_octal, "write octal digits, such as `0077`");
     }
 }
 
@@ -281,7 +443,14 @@ pub(crate) fn is_service_name(name: &str) -> bool {
         && name.chars().all(allowed)
 }
 
-fn is_host_name(name: &str) -> bool {
+fn is_capability(name: &str) -> bool {
+    let name = name.strip_prefix('~').unwrap_or(name).to_ascii_uppercase();
+    name.strip_prefix("CAP_")
+        .is_some_and(|rest| !rest.is_empty() && rest.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
+}
+
+/// Whether a host can be named so.
+pub fn is_host_name(name: &str) -> bool {
     (1..=253).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
 }
 
@@ -309,8 +478,47 @@ fn is_domain(domain: &str) -> bool {
     domain.len() <= 253 && name.split('.').all(is_label)
 }
 
-fn is_route_path(path: &str) -> bool {
-    path.starts_with('/') && !path.contains(['*', '?', '#', '{', '}']) && is_word(path)
+/// What to write instead of a path that a router cannot have: patterns, placeholders, and what proxies take for another path.
+fn path_fault(path: &str) -> Option<String> {
+    if !path.starts_with('/') || path.contains(|c: char| c.is_ascii() && !c.is_ascii_graphic()) {
+        return Some("a path starts with `/` and has no blanks, `*` or `?`".to_owned());
+    }
+    if path.contains(['*', '?', '#', '{', '}', '\\', '"']) {
+        return Some(
+            "a path has no `*`, `?`, `#`, `{`, `}`, `\\` and `\"`: all that lies below it is its own anyway".to_owned(),
+        );
+    }
+    if !path.is_ascii() {
+        let encode = |byte: u8| if byte.is_ascii() { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+        let encoded: String = path.bytes().map(encode).collect();
+        return Some(format!("write it percent-encoded: `{encoded}`"));
+    }
+    let is_escaped = |rest: &str| rest.get(..2).is_some_and(|two| two.bytes().all(|b| b.is_ascii_hexdigit()));
+    if !path.split('%').skip(1).all(is_escaped) {
+        return Some("write two hexadecimal digits after `%`; `%` itself is `%25`".to_owned());
+    }
+    if path.contains("//") || path.split('/').any(|part| part == "." || part == "..") {
+        return Some(format!("servers take it for another path: write `{}`", cleaned(path)));
+    }
+    None
+}
+
+/// The path that servers take it for: no empty parts, no `.`, no `..`.
+fn cleaned(path: &str) -> String {
+    let mut parts = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+/// What routers tell paths apart by: Caddy compares without regard to case, and a path has what lies below it.
+fn told_apart(path: &str) -> String {
+    path.trim_end_matches('/').to_ascii_lowercase()
 }
 
 fn is_unit(name: &str) -> bool {

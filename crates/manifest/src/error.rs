@@ -1,12 +1,14 @@
 //! What can be wrong with a manifest, said with the place and the way out.
 
-use freehold_model::{ErrorKind, Pointer, did_you_mean};
+use freehold_model::{ErrorKind, Pointer, limits};
+
+use crate::words;
 
 /// Why a manifest cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
     /// Larger than any manifest.
-    #[error("the manifest has {bytes} bytes; {most} are the most")]
+    #[error("`/` has {bytes} bytes or more; {most} are the most of a manifest")]
     TooLarge {
         /// How large.
         bytes: usize,
@@ -14,13 +16,13 @@ pub enum ManifestError {
         most: usize,
     },
     /// Of a version that is not known.
-    #[error("the manifest is of version {found}; this version of freehold knows version {}", crate::VERSION)]
+    #[error("`/version` is {found}; this version of freehold knows version {}", crate::VERSION)]
     Version {
         /// As it stands there.
         found: String,
     },
     /// Not JSON, or not of the shape.
-    #[error("`{at}` cannot be read: {}", brief(.reason))]
+    #[error("`{at}` cannot be read: {}", words::said(.reason))]
     Read {
         /// The field, as a JSON pointer; `/` for the whole.
         at: String,
@@ -64,7 +66,9 @@ pub enum ManifestError {
         by: Vec<String>,
     },
     /// A trusted key's name stands beside a signature that is not of this manifest.
-    #[error("the signature of `{key}` is not of this manifest: it was changed after it was signed")]
+    #[error(
+        "the signature of `{key}` is not of this manifest: it was changed after it was signed, or another key of that name signed it"
+    )]
     Tampered {
         /// The key.
         key: String,
@@ -76,6 +80,8 @@ pub enum ManifestError {
 pub struct Mistake {
     /// Where, as a JSON pointer.
     pub at: Pointer,
+    /// What kind of mistake, in a word for programs: `bad-value`, `port-taken`.
+    pub code: &'static str,
     /// The service that it is part of.
     pub service: Option<String>,
     /// What is wrong.
@@ -87,13 +93,18 @@ pub struct Mistake {
 impl std::fmt::Display for Mistake {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if let Some(service) = &self.service {
-            write!(f, "service `{service}`: ")?;
+            write!(f, "service `{}`: ", service.escape_debug())?;
         }
         write!(f, "`{}` {}", self.at, self.message)
     }
 }
 
 impl ManifestError {
+    /// Of one that was not even fetched whole.
+    pub fn of_more_than(bytes: u64) -> Self {
+        Self::TooLarge { bytes: usize::try_from(bytes).unwrap_or(usize::MAX), most: limits::MANIFEST_BYTES }
+    }
+
     /// Who has to act.
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -102,12 +113,31 @@ impl ManifestError {
         }
     }
 
+    /// Where it is wrong, as JSON pointers, each with a word for programs; nothing when it is not about a place.
+    pub fn places(&self) -> Vec<(String, &'static str)> {
+        match self {
+            Self::TooLarge { .. } => vec![("/".to_owned(), "too-large")],
+            Self::Version { .. } => vec![("/version".to_owned(), "unknown-version")],
+            Self::Read { at, reason } => vec![(at.clone(), code_of(reason))],
+            Self::Mistakes(all) => all.iter().map(|mistake| (mistake.at.to_string(), mistake.code)).collect(),
+            Self::Unsigned => vec![("/signatures".to_owned(), "not-signed")],
+            Self::Untrusted { .. } => vec![("/signatures".to_owned(), "not-trusted")],
+            Self::Tampered { .. } => vec![("/signatures".to_owned(), "wrong-signature")],
+            Self::NoService { .. } | Self::Missing { .. } | Self::Set { .. } => Vec::new(),
+        }
+    }
+
     /// The way out, when there is one.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::TooLarge { .. } => None,
-            Self::Version { .. } => Some("it was made by a newer freehold: install that one here, too".to_owned()),
-            Self::Read { at, reason } => read_hint(at, reason),
+            Self::TooLarge { .. } => Some("divide the services among several buckets".to_owned()),
+            Self::Version { found } => Some(match found.parse::<u64>() {
+                Ok(found) if found > u64::from(crate::VERSION) => {
+                    "it was made by a newer freehold: install that one here, too".to_owned()
+                }
+                _ => format!("write the number as it is: `\"version\": {}`", crate::VERSION),
+            }),
+            Self::Read { at, reason } => words::hint(at, reason),
             Self::Mistakes(mistakes) => mistakes.first().map(|mistake| mistake.hint.clone()),
             Self::NoService { meant: Some(name), .. } => Some(format!("did you mean `{name}`?")),
             Self::NoService { .. } => Some("`freehold manifest show` lists them".to_owned()),
@@ -131,33 +161,16 @@ impl ManifestError {
     }
 }
 
-/// Names of fields whose values are a choice, with the choices: messages about them name no choices themselves.
-const CHOICES: [(&str, &str); 2] = [
-    ("protectSystem", "it may be true, false, \"full\" or \"strict\""),
-    ("protectHome", "it may be true, false, \"read-only\" or \"tmpfs\""),
-];
-
-fn read_hint(at: &str, reason: &str) -> Option<String> {
-    if let Some((_, hint)) = CHOICES.iter().find(|(field, _)| at.ends_with(field)) {
-        return Some((*hint).to_owned());
-    }
-    let unknown = reason.strip_prefix("unknown field `").or_else(|| reason.strip_prefix("unknown variant `"))?;
-    let mut names = unknown.split('`').step_by(2);
-    let given = names.next()?;
-    let known: Vec<&str> = unknown.split('`').skip(2).step_by(2).collect();
-    match did_you_mean(given, known.iter().copied()) {
-        Some(name) => Some(format!("did you mean `{name}`?")),
-        None if known.is_empty() => None,
-        None => Some(format!("there is: {}", known.join(", "))),
-    }
-}
-
-/// A reason without the list of what would have been right, which the hint gives when it helps.
-fn brief(reason: &str) -> &str {
+/// What kind of mistake it is that JSON is not of the shape.
+fn code_of(reason: &str) -> &'static str {
     match reason {
-        _ if reason.starts_with("unknown ") => reason.split(", expected").next().unwrap_or(reason),
-        _ if reason.starts_with("data did not match any variant") => "it is none of the choices",
-        _ => reason,
+        _ if reason.starts_with("unknown field") => "unknown-field",
+        _ if reason.starts_with("missing field") => "missing-field",
+        _ if reason.starts_with("duplicate field") => "duplicate-field",
+        _ if reason.starts_with("unknown variant") || reason.starts_with("data did not match") => "unknown-word",
+        _ if reason.starts_with("invalid value") => "out-of-range",
+        _ if reason.starts_with("invalid") || reason == "it is no JSON object" => "wrong-type",
+        _ => "no-json",
     }
 }
 

@@ -17,7 +17,9 @@ mod manifest;
 mod schemas;
 mod service;
 mod signature;
+mod words;
 
+pub use check::is_host_name;
 pub use diff::{Change, Difference, Field, diff};
 pub use edit::{Edit, ServiceFlags};
 pub use error::{ManifestError, Mistake};

@@ -62,14 +62,36 @@ pub fn service_suspicions(service: &Service) -> Vec<Suspicion> {
         let why = by_name(name, value).or_else(|| by_form(value))?;
         Some((Pointer::new(["env", name]), why))
     });
-    let words = service.exec.words().unwrap_or_default();
-    let command = words.iter().filter_map(|word| {
-        let (name, value) = word.trim_start_matches('-').split_once('=').unwrap_or(("", word));
-        let why = by_name(&name.replace('-', "_"), value).or_else(|| by_form(value))?;
-        Some((Pointer::new(["exec", "command"]), why))
-    });
-    let found = env.chain(command);
+    let command = words("exec/command", &service.exec.words().unwrap_or_default());
+    let gate = service.gate.as_ref();
+    let program = gate.and_then(|gate| gate.exec.as_ref()).map_or(&[][..], |exec| exec.command.as_slice());
+    let program = words("gate/exec/command", program);
+    let url = gate.and_then(|gate| gate.http.as_ref()?.url.as_deref());
+    let url = url.and_then(|url| Some((pointer("gate/http/url"), by_form(url)?)));
+    let found = env.chain(command).chain(program).chain(url);
     found.map(|(at, why)| Suspicion { service: service.name.clone(), at, why }).collect()
+}
+
+fn pointer(path: &str) -> Pointer {
+    Pointer::new(path.split('/'))
+}
+
+/// What of a command line looks like a secret: `--password=VALUE`, `--password VALUE`, `PASSWORD=VALUE`, and the well-known forms anywhere.
+fn words(path: &str, words: &[String]) -> Vec<(Pointer, String)> {
+    let mut found = Vec::new();
+    let mut option = None;
+    for word in words {
+        let (name, value) = word.trim_start_matches('-').split_once('=').unwrap_or((option.take().unwrap_or(""), word));
+        let is_login = ["u", "user", "proxy-user"].contains(&name)
+            && value.split_once(':').is_some_and(|(user, password)| !user.is_empty() && !password.is_empty());
+        let login = || is_login.then(|| "it is a name with its password".to_owned());
+        if let Some(why) = by_name(&name.replace('-', "_"), value).or_else(login).or_else(|| by_form(word)) {
+            found.push((pointer(path), why));
+        }
+        // Only what begins as an option says what the next word is.
+        option = word.starts_with('-').then(|| word.trim_start_matches('-')).filter(|word| !word.contains('='));
+    }
+    found
 }
 
 fn by_name(name: &str, value: &str) -> Option<String> {
@@ -83,9 +105,25 @@ fn by_name(name: &str, value: &str) -> Option<String> {
     (!is_harmless).then(|| format!("its name speaks of a secret (`{}`)", speaks.to_ascii_lowercase()))
 }
 
+/// The well-known forms, at the beginning or behind a blank, a quote or a sign.
 fn by_form(value: &str) -> Option<String> {
-    let known = FORMS.iter().find(|(start, _)| value.trim_start().starts_with(start) && value.len() >= 16);
-    known.map(|(_, why)| (*why).to_owned()).or_else(|| {
+    let begins = |at: usize| value[..at].chars().next_back().is_none_or(|c| !c.is_ascii_alphanumeric() && c != '_');
+    let is_there = |start: &str| {
+        value.match_indices(start).any(|(at, _)| {
+            let rest = &value[at..];
+            let token = rest.split([' ', '"', '\'', ',', ';', '&', '\n']).next().unwrap_or(rest);
+            begins(at) && (token.len() >= 16 || start.starts_with("-----"))
+        })
+    };
+    let known = FORMS.iter().find(|(start, _)| is_there(start));
+    let basic = || {
+        let (_, token) = value.split_once("Basic ").or_else(|| value.split_once("basic "))?;
+        let token = token.split(|c: char| !(c.is_ascii_alphanumeric() || "+/=_-".contains(c))).next()?;
+        // A word of a sentence has no digits.
+        let is_code = token.len() >= 8 && token.contains(|c: char| c.is_ascii_digit() || c == '=');
+        is_code.then(|| "it looks like a name with its password, as HTTP sends them".to_owned())
+    };
+    known.map(|(_, why)| (*why).to_owned()).or_else(basic).or_else(|| {
         let (_, rest) = value.split_once("://")?;
         let (user, _) = rest.split(['/', '?']).next()?.rsplit_once('@')?;
         let (_, password) = user.split_once(':')?;

@@ -9,6 +9,7 @@ use crate::error::ManifestError;
 use crate::generation::Generation;
 use crate::service::Service;
 use crate::signature::ManifestSignature;
+use crate::words;
 
 /// The version that this code reads and writes.
 pub const VERSION: u32 = 1;
@@ -34,17 +35,6 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// The first manifest of a bucket: no services.
-    pub fn empty(now_millis: u64) -> Self {
-        Self {
-            version: VERSION,
-            generation: Generation::next(now_millis, None),
-            serial: Some(1),
-            services: Vec::new(),
-            signatures: Vec::new(),
-        }
-    }
-
     /// Reads a manifest and checks everything that must hold of one.
     ///
     /// # Errors
@@ -65,10 +55,16 @@ impl Manifest {
                 Some(found) if found.as_u64() != Some(u64::from(VERSION)) => {
                     Err(ManifestError::Version { found: found.to_string() })
                 }
-                _ => read_json(bytes, ""),
+                _ => {
+                    refuse_lists(&Json::Object(whole))?;
+                    read_json(bytes, "")
+                }
             },
             Ok(_) => Err(ManifestError::Read { at: "/".to_owned(), reason: "it is no JSON object".to_owned() }),
-            Err(_) => read_json(bytes, ""),
+            Err(_) => match words::foreign(bytes) {
+                Some(what) => Err(ManifestError::Read { at: "/".to_owned(), reason: what.to_owned() }),
+                None => read_json(bytes, ""),
+            },
         }
     }
 
@@ -97,8 +93,42 @@ impl Manifest {
     }
 }
 
+/// What is an object in a service, and the service itself.
+const OBJECTS: [&str; 13] = [
+    "",
+    "/artifact",
+    "/exec",
+    "/env",
+    "/http",
+    "/systemd",
+    "/hardening",
+    "/gate",
+    "/policy",
+    "/gate/http",
+    "/gate/tcp",
+    "/gate/exec",
+    "/systemd/loadCredential",
+];
+
+/// A list in the place of an object would be taken for its fields in order.
+fn refuse_lists(whole: &Json) -> Result<(), ManifestError> {
+    for list in ["services", "signatures"] {
+        for (index, item) in whole[list].as_array().into_iter().flatten().enumerate() {
+            if let Some(field) = OBJECTS.into_iter().find(|field| item.pointer(field).is_some_and(Json::is_array)) {
+                let reason = "invalid type: sequence, expected an object".to_owned();
+                return Err(ManifestError::Read { at: format!("/{list}/{index}{field}"), reason });
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Reads JSON of a shape, and says where it is not of it. `base` is the pointer of what is read.
 pub(crate) fn read_json<T: for<'de> Deserialize<'de>>(bytes: &[u8], base: &str) -> Result<T, ManifestError> {
+    // To know at each moment where one is takes longer than to read: it is asked for when something is wrong.
+    if let Ok(value) = serde_json::from_slice(bytes) {
+        return Ok(value);
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         use serde_path_to_error::Segment;

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use freehold_rollout::{Gate, Policy};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// One service: what runs, where, how.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -22,7 +23,7 @@ pub struct Service {
     /// How it is started.
     pub exec: Exec,
     /// Its environment. No secrets: those come from `envFile` or `systemd.loadCredential`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "each_name_once")]
     pub env: BTreeMap<String, String>,
     /// A file on the host with further environment, such as secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,8 +81,8 @@ pub enum ArtifactKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Exec {
-    /// The command line: a program in the artifact's `bin`, or an absolute path, and its arguments, quoted as in a shell. Nothing
-    /// is expanded.
+    /// The command line: a program in the artifact's `bin`, `.` for an artifact that is a program itself, or an absolute path; then
+    /// its arguments, quoted as in a shell. Nothing is expanded.
     pub command: String,
     /// The user it runs as.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -394,10 +395,11 @@ impl Exec {
 }
 
 impl Artifact {
-    /// The program that a command's first word means: an absolute path as it is, a path with a `/` within the artifact, and a name
-    /// alone in its `bin`.
+    /// The program that a command's first word means: an absolute path as it is, a path with a `/` within the artifact, `.` the
+    /// artifact itself when it is a single file, and a name alone in its `bin`.
     pub fn program(&self, word: &str) -> String {
         match word {
+            "." => self.store_path.clone(),
             _ if word.starts_with('/') => word.to_owned(),
             _ if word.contains('/') => format!("{}/{}", self.store_path, word.trim_start_matches("./")),
             _ => format!("{}/bin/{word}", self.store_path),
@@ -416,6 +418,36 @@ impl HttpRoute {
         let paths = each_once(self.path.iter().chain(&self.paths));
         if paths.is_empty() { vec!["/"] } else { paths }
     }
+
+    /// Every name with every path: what it takes of the requests that reach a host.
+    pub fn requests(&self) -> impl Iterator<Item = (&str, &str)> {
+        let paths = self.all_paths();
+        self.all_domains().into_iter().flat_map(move |domain| paths.clone().into_iter().map(move |path| (domain, path)))
+    }
+}
+
+/// An object of texts; of two with one name it cannot be told which is meant.
+fn each_name_once<'de, D: Deserializer<'de>>(reader: D) -> Result<BTreeMap<String, String>, D::Error> {
+    struct Texts;
+    impl<'de> Visitor<'de> for Texts {
+        type Value = BTreeMap<String, String>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a map")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+            let mut texts = BTreeMap::new();
+            while let Some((name, text)) = entries.next_entry::<String, String>()? {
+                if texts.contains_key(&name) {
+                    return Err(A::Error::custom(format!("duplicate field `{name}`")));
+                }
+                texts.insert(name, text);
+            }
+            Ok(texts)
+        }
+    }
+    reader.deserialize_map(Texts)
 }
 
 fn each_once<'a>(texts: impl Iterator<Item = &'a String>) -> Vec<&'a str> {

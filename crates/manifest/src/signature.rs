@@ -26,7 +26,7 @@ impl Manifest {
     #[must_use]
     pub fn signed(mut self, key: &SecretKey) -> Self {
         self.signatures.clear();
-        let text = key.sign(&canonical(&serde_json::to_value(&self).unwrap_or_default()));
+        let text = key.sign(&canonical(serde_json::to_value(&self).unwrap_or_default()));
         let sig = text.split_once(':').map_or_else(String::new, |(_, sig)| sig.to_owned());
         self.signatures.push(ManifestSignature { key: key.name().to_owned(), sig });
         self
@@ -37,19 +37,26 @@ impl Manifest {
     /// # Errors
     /// It is not signed, not by a key that is trusted, or was changed after it was signed.
     pub fn verify(bytes: &[u8], trusted: &TrustedKeys) -> Result<String, ManifestError> {
-        let manifest = Self::parse(bytes)?;
+        Self::parse(bytes)?.verify_read(bytes, trusted)
+    }
+
+    /// The same of a manifest that was parsed from these bytes.
+    ///
+    /// # Errors
+    /// As [`Manifest::verify`].
+    pub fn verify_read(&self, bytes: &[u8], trusted: &TrustedKeys) -> Result<String, ManifestError> {
         // What was read is what is verified: fields that were left out stay left out.
         let whole: Json = serde_json::from_slice(bytes)
             .map_err(|error| ManifestError::Read { at: "/".to_owned(), reason: error.to_string() })?;
-        if manifest.signatures.is_empty() {
+        if self.signatures.is_empty() {
             return Err(ManifestError::Unsigned);
         }
-        let message = canonical(&whole);
-        let texts: Vec<String> = manifest.signatures.iter().map(|s| format!("{}:{}", s.key, s.sig)).collect();
+        let message = canonical(whole);
+        let texts: Vec<String> = self.signatures.iter().map(|s| format!("{}:{}", s.key, s.sig)).collect();
         if let Some(key) = trusted.signer(&message, &texts) {
             return Ok(key.name().to_owned());
         }
-        let by: Vec<String> = manifest.signatures.into_iter().map(|s| s.key).collect();
+        let by: Vec<String> = self.signatures.iter().map(|s| s.key.clone()).collect();
         match by.iter().find(|name| trusted.keys().iter().any(|key| key.name() == name.as_str())) {
             Some(key) => Err(ManifestError::Tampered { key: key.clone() }),
             None => Err(ManifestError::Untrusted { by }),
@@ -58,8 +65,7 @@ impl Manifest {
 }
 
 /// The bytes that are signed.
-fn canonical(whole: &Json) -> Vec<u8> {
-    let mut whole = whole.clone();
+fn canonical(mut whole: Json) -> Vec<u8> {
     if let Json::Object(fields) = &mut whole {
         fields.remove("signatures");
     }

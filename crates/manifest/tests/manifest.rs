@@ -48,6 +48,18 @@ fn what_is_wrong_is_said_with_the_place_and_the_way_out() {
         ("an unknown word", Box::new(|j| j["services"][0]["systemd"]["restart"] = json!("on-failre"))),
         ("a choice", Box::new(|j| j["services"][0]["hardening"]["protectSystem"] = json!("very"))),
         ("a wrong type", Box::new(|j| j["services"][0]["http"]["internalPort"] = json!("8000"))),
+        ("a number in quotes", Box::new(|j| j["serial"] = json!("5"))),
+        ("a text without them", Box::new(|j| j["services"][0]["env"]["PORT"] = json!(8000))),
+        ("a text instead of a list", Box::new(|j| j["services"][0]["hosts"] = json!("biz"))),
+        ("an object instead of a list", Box::new(|j| j["services"] = json!({}))),
+        ("a number out of range", Box::new(|j| j["services"][0]["http"]["internalPort"] = json!(70_000))),
+        ("a missing field", Box::new(|j| drop(j["services"][0].as_object_mut().unwrap().remove("exec")))),
+        (
+            "a missing port",
+            Box::new(|j| drop(j["services"][0]["http"].as_object_mut().unwrap().remove("internalPort"))),
+        ),
+        ("a version in quotes", Box::new(|j| j["version"] = json!("1"))),
+        ("a version with decimals", Box::new(|j| j["version"] = json!(1.0))),
         ("a newer version", Box::new(|j| j["version"] = json!(2))),
         ("no time", Box::new(|j| j["generation"] = json!("tuesday"))),
         ("a name that leads elsewhere", Box::new(|j| j["services"][0]["name"] = json!("../ssh"))),
@@ -58,6 +70,8 @@ fn what_is_wrong_is_said_with_the_place_and_the_way_out() {
         ("a relative file", Box::new(|j| j["services"][0]["envFile"] = json!("web.env"))),
         ("a bad variable", Box::new(|j| j["services"][0]["env"]["A-B"] = json!("x"))),
         ("a domain with a path", Box::new(|j| j["services"][0]["http"]["domain"] = json!("example.org/x"))),
+        ("a path that servers take for another", Box::new(|j| j["services"][0]["http"]["path"] = json!("/a//b/../c"))),
+        ("a path that must be encoded", Box::new(|j| j["services"][0]["http"]["path"] = json!("/café"))),
         ("a unit without a kind", Box::new(|j| j["services"][0]["systemd"]["after"] = json!(["postgresql"]))),
         ("a gate that cannot be", Box::new(|j| j["services"][0]["gate"] = json!({ "http": { "expect": [] } }))),
         ("an unknown field of a gate", Box::new(|j| j["services"][0]["gate"] = json!({ "htp": {} }))),
@@ -107,15 +121,30 @@ fn the_schema_takes_what_is_read_and_refuses_what_is_not() {
 #[test]
 fn what_is_no_json_is_said_to_be_none() {
     for (bytes, message) in [
-        (&b""[..], "`/` cannot be read: EOF while parsing a value at line 1 column 0"),
-        (b"{", "`/` cannot be read: EOF while parsing an object at line 1 column 1"),
+        (&b""[..], "`/` cannot be read: it is empty"),
+        (b"{", "`/` cannot be read: it is no JSON: it ends too early (line 1, column 1)"),
+        (
+            b"{\"services\": [],}",
+            "`/` cannot be read: it is no JSON: a comma with nothing behind it (line 1, column 17)",
+        ),
+        (
+            b"{'version': 1}",
+            "`/` cannot be read: it is no JSON: a name that is not in double quotes (line 1, column 2)",
+        ),
+        (b"// a\n{}", "`/` cannot be read: it is no JSON: something that is no value (line 1, column 1)"),
         (b"[]", "`/` cannot be read: it is no JSON object"),
+        (b"null", "`/` cannot be read: it is no JSON object"),
+        (b"\xef\xbb\xbf{}", "`/` cannot be read: it begins with a byte order mark"),
+        (b"\x1f\x8b\x08", "`/` cannot be read: it is compressed"),
+        (b"<html>", "`/` cannot be read: it is HTML or XML"),
     ] {
-        assert_eq!(Manifest::parse(bytes).unwrap_err().to_string(), message);
+        let error = Manifest::parse(bytes).unwrap_err();
+        assert_eq!(error.to_string(), message);
+        assert!(error.hint().is_some_and(|hint| hint.contains("one JSON object in UTF-8")), "{error}");
     }
     let twice = SEED.replacen("\"version\": 1,", "\"version\": 1, \"version\": 1,", 1);
     let error = Manifest::parse(twice.as_bytes()).unwrap_err().to_string();
-    assert!(error.contains("duplicate field `version`"), "{error}");
+    assert!(error.contains("`version` is there twice"), "{error}");
     let after = format!("{SEED} {{}}");
     assert!(Manifest::parse(after.as_bytes()).is_err());
 }
@@ -239,19 +268,23 @@ fn values_that_look_like_secrets_are_found_and_others_are_not() {
         ("DATABASE_URL", "postgres://web:hunter22@db/web"),
         ("PLAIN_URL", "postgres://web@db/web"),
         ("WEBHOOK", "ghp_0123456789abcdef0123"),
+        ("AUTH", "Basic dXNlcjpwYXNzd29yZA=="),
+        ("ABOUT", "Basic authentication is off"),
         ("USE_TOKEN", "true"),
     ] {
         service.env.insert(name.to_owned(), value.to_owned());
     }
-    service.exec.command = "web --api-key=abcdefgh --port=80".to_owned();
+    service.exec.command = "web --api-key=abcdefgh --port=80 -u www -u www:hunter22".to_owned();
     let found: Vec<String> = suspicions(&manifest).iter().map(|s| format!("{} {}", s.at, s.why)).collect();
     assert_eq!(
         found,
         [
+            "/env/AUTH it looks like a name with its password, as HTTP sends them",
             "/env/DATABASE_URL it is an address with a password in it",
             "/env/DB_PASSWORD its name speaks of a secret (`password`)",
             "/env/WEBHOOK it looks like a token of GitHub",
             "/exec/command its name speaks of a secret (`api_key`)",
+            "/exec/command it is a name with its password",
         ]
     );
     assert!(!format!("{found:?}").contains("hunter22"));

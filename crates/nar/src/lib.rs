@@ -7,6 +7,7 @@
 //! Read on in `narinfo.rs`, then `keys.rs` (signing), `path.rs`, `hash.rs`, `cache_info.rs`.
 
 mod base32;
+mod ca;
 mod cache_info;
 mod error;
 mod hash;

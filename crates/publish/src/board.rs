@@ -2,13 +2,13 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use freehold_cache::{Condition, Depot, Fetched, Kind};
+use freehold_cache::{CacheError, Condition, Depot, Fetched, Kind};
 use freehold_manifest::{Edit, Generation, Manifest, ManifestError};
 use freehold_model::limits;
-use freehold_nar::SecretKey;
 
 use crate::claim::Claim;
 use crate::error::PublishError;
+use crate::publisher::Publisher;
 
 /// Where what is current lies.
 const CURRENT: &str = "manifest.json";
@@ -81,7 +81,13 @@ impl Board {
     /// # Errors
     /// As [`Board::current`].
     pub fn look(&self, etag: Option<&str>) -> Result<Look, PublishError> {
-        match self.depot.get_if_changed(CURRENT, etag)? {
+        let found = match self.depot.get_if_changed(CURRENT, etag) {
+            Err(CacheError::TooLarge { limit, .. }) => {
+                return Err(self.bad(CURRENT, ManifestError::of_more_than(limit)));
+            }
+            found => found?,
+        };
+        match found {
             Fetched::NotModified => Ok(Look::Unchanged),
             Fetched::Gone => Ok(Look::Nothing),
             Fetched::Object(object) => {
@@ -107,34 +113,47 @@ impl Board {
     ///
     /// # Errors
     /// There is none, or it is no good manifest.
-    pub fn generation(&self, generation: &str) -> Result<Manifest, PublishError> {
+    pub fn generation(&self, generation: &str) -> Result<Current, PublishError> {
         if let Some(current) = self.current()?
             && current.manifest.generation.as_str() == generation
         {
-            return Ok(current.manifest);
+            return Ok(current);
         }
         let known = self.archived()?.into_iter().find(|known| known.as_str() == generation);
-        let missing = || PublishError::NoGeneration { generation: generation.to_owned(), place: self.place() };
-        let key = known.ok_or_else(missing)?.archive_key();
-        let object = self.depot.get(&key)?.ok_or_else(missing)?;
-        Manifest::parse(&object.body).map_err(|source| self.bad(&key, source))
+        self.from_archive(&known.ok_or_else(|| self.no_generation(generation))?)
+    }
+
+    /// A manifest of the archive.
+    ///
+    /// # Errors
+    /// As [`Board::generation`].
+    pub fn from_archive(&self, generation: &Generation) -> Result<Current, PublishError> {
+        let key = generation.archive_key();
+        let object = self.depot.get(&key)?.ok_or_else(|| self.no_generation(generation.as_str()))?;
+        let manifest = Manifest::parse(&object.body).map_err(|source| self.bad(&key, source))?;
+        Ok(Current { manifest, bytes: object.body, etag: object.etag })
+    }
+
+    fn no_generation(&self, generation: &str) -> PublishError {
+        PublishError::NoGeneration { generation: generation.to_owned(), place: self.place() }
     }
 
     /// Moves the manifest on: `edit` says what is to change in what is current, and is asked again when a rival was faster.
-    /// What was current is archived first.
+    /// What was current is archived first. Without a publisher nothing is signed, and nothing asked of what is current.
     ///
     /// # Errors
-    /// What `edit` says, a result that does not hold together, a bucket that cannot be written to, rivals without end.
+    /// What is current was signed by nobody whom the publisher trusts; what `edit` says; a result that does not hold together; a bucket
+    /// that cannot be written to; rivals without end.
     pub fn publish(
         &self,
-        key: Option<&SecretKey>,
+        publisher: Option<&Publisher<'_>>,
         edit: &dyn Fn(Option<&Manifest>) -> Result<Edit, ManifestError>,
     ) -> Result<Published, PublishError> {
-        let conditions = self.depot.honours_conditions(ARCHIVE)?;
-        let claim = if conditions.all() { None } else { Some(Claim::take(&self.depot)?) };
+        let is_guarded = self.depot.honours_conditions(ARCHIVE)?.all();
         for retries in 0..limits::PUBLISH_TRIES {
+            let claim = if is_guarded { None } else { Some(Claim::take(&self.depot)?) };
             let current = self.current()?;
-            let next = self.next(current.as_ref(), key, edit)?;
+            let next = self.next(current.as_ref(), publisher, edit)?;
             if let Some(current) = &current {
                 self.archive(current)?;
             }
@@ -143,15 +162,17 @@ impl Board {
                 Some(current) => Condition::Match(current.etag.clone()),
                 None => Condition::Absent,
             };
-            match self.depot.put(CURRENT, &next.to_bytes(), Kind::Json, &condition) {
-                Ok(_) if claim.as_ref().is_none_or(|claim| self.stands(claim, &next)) => {
+            let is_ours = claim.as_ref().is_none_or(Claim::is_ours);
+            match is_ours.then(|| self.depot.put(CURRENT, &next.to_bytes(), Kind::Json, &condition)) {
+                // Without conditions what came of it is read back.
+                Some(Ok(_)) if claim.is_none() || self.stands(&next) => {
                     let before = current.map(|current| current.manifest);
                     return Ok(Published { before, manifest: next, retries });
                 }
-                Ok(_) => {}
-                Err(error) if error.is_precondition() => {}
-                Err(error) => return Err(error.into()),
+                Some(Err(error)) if !error.is_precondition() => return Err(error.into()),
+                _ => {}
             }
+            drop(claim);
             std::thread::sleep(pause(retries));
         }
         Err(PublishError::Crowded { tries: limits::PUBLISH_TRIES })
@@ -160,21 +181,26 @@ impl Board {
     fn next(
         &self,
         current: Option<&Current>,
-        key: Option<&SecretKey>,
+        publisher: Option<&Publisher<'_>>,
         edit: &dyn Fn(Option<&Manifest>) -> Result<Edit, ManifestError>,
     ) -> Result<Manifest, PublishError> {
+        if let (Some(current), Some(publisher)) = (current, publisher) {
+            publisher.accept(&current.bytes).map_err(|source| self.strange(CURRENT, source))?;
+        }
         let before = current.map(|current| &current.manifest);
         let bad = |source| PublishError::Manifest { what: "what would be published".to_owned(), source };
-        // One that an operator copied back by hand counts from where it was; the archive knows how far others had come.
-        let known = match before.and_then(|manifest| manifest.serial) {
-            Some(_) => self.newest_archived_serial()?,
-            None => 0,
-        };
+        // One that an operator copied back by hand, or took away, does not know how far others had come; the archive does.
+        let known = self.newest_archived_serial()?;
         let next = Manifest::next(before, edit(before).map_err(bad)?, now(), known).map_err(bad)?;
-        Ok(match key {
-            Some(key) => next.signed(key),
+        Ok(match publisher {
+            Some(publisher) => next.signed(publisher.key),
             None => next,
         })
+    }
+
+    /// That what lies under `key` was signed by nobody who is trusted.
+    pub fn strange(&self, key: &str, source: ManifestError) -> PublishError {
+        PublishError::Strange { what: format!("`{key}` in {}", self.place()), source }
     }
 
     fn newest_archived_serial(&self) -> Result<u64, PublishError> {
@@ -194,10 +220,9 @@ impl Board {
         }
     }
 
-    /// Whether, without conditions, our change is the one that stands.
-    fn stands(&self, claim: &Claim, next: &Manifest) -> bool {
-        let is_current = self.current().is_ok_and(|now| now.is_some_and(|now| now.manifest == *next));
-        is_current && claim.is_ours()
+    /// Whether our change is the one that stands.
+    fn stands(&self, next: &Manifest) -> bool {
+        self.current().is_ok_and(|now| now.is_some_and(|now| now.manifest == *next))
     }
 
     fn bad(&self, key: &str, source: ManifestError) -> PublishError {

@@ -19,6 +19,15 @@ pub enum PublishError {
         #[source]
         source: ManifestError,
     },
+    /// What lies in the bucket was signed by nobody who is trusted, and would be vouched for by whoever signs on top of it.
+    #[error("{what} cannot be built on")]
+    Strange {
+        /// Which.
+        what: String,
+        /// Whose it is.
+        #[source]
+        source: ManifestError,
+    },
     /// No manifest of that generation.
     #[error("there is no generation `{generation}` in {place}")]
     NoGeneration {
@@ -43,7 +52,7 @@ impl PublishError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Depot(error) => error.kind(),
-            Self::Manifest { source, .. } => source.kind(),
+            Self::Manifest { source, .. } | Self::Strange { source, .. } => source.kind(),
             Self::NoGeneration { .. } => ErrorKind::User,
             Self::Crowded { .. } | Self::Claimed => ErrorKind::Transient,
         }
@@ -54,6 +63,11 @@ impl PublishError {
         match self {
             Self::Depot(error) => error.hint(),
             Self::Manifest { source, .. } => source.hint(),
+            Self::Strange { .. } => Some(
+                "look at it with `freehold manifest show`, and who can write to the bucket; `--trusted-key KEY` trusts its signer, \
+                 `--adopt` takes it as it is"
+                    .to_owned(),
+            ),
             Self::NoGeneration { .. } => Some("`freehold manifest list` shows what there is".to_owned()),
             Self::Crowded { .. } => Some("publish again".to_owned()),
             Self::Claimed => {

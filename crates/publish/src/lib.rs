@@ -4,11 +4,13 @@
 //! that none is lost. Agents read, and ask for what is new only. Deliberately without an opinion on what a service is
 //! (`freehold-manifest`) and how closures travel (`freehold-cache`).
 //!
-//! Read on in `board.rs`, then `claim.rs` (stores without conditional writes).
+//! Read on in `board.rs`, then `publisher.rs` (who publishes, and on top of what), `claim.rs` (stores without conditional writes).
 
 mod board;
 mod claim;
 mod error;
+mod publisher;
 
 pub use board::{Board, Current, Look, Published};
 pub use error::PublishError;
+pub use publisher::Publisher;

@@ -1,10 +1,12 @@
 //! Publishers and readers at a directory and at a bucket, with and without conditional writes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+use std::sync::LazyLock;
+
 use freehold_cache::{Depot, DepotUrl};
 use freehold_manifest::{Edit, Manifest, ServiceFlags};
 use freehold_nar::{SecretKey, TrustedKeys};
-use freehold_publish::{Board, Look};
+use freehold_publish::{Board, Look, Publisher};
 use freehold_s3::{CredentialsSource, Keys};
 use freehold_testkit::Scratch;
 use freehold_testkit::s3::S3Server;
@@ -23,6 +25,13 @@ fn put(name: &str, revision: &str) -> impl Fn(Option<&Manifest>) -> Result<Edit,
     }
 }
 
+static NOBODY: LazyLock<TrustedKeys> = LazyLock::new(TrustedKeys::default);
+
+/// Builds on what it has signed itself.
+fn publisher(key: &SecretKey) -> Publisher<'_> {
+    Publisher { key, trusted: &NOBODY, adopts: false }
+}
+
 fn directory(scratch: &Scratch) -> Board {
     Board::new(Depot::open(&format!("file://{}", scratch.join("bucket").display())).unwrap())
 }
@@ -33,7 +42,7 @@ fn a_manifest_is_published_archived_and_looked_at_only_when_it_changed() {
     let board = directory(&scratch);
     let key = SecretKey::generate("k").unwrap();
     assert_eq!(board.look(None).unwrap(), Look::Nothing);
-    let first = board.publish(Some(&key), &put("web", "1")).unwrap();
+    let first = board.publish(Some(&publisher(&key)), &put("web", "1")).unwrap();
     assert_eq!((first.before.is_none(), first.manifest.serial, first.retries), (true, Some(1), 0));
     let Look::Found(current) = board.look(None).unwrap() else { panic!("there is one") };
     assert_eq!(current.manifest, first.manifest);
@@ -41,13 +50,36 @@ fn a_manifest_is_published_archived_and_looked_at_only_when_it_changed() {
     assert_eq!(board.look(Some(&current.etag)).unwrap(), Look::Unchanged);
     assert_eq!(board.archived().unwrap(), []);
 
-    let second = board.publish(Some(&key), &put("web", "2")).unwrap();
+    let second = board.publish(Some(&publisher(&key)), &put("web", "2")).unwrap();
     assert_eq!(second.manifest.serial, Some(2));
     assert_eq!(board.archived().unwrap(), std::slice::from_ref(&first.manifest.generation));
-    assert_eq!(board.generation(first.manifest.generation.as_str()).unwrap(), first.manifest);
-    assert_eq!(board.generation(second.manifest.generation.as_str()).unwrap(), second.manifest);
+    assert_eq!(board.generation(first.manifest.generation.as_str()).unwrap().manifest, first.manifest);
+    assert_eq!(board.generation(second.manifest.generation.as_str()).unwrap().manifest, second.manifest);
     let error = board.generation("2001-01-01T00:00:00Z").unwrap_err();
     assert!(error.to_string().starts_with("there is no generation `2001-01-01T00:00:00Z` in file:///"), "{error}");
+}
+
+#[test]
+fn what_a_stranger_has_put_there_is_not_signed_unasked() {
+    let scratch = Scratch::new();
+    let board = directory(&scratch);
+    let (ours, theirs) = (SecretKey::generate("ours").unwrap(), SecretKey::generate("theirs").unwrap());
+    let says = |publisher: &Publisher<'_>| {
+        let error = board.publish(Some(publisher), &put("api", "1")).unwrap_err();
+        format!("{error}: {}", std::error::Error::source(&error).unwrap())
+    };
+    board.publish(None, &put("web", "evil")).unwrap();
+    assert!(
+        says(&publisher(&ours)).ends_with("cannot be built on: the manifest is not signed"),
+        "{}",
+        says(&publisher(&ours))
+    );
+    let adopts = Publisher { adopts: true, ..publisher(&theirs) };
+    board.publish(Some(&adopts), &put("web", "1")).unwrap();
+    assert!(says(&publisher(&ours)).ends_with("is signed by `theirs`, and by no key that is trusted"));
+    let trusted = TrustedKeys::new(vec![theirs.public()]);
+    board.publish(Some(&Publisher { trusted: &trusted, ..publisher(&ours) }), &put("api", "1")).unwrap();
+    board.publish(Some(&publisher(&ours)), &put("api", "2")).unwrap();
 }
 
 #[test]
@@ -63,6 +95,18 @@ fn one_that_was_copied_back_by_hand_is_counted_on_from_the_newest() {
     assert_eq!(board.current().unwrap().unwrap().manifest, first);
     let next = board.publish(None, &put("web", "5")).unwrap().manifest;
     assert!(next.serial >= Some(4), "{:?}", next.serial);
+}
+
+#[test]
+fn one_that_was_taken_away_by_hand_is_counted_on_from_the_newest() {
+    let scratch = Scratch::new();
+    let board = directory(&scratch);
+    for revision in ["1", "2", "3"] {
+        board.publish(None, &put("web", revision)).unwrap();
+    }
+    std::fs::remove_file(scratch.join("bucket/manifest.json")).unwrap();
+    let next = board.publish(None, &put("web", "4")).unwrap().manifest;
+    assert_eq!(next.serial, Some(3), "the newest in the archive is 2: what was taken away had not been archived");
 }
 
 fn fs_err_copy(from: &std::path::Path, to: &std::path::Path) {
@@ -98,13 +142,17 @@ fn publishers_at_a_directory_do_not_lose_each_others_change() {
 }
 
 fn bucket(server: &S3Server) -> Board {
+    bucket_with(server, S3Server::ACCESS_KEY, S3Server::SECRET_KEY)
+}
+
+fn bucket_with(server: &S3Server, key: &str, secret: &str) -> Board {
     let address = server.endpoint();
     let url = format!("s3://shop?endpoint={}&scheme=http&region=us-east-1", address.trim_start_matches("http://"));
     let mut url = DepotUrl::parse(&url).unwrap();
     if let DepotUrl::Bucket { settings, .. } = &mut url {
         settings.credentials = CredentialsSource::Keys(Keys {
-            access_key_id: S3Server::ACCESS_KEY.to_owned(),
-            secret_access_key: freehold_model::Sensitive::new(S3Server::SECRET_KEY.to_owned()),
+            access_key_id: key.to_owned(),
+            secret_access_key: freehold_model::Sensitive::new(secret.to_owned()),
             session_token: None,
         });
     }
@@ -125,6 +173,21 @@ fn publishers_at_a_bucket_that_ignores_conditions_do_not_lose_each_others_change
     server.honour_conditions(false);
     nobody_loses_a_change(|| bucket(&server), 2);
     assert!(server.objects("shop").keys().all(|key| key != "manifests/claim"));
+}
+
+/// To one who may not list, a store says the same of what is forbidden and of what is not there.
+#[test]
+fn one_that_was_read_before_and_is_forbidden_now_is_not_taken_for_gone() {
+    let server = S3Server::start();
+    server.create_bucket("shop");
+    server.put_object("shop", "nix-cache-info", "StoreDir: /nix/store\n");
+    let reader = bucket_with(&server, S3Server::READER_KEY, S3Server::READER_SECRET);
+    assert_eq!(reader.look(None).unwrap(), Look::Nothing);
+    bucket(&server).publish(None, &put("web", "1")).unwrap();
+    let Look::Found(current) = reader.look(None).unwrap() else { panic!("there is one") };
+    assert_eq!(reader.look(Some(&current.etag)).unwrap(), Look::Unchanged);
+    server.remove_object("shop", "manifest.json");
+    assert!(reader.look(Some(&current.etag)).is_err());
 }
 
 #[test]

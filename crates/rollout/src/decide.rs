@@ -16,6 +16,8 @@ pub struct Wish {
     pub take_over: bool,
     /// `Resume` was carried out in this run already: a way back that is stuck does not keep a newer release waiting.
     pub resumed: bool,
+    /// What others have moved to the chosen release is taken as it is, after a look: the runtime keeps it after a reboot by itself.
+    pub adopts: bool,
 }
 
 /// A workload as it is declared.
@@ -60,6 +62,8 @@ pub enum Decision {
         adopt: Option<Release>,
         /// Whether to forget that it was taken back.
         retry: bool,
+        /// Whether nothing runs now: the last good release is started again when this one cannot even be prepared.
+        is_down: bool,
     },
     /// It runs as declared: one look, and nothing else.
     Nothing {
@@ -119,10 +123,16 @@ pub fn decide(wish: &Wish, record: &Record, running: &Running) -> Decision {
         settings: declared.settings.clone(),
         adopt: adopt.clone(),
         retry,
+        is_down: *running == Running::Nothing,
     };
-    let taken = record.taken_back(&choice.release).filter(|_| !wish.retry);
     let is_good = good.is_some_and(|good| good.is(&choice.release));
+    // What is good was gone back to, or never left, whatever was noted of it.
+    let taken = record.taken_back(&choice.release).filter(|_| !wish.retry && !is_good);
     if taken.is_none() && !is_good {
+        // Its data are those of the chosen release already: to start it once more would cost a copy and a pause for nothing.
+        if wish.adopts && record.stuck.is_none() && runs(running, &choice.release) {
+            return stay(declared, &choice, None, Some(choice.release.clone()));
+        }
         return start(&choice.release, wish.retry);
     }
     if record.stuck.is_some() {

@@ -117,8 +117,6 @@ pub enum Event {
     Probed(Look),
     /// The wait is over.
     Tick,
-    /// The operator wants to stop the rollout.
-    Abort,
     /// Somebody else works on this workload, or has taken it over.
     LockRefused {
         /// Who.

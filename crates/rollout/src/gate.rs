@@ -252,6 +252,10 @@ impl Http {
             })?;
         }
         host("gate.http.host", self.host.as_deref())?;
+        if self.tls_name.as_deref().is_some_and(|name| name.contains(':')) {
+            let hint = "name the host alone; the port is that of `url`";
+            return Err(GateError::check("gate.http.tlsName", "holds a port", hint));
+        }
         host("gate.http.tlsName", self.tls_name.as_deref())
     }
 

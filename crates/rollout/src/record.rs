@@ -52,7 +52,7 @@ pub struct Record {
     /// The stage that failed for good, and at which the next run goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stuck: Option<Stage>,
-    /// Rollouts to one release that broke off before its activation.
+    /// Rollouts to one release that broke off for reasons beside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broken_off: Option<BrokenOff>,
     /// When the gate or the window ends, for people; the machine counts what has passed itself, for clocks jump.
@@ -112,6 +112,8 @@ pub struct Progress {
     pub revive: bool,
     /// With blue-green: other instances may run beside the one that is good. Outlives the rollout that left them.
     pub beside: bool,
+    /// Nothing ran when the rollout began.
+    pub down: bool,
     /// How often it was taken up again after a crash.
     pub resumes: u32,
 }
@@ -126,7 +128,7 @@ pub struct Back {
     pub blame: bool,
 }
 
-/// Rollouts to one release that broke off before its activation, one after the other.
+/// Rollouts to one release that broke off for reasons beside it, one after the other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BrokenOff {
@@ -238,6 +240,13 @@ impl Record {
         if bytes.len() > limits::ROLLOUT_RECORD_BYTES {
             return Err(RecordError::TooLarge { bytes: bytes.len() });
         }
+        // One that is in order, as nearly all are, is read once.
+        if let Ok(record) = serde_json::from_slice::<Self>(bytes)
+            && record.format == Self::FORMAT
+        {
+            record.check()?;
+            return Ok(record);
+        }
         // The format is read first: a later version may have fields that this one does not know.
         let versioned: Versioned = read(bytes)?;
         if versioned.format != Self::FORMAT {
@@ -270,6 +279,11 @@ impl Record {
     /// The note on a release that was taken back.
     pub fn taken_back(&self, release: &Release) -> Option<&TakenBack> {
         self.taken_back.iter().find(|taken| taken.release == release.id())
+    }
+
+    /// Whether it is wanted no longer: it is being stopped, could not be yet, or is.
+    pub fn is_leaving(&self) -> bool {
+        matches!(self.stage, Stage::Stopping | Stage::Stopped) || self.stuck == Some(Stage::Stopping)
     }
 
     /// Whether data wait to be put back before anything else may run.
@@ -341,9 +355,14 @@ struct Versioned {
 fn read<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, RecordError> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader)
-        .map_err(|error| RecordError::Read { at: error.path().to_string(), source: error.into_inner() })?;
+        .map_err(|error| RecordError::Read { at: place(&error.path().to_string()), source: error.into_inner() })?;
     reader.end().map_err(|source| RecordError::Read { at: ".".to_owned(), source })?;
     Ok(value)
+}
+
+/// Where reading ended; a file that is no JSON at all has no field to name.
+fn place(path: &str) -> String {
+    if ["?", "."].contains(&path) { "its beginning".to_owned() } else { path.to_owned() }
 }
 
 #[cfg(test)]

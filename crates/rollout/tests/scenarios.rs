@@ -26,36 +26,11 @@ use sim::world::{Fault, Health, release};
 #[test]
 fn every_scenario_goes_as_written() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
-    let mut paths: Vec<_> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
-    paths.sort();
-    assert!(!paths.is_empty());
-    let (mut different, mut stages) = (Vec::new(), BTreeSet::new());
-    for path in paths {
-        let text = std::fs::read_to_string(&path).unwrap();
-        let now = play(&text);
-        stages.extend(now.lines().filter_map(|line| line.trim().strip_prefix("persist ").map(str::to_owned)));
-        if now != text {
-            if std::env::var_os("BLESS").is_some() {
-                std::fs::write(&path, now).unwrap();
-            } else {
-                different.push(format!("{}:\n{}", path.display(), first_difference(&text, &now)));
-            }
-        }
-    }
-    assert!(different.is_empty(), "{}\nBLESS=1 writes what came out", different.join("\n"));
+    let played = freehold_testkit::play_scenarios(&dir, play);
+    let persisted = played.iter().flat_map(|text| text.lines()).filter_map(|line| line.trim().strip_prefix("persist "));
+    let stages: BTreeSet<&str> = persisted.collect();
     for stage in Stage::ALL.into_iter().filter(|stage| *stage != Stage::Idle) {
-        assert!(stages.contains(&stage.word()), "no scenario shows `{}`", stage.word());
-    }
-}
-
-fn first_difference(expected: &str, now: &str) -> String {
-    let (mut a, mut b) = (expected.lines(), now.lines());
-    loop {
-        match (a.next(), b.next()) {
-            (x, y) if x != y => return format!("  written: {x:?}\n  came:    {y:?}"),
-            (None, None) => return "  (line ends)".to_owned(),
-            _ => {}
-        }
+        assert!(stages.contains(stage.word().as_str()), "no scenario shows `{}`", stage.word());
     }
 }
 
@@ -119,6 +94,7 @@ impl Script {
                 world.data.push(words[1].to_owned());
             }
             "lost" => world.instances.clear(),
+            "moved" => world.moved(words[1]),
             "reboot" => world.reboot(),
             "decide" => {
                 let wish = self.wish(&words);
@@ -160,7 +136,8 @@ impl Script {
             versions: self.versions.clone(),
             settings: self.settings.clone(),
         });
-        Wish { declared, retry: words.contains(&"retry"), take_over: words.contains(&"take-over"), resumed: false }
+        let says = |word: &str| words.contains(&word);
+        Wish { declared, retry: says("retry"), take_over: says("take-over"), resumed: false, adopts: says("adopt") }
     }
 
     fn run(&mut self, words: &[&str]) {
@@ -170,7 +147,6 @@ impl Script {
             match name {
                 "crash-before" => knobs.crash = Some((at(value), When::Before)),
                 "crash-after" => knobs.crash = Some((at(value), When::After)),
-                "abort-at" => knobs.abort = Some(at(value)),
                 "lock-at" => knobs.lock = Some(at(value)),
                 "clock-at" => {
                     let (place, by) = value.split_once(':').unwrap();
@@ -219,6 +195,8 @@ fn health(word: &str) -> Health {
         "flicker" => Health::Flicker,
         "broken" => Health::Broken,
         "busy" => Health::Busy,
+        "stutter" => Health::Stutter,
+        "fade" => Health::Fade,
         other => panic!("no health {other}"),
     }
 }

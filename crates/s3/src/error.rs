@@ -138,6 +138,14 @@ pub enum S3Error {
         #[source]
         source: Box<ureq::Error>,
     },
+    /// The operator asked to stop while the store did not answer: whether the request took effect is not known.
+    #[error("gave up while waiting for `{endpoint}` to {what}")]
+    GivenUp {
+        /// Host and port.
+        endpoint: String,
+        /// The request, in words.
+        what: String,
+    },
     /// The store refuses for a reason of its own.
     #[error("the store refuses to {what}: status {status} {code}{message}")]
     Refused {
@@ -200,9 +208,11 @@ impl S3Error {
             | Self::BucketNotEmpty { .. }
             | Self::TooLarge { .. } => ErrorKind::User,
             Self::ReadFile { .. } | Self::Sink { .. } | Self::ClockSkew { .. } => ErrorKind::Host,
-            Self::Unavailable { .. } | Self::Connect { .. } | Self::Lost { .. } | Self::ChangedUnderway { .. } => {
-                ErrorKind::Transient
-            }
+            Self::Unavailable { .. }
+            | Self::Connect { .. }
+            | Self::Lost { .. }
+            | Self::GivenUp { .. }
+            | Self::ChangedUnderway { .. } => ErrorKind::Transient,
             Self::Answer { .. } => ErrorKind::Internal,
         }
     }

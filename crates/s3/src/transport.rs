@@ -6,8 +6,9 @@ use std::fs::File;
 use std::hash::{BuildHasher, Hasher};
 use std::io::Read;
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use freehold_model::limits;
 use rusty_s3::{Bucket, Method};
@@ -33,7 +34,11 @@ pub(crate) struct Inner {
     endpoint: String,
     retry: Retry,
     agent: Agent,
+    given_up: AtomicBool,
 }
+
+/// How often one that waits looks whether it is to give up.
+const SLICE: Duration = Duration::from_millis(50);
 
 /// What is asked of the store.
 pub(crate) struct Request<'a> {
@@ -118,6 +123,7 @@ impl Client {
             endpoint: resolved.endpoint,
             retry,
             agent,
+            given_up: AtomicBool::new(false),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -142,6 +148,38 @@ impl Client {
         self.inner.bucket.object_url(key).to_string()
     }
 
+    /// Gives up once `stop` has been set for [`limits::S3_GIVE_UP`]: what waits for the store then fails with
+    /// [`S3Error::GivenUp`], and so does every later request of this client and its clones. Until then what is under way may end well.
+    pub fn heed(&self, stop: &Arc<AtomicBool>) {
+        let (inner, stop) = (Arc::downgrade(&self.inner), Arc::clone(stop));
+        std::thread::spawn(move || {
+            let mut asked: Option<Instant> = None;
+            // It ends with the last client.
+            while let Some(inner) = inner.upgrade() {
+                if stop.load(Ordering::SeqCst) && asked.get_or_insert_with(Instant::now).elapsed() >= limits::S3_GIVE_UP
+                {
+                    inner.given_up.store(true, Ordering::SeqCst);
+                    inner.agent.clone().shutdown();
+                    return;
+                }
+                drop(inner);
+                std::thread::sleep(SLICE);
+            }
+        });
+    }
+
+    fn has_given_up(&self) -> bool {
+        self.inner.given_up.load(Ordering::SeqCst)
+    }
+
+    /// Waits before another attempt, unless there will be none.
+    fn wait(&self, time: Duration) {
+        let end = Instant::now() + time;
+        while !self.has_given_up() && Instant::now() < end {
+            std::thread::sleep(SLICE.min(end.saturating_duration_since(Instant::now())));
+        }
+    }
+
     /// Sends a request until it is answered for good. Answers 2xx and 304 are good.
     pub(crate) fn send(&self, request: &Request<'_>) -> Result<Reply, Trouble> {
         let retry = self.inner.retry;
@@ -157,11 +195,15 @@ impl Client {
                 }
                 Err(error) => (self.no_answer(request, attempt, error), None),
             };
+            if self.has_given_up() {
+                let error = S3Error::GivenUp { endpoint: self.inner.endpoint.clone(), what: request.what.clone() };
+                return Err(Trouble { error, earlier_may_have_worked });
+            }
             if !failure.again || attempt >= retry.attempts {
                 return Err(Trouble { error: failure.error, earlier_may_have_worked });
             }
             earlier_may_have_worked |= failure.may_have_worked;
-            std::thread::sleep(pause(&retry, attempt).max(wait_at_least.unwrap_or_default().min(retry.backoff_max)));
+            self.wait(pause(&retry, attempt).max(wait_at_least.unwrap_or_default().min(retry.backoff_max)));
             attempt += 1;
         }
     }
@@ -366,6 +408,24 @@ impl Read for PartReader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_store_that_does_not_answer_is_not_waited_for_once_the_operator_asked_to_stop() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", silent.local_addr().unwrap());
+        let json = serde_json::json!({ "bucket": "b", "endpoint": endpoint, "anonymous": true });
+        let client = Client::new(&Settings::from_json(&json).unwrap()).unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        client.heed(&stop);
+        let asked = client.clone();
+        let asking = std::thread::spawn(move || asked.head("a").unwrap_err());
+        let connection = silent.accept().unwrap();
+        stop.store(true, Ordering::SeqCst);
+        // Well before the store's silence has lasted long enough to be given up for its own sake, and without another attempt.
+        assert!(matches!(asking.join().unwrap(), S3Error::GivenUp { .. }));
+        assert!(matches!(client.head("a").unwrap_err(), S3Error::GivenUp { .. }));
+        drop(connection);
+    }
 
     #[test]
     fn pauses_double_up_to_their_limit_with_jitter() {

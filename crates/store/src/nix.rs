@@ -75,6 +75,11 @@ impl Nix {
             })
     }
 
+    /// Where it keeps its database, profiles and GC roots.
+    pub fn state_dir(&self) -> PathBuf {
+        PathBuf::from(self.variable("NIX_STATE_DIR").unwrap_or_else(|| "/nix/var/nix".to_owned()))
+    }
+
     /// A variable as its processes see it.
     pub(crate) fn variable(&self, name: &str) -> Option<String> {
         match &self.environment {

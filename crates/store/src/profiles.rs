@@ -29,6 +29,13 @@ impl Nix {
         fs_err::canonicalize(profile).ok()
     }
 
+    /// The path that a profile was set to last, as its links name it; `None` when there is no such profile.
+    pub fn profile_value(profile: &Path) -> Option<PathBuf> {
+        let value = fs_err::read_link(profile).ok()?;
+        // Joined with an absolute one it is that.
+        fs_err::read_link(profile.with_file_name(value)).ok()
+    }
+
     /// Forgets all earlier values but the newest `keep`.
     ///
     /// # Errors

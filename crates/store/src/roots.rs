@@ -64,8 +64,7 @@ impl Nix {
 
     /// Whether a link under `gcroots/auto` leads to `link`. Where that cannot be read, the link alone is believed.
     fn is_registered(&self, link: &Path) -> bool {
-        let state = self.variable("NIX_STATE_DIR").unwrap_or_else(|| "/nix/var/nix".to_owned());
-        let Ok(known) = fs_err::read_dir(Path::new(&state).join("gcroots/auto")) else { return true };
+        let Ok(known) = fs_err::read_dir(self.state_dir().join("gcroots/auto")) else { return true };
         let Ok(link) = std::path::absolute(link) else { return true };
         known.flatten().any(|entry| fs_err::read_link(entry.path()).is_ok_and(|target| target == link))
     }

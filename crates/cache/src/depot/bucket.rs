@@ -1,9 +1,12 @@
 //! A depot in an S3 bucket.
 
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
 use freehold_model::limits;
+use freehold_nar::CacheInfo;
 use freehold_s3::{Client, Condition, Conditions, Put, S3Error, Settings};
 
 use super::{Draft, Fetched, Kind, Listed, Object, check_key};
@@ -23,7 +26,20 @@ impl Bucket {
     }
 
     pub(super) fn get_if_changed(&self, key: &str, etag: Option<&str>) -> Result<Fetched, CacheError> {
-        let fetched = self.client.get_if_changed(&self.full(key)?, etag).map_err(|e| self.failed(e))?;
+        let fetched = match self.client.get_if_changed(&self.full(key)?, etag) {
+            // Of one that was read before, "not allowed" means that: who took the right away has not taken the object away.
+            Err(S3Error::AccessDenied { .. }) if etag.is_none() && self.can_read_others(key)? => {
+                return Ok(Fetched::Gone);
+            }
+            Err(source @ S3Error::AccessDenied { .. }) if etag.is_none() => {
+                return Err(CacheError::NotSeen {
+                    key: key.to_owned(),
+                    cache: self.shown.clone(),
+                    source: Box::new(source),
+                });
+            }
+            other => other.map_err(|e| self.failed(e))?,
+        };
         Ok(match fetched {
             freehold_s3::Fetched::NotModified => Fetched::NotModified,
             freehold_s3::Fetched::Gone => Fetched::Gone,
@@ -36,9 +52,20 @@ impl Bucket {
         })
     }
 
+    /// Whether the key may read what lies beside `key`: then "not allowed" is what a store says of an object that is not there, to one
+    /// who may not list the bucket.
+    fn can_read_others(&self, key: &str) -> Result<bool, CacheError> {
+        if key == CacheInfo::KEY {
+            return Ok(false);
+        }
+        Ok(self.client.head(&self.full(CacheInfo::KEY)?).is_ok_and(|meta| meta.is_some()))
+    }
+
     pub(super) fn download(&self, key: &str, sink: &mut dyn Write) -> Result<Option<u64>, CacheError> {
-        let meta = self.client.download(&self.full(key)?, sink).map_err(|e| self.failed(e))?;
-        Ok(meta.map(|meta| meta.size))
+        match self.client.download(&self.full(key)?, sink) {
+            Err(S3Error::AccessDenied { .. }) if self.can_read_others(key)? => Ok(None),
+            other => Ok(other.map_err(|e| self.failed(e))?.map(|meta| meta.size)),
+        }
     }
 
     pub(super) fn head(&self, key: &str) -> Result<Option<Listed>, CacheError> {
@@ -98,7 +125,14 @@ impl Bucket {
         Ok(format!("{}{key}", self.prefix))
     }
 
+    pub(super) fn heed(&self, stop: &Arc<AtomicBool>) {
+        self.client.heed(stop);
+    }
+
     fn failed(&self, source: S3Error) -> CacheError {
+        if matches!(source, S3Error::GivenUp { .. }) {
+            return CacheError::Stopped;
+        }
         CacheError::Bucket { cache: self.shown.clone(), source }
     }
 }

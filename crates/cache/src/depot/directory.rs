@@ -1,7 +1,7 @@
 //! A depot in a directory. Objects are files that appear by being renamed; conditional writers take turns on a lock file.
 //!
-//! JSON (manifests) is on the disk when a write is answered. NARs and narinfos are as durable as those that Nix writes itself: to wait
-//! for the disk once per path would make a push several times slower.
+//! JSON (manifests) is on the disk when a write is answered. To wait for the disk once per NAR or narinfo would make a push several times
+//! slower: whoever writes many says [`Directory::sync`] before what refers to them.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{self, Read, Write};
@@ -97,7 +97,22 @@ impl Directory {
 
     pub(super) fn commit(&self, draft: Draft, key: &str) -> Result<(), CacheError> {
         let path = self.path(key)?;
+        draft.hurry();
         draft.become_file(&path).map_err(|source| CacheError::Files { what: format!("write `{key}`"), source })
+    }
+
+    /// Waits until the file system has all that was written before.
+    pub(super) fn sync(&self) -> Result<(), CacheError> {
+        let syncing = |source| CacheError::Files { what: "bring the cache to the disk".to_owned(), source };
+        let root = File::open(&self.root).map_err(syncing)?;
+        #[cfg(target_os = "linux")]
+        rustix::fs::syncfs(root.file()).map_err(|e| syncing(e.into()))?;
+        #[cfg(not(target_os = "linux"))]
+        {
+            drop(root);
+            rustix::fs::sync();
+        }
+        Ok(())
     }
 
     pub(super) fn list(&self, prefix: &str) -> Result<Vec<Listed>, CacheError> {
@@ -214,6 +229,12 @@ impl Draft {
     /// The file itself, to read and write.
     pub(crate) fn file_mut(&mut self) -> &mut File {
         &mut self.file
+    }
+
+    /// Lets the system begin to write it to the disk now, while others are still made: whoever waits for all of them later waits less.
+    fn hurry(&self) {
+        #[cfg(target_os = "linux")]
+        let _ = rustix::fs::fadvise(self.file.file(), 0, None, rustix::fs::Advice::DontNeed);
     }
 
     /// Moves it to its place; directories on the way are made.

@@ -9,6 +9,8 @@ mod directory;
 mod url;
 
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
 use freehold_s3::{Condition, Conditions};
@@ -112,6 +114,21 @@ impl Depot {
         Ok(Self { url, place })
     }
 
+    /// The depot in a directory, which need not be there yet. `dir` must be absolute.
+    pub fn in_directory(dir: &std::path::Path) -> Self {
+        let shown = format!("file://{}", dir.display());
+        let place = Place::Directory(Directory::new(dir, &shown));
+        Self { url: DepotUrl::Directory { path: dir.to_owned(), compression: None, shown }, place }
+    }
+
+    /// Lets what waits for a bucket that does not answer fail with [`CacheError::Stopped`], a little after `stop` was set.
+    pub fn heed(&self, stop: &Arc<AtomicBool>) {
+        match &self.place {
+            Place::Bucket(bucket) => bucket.heed(stop),
+            Place::Directory(_) => {}
+        }
+    }
+
     /// Its address, as it was given.
     pub fn url(&self) -> &DepotUrl {
         &self.url
@@ -197,6 +214,17 @@ impl Depot {
         match &self.place {
             Place::Bucket(bucket) => bucket.commit(&draft, key, kind),
             Place::Directory(directory) => directory.commit(draft, key),
+        }
+    }
+
+    /// Waits until all that was written before is on the disk. In buckets it is when a write is answered.
+    ///
+    /// # Errors
+    /// When the disk cannot take it.
+    pub fn sync(&self) -> Result<(), CacheError> {
+        match &self.place {
+            Place::Bucket(_) => Ok(()),
+            Place::Directory(directory) => directory.sync(),
         }
     }
 

@@ -15,6 +15,7 @@ impl Machine {
         now: Millis,
     ) -> Vec<Effect> {
         let mut changed = false;
+        let (adopt, found) = if self.record.last_good.is_none() { (adopt, None) } else { (None, adopt) };
         if let Some(settings) = settings {
             changed = self.adopt(adopt, settings);
             changed |= self.record.settings != *settings;
@@ -27,20 +28,26 @@ impl Machine {
             self.record.good_gate = gate;
         }
         let is_ours = settings.is_some() && self.record.last_good.is_some();
-        self.check = Some(Check { held, changed });
+        self.check = Some(Check { held, found, changed });
         if is_ours { self.settle_first() } else { self.checked(Ok(()), now) }
     }
 
     /// What the look has shown.
     pub(super) fn checked(&mut self, seen: Result<(), String>, now: Millis) -> Vec<Effect> {
-        let Some(check) = self.check.take() else { return Vec::new() };
+        let Some(mut check) = self.check.take() else { return Vec::new() };
         self.record.progress.touched = false;
+        if seen.is_ok()
+            && let Some(found) = check.found.take()
+        {
+            self.replace_good(found, now);
+            check.changed = true;
+        }
         if seen.is_ok() && self.record.progress.beside && self.record.last_good.is_some() {
             return self.tidy_up(now);
         }
         match (seen, check.held) {
             (Err(reason), _) => {
-                self.record.target = self.record.last_good.clone();
+                self.record.target = check.found.or_else(|| self.record.last_good.clone());
                 // Something runs, and it is not well: that is not "nothing changed".
                 self.record.progress.touched = true;
                 self.fail(format!("what runs is not healthy: {reason}"), None, now)
@@ -57,6 +64,18 @@ impl Machine {
             }
             (Ok(()), None) => self.found_well(check.changed, now),
         }
+    }
+
+    /// Others have put a release in the place of the last good one, and it is well.
+    fn replace_good(&mut self, found: Release, now: Millis) {
+        self.note(now, format!("others have put `{found}` in its place, and it is healthy"));
+        if let Some(good) = self.record.last_good.replace(found.clone()) {
+            self.record.previous.insert(0, good);
+        }
+        self.record.previous.retain(|release| !release.is(&found));
+        self.record.taken_back.retain(|taken| taken.release != found.id());
+        self.record.good_gate = Some(self.record.settings.gate.clone());
+        self.record.target = Some(found);
     }
 
     fn found_well(&mut self, changed: bool, now: Millis) -> Vec<Effect> {
@@ -137,25 +156,6 @@ impl Machine {
         let reason = format!("another rollout of this workload is under way: {holder}");
         let report = self.make_report(Outcome::Failed, Some(reason));
         vec![self.end(report)]
-    }
-
-    /// Takes note of the operator's wish; it is obeyed at once when nothing is out.
-    pub(super) fn abort(&mut self, now: Millis) -> Vec<Effect> {
-        self.aborted = true;
-        if self.awaiting == Awaiting::NextLook && self.can_abort() {
-            return self.obey_abort(now);
-        }
-        Vec::new()
-    }
-
-    pub(super) fn obey_abort(&mut self, now: Millis) -> Vec<Effect> {
-        self.aborted = false;
-        let reason = "stopped by the operator".to_owned();
-        if self.record.stage == Stage::Preparing {
-            self.remember(&reason, now);
-            return self.unprepared(reason, now);
-        }
-        self.turn_back(reason, true, now)
     }
 
     fn make_report(&self, outcome: Outcome, reason: Option<String>) -> Report {

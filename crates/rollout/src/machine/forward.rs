@@ -5,7 +5,7 @@
 use freehold_model::limits;
 
 use super::Machine;
-use crate::{Back, BrokenOff, Effect, Millis, Outcome, Phase, Progress, Release, Settings, Snapshot, Stage, Strategy};
+use crate::{Back, BrokenOff, Effect, Millis, Outcome, Progress, Release, Settings, Snapshot, Stage, Strategy};
 
 impl Machine {
     /// Takes what runs as the last good release: it was there before anything was recorded.
@@ -16,7 +16,14 @@ impl Machine {
         true
     }
 
-    pub(super) fn start(&mut self, target: Release, settings: Settings, retry: bool, now: Millis) -> Vec<Effect> {
+    pub(super) fn start(
+        &mut self,
+        target: Release,
+        settings: Settings,
+        retry: bool,
+        now: Millis,
+        is_down: bool,
+    ) -> Vec<Effect> {
         let record = &mut self.record;
         if retry {
             record.taken_back.retain(|taken| taken.release != target.id());
@@ -42,6 +49,7 @@ impl Machine {
         let text = format!("from {from} to `{target}`");
         record.target = Some(target);
         record.progress.replaces = record.last_good.is_some() && !record.repeats();
+        record.progress.down = is_down;
         record.stage = Stage::Preparing;
         self.note(now, text);
         self.enter(Stage::Preparing, now)
@@ -219,7 +227,8 @@ impl Machine {
             Stage::StoppingOld => self.interrupted(format!("what runs cannot be stopped: {reason}"), now),
             Stage::Copying => self.interrupted(format!("its data cannot be copied: {reason}"), now),
             Stage::Activating => self.turn_back(format!("it cannot be started: {reason}"), true, now),
-            Stage::Switching => self.turn_back(format!("routes cannot be switched: {reason}"), true, now),
+            // A router that is away is not the release's fault.
+            Stage::Switching => self.interrupted(format!("routes cannot be switched: {reason}"), now),
             Stage::Committing => self.turn_back(format!("it cannot be committed: {reason}"), true, now),
             Stage::Draining => {
                 self.note(now, format!("the old instance does not drain: {reason}"));
@@ -230,13 +239,19 @@ impl Machine {
         }
     }
 
-    /// It ends before anything has changed; what an earlier way back owes is gone on with by the next run.
+    /// It ends before anything has changed; what an earlier way back owes is gone on with by the next run. Where nothing runs the last
+    /// good release is better than that.
     pub(super) fn unprepared(&mut self, reason: String, now: Millis) -> Vec<Effect> {
+        if self.record.progress.down && self.record.progress.replaces && self.record.back.is_none() {
+            self.record.progress.revive = true;
+            self.record.progress.touched = true;
+            return self.turn_back(reason, false, now);
+        }
         let owed = self.record.back.as_ref().and_then(|_| self.way_back().first().copied());
         self.fail(reason, owed, now)
     }
 
-    /// What was under way before the activation has broken off: the release is not to blame, unless it happens each time.
+    /// Something beside the release has failed: it is not to blame, unless it happens each time.
     pub(super) fn interrupted(&mut self, reason: String, now: Millis) -> Vec<Effect> {
         let id = self.record.target.as_ref().map_or(String::new(), |target| target.id().to_owned());
         let before =
@@ -263,14 +278,6 @@ impl Machine {
         // An instance that ran on all the time needs no activation, unless a reboot may have come in between.
         self.record.progress.revive |= self.record.progress.resumes > 0;
         self.enter_back(None, now)
-    }
-
-    /// When the operator may still stop the rollout: until it is committed.
-    pub(super) fn can_abort(&self) -> bool {
-        matches!(
-            self.record.stage.phase(),
-            Phase::Preparing | Phase::Snapshotting | Phase::Activating | Phase::Gating | Phase::Watching
-        )
     }
 }
 

@@ -20,11 +20,13 @@ pub(super) struct Rounds {
     pub(super) waiting: u64,
     /// Good looks in a row.
     good: u32,
+    /// Whether this is not the first look of the stage.
+    again: bool,
 }
 
 impl Rounds {
     pub(super) fn begin(now: Millis) -> Self {
-        Self { last: now, passed: 0, waiting: 0, good: 0 }
+        Self { last: now, passed: 0, waiting: 0, good: 0, again: false }
     }
 
     /// Counts the time since the last event. What is longer than a look can take is a clock that leaps, and not counted; a clock
@@ -64,7 +66,7 @@ impl Machine {
     fn looked_at(&self) -> Option<Release> {
         match self.record.stage {
             Stage::Gating | Stage::Watching => self.record.target.clone(),
-            _ => self.record.last_good.clone(),
+            _ => self.check.as_ref().and_then(|check| check.found.clone()).or_else(|| self.record.last_good.clone()),
         }
     }
 
@@ -85,17 +87,12 @@ impl Machine {
 
     pub(super) fn next_look(&mut self, now: Millis, waited: u64) -> Vec<Effect> {
         self.rounds.pass(now, waited);
-        if self.aborted && self.can_abort() {
-            return self.obey_abort(now);
-        }
+        self.rounds.again = true;
         self.settle_first()
     }
 
     pub(super) fn settled(&mut self, settling: Settling, now: Millis) -> Vec<Effect> {
         self.rounds.pass(now, 0);
-        if self.aborted && self.can_abort() {
-            return self.obey_abort(now);
-        }
         match settling {
             Settling::Settled if self.gate().looks() => {
                 let Some(release) = self.looked_at() else { return Vec::new() };
@@ -103,16 +100,13 @@ impl Machine {
                 vec![Effect::Probe { release, gate: Box::new(self.gate().clone()) }]
             }
             Settling::Settled => self.good_look(now),
-            Settling::Busy { reason } => self.bad_look(&format!("it has not settled: {}", short(reason)), now),
+            Settling::Busy { reason } => self.busy(&format!("it has not settled: {}", short(reason)), now),
             Settling::Broken { reason } => self.broken(&short(reason), now),
         }
     }
 
     pub(super) fn probed(&mut self, look: Look, now: Millis) -> Vec<Effect> {
         self.rounds.pass(now, 0);
-        if self.aborted && self.can_abort() {
-            return self.obey_abort(now);
-        }
         match look {
             Look::Green => self.good_look(now),
             Look::Red { reason } => self.bad_look(&short(reason), now),
@@ -138,6 +132,16 @@ impl Machine {
         }
     }
 
+    /// The runtime cannot tell, or not yet. What was healthy a moment ago is given as long as its gate to be told of again.
+    fn busy(&mut self, reason: &str, now: Millis) -> Vec<Effect> {
+        let gate = self.gate();
+        let longest = u64::from(gate.window_seconds) + u64::from(gate.timeout_seconds);
+        if self.check.is_none() && self.record.stage == Stage::Watching && self.rounds.passed < longest * 1000 {
+            return self.pause_between_looks();
+        }
+        self.bad_look(reason, now)
+    }
+
     fn bad_look(&mut self, reason: &str, now: Millis) -> Vec<Effect> {
         if self.check.is_some() {
             return self.checked(Err(reason.to_owned()), now);
@@ -159,6 +163,10 @@ impl Machine {
         }
         match self.record.stage {
             Stage::BackGating => self.not_good_again(reason, now),
+            // It may never have been started, or a reboot has ended it: it is tried again, unless that happens each time.
+            Stage::Gating if self.record.progress.resumes > 0 && !self.rounds.again => {
+                self.interrupted(reason.to_owned(), now)
+            }
             _ => self.turn_back(reason.to_owned(), true, now),
         }
     }

@@ -26,8 +26,6 @@ pub struct Machine {
     tries: u32,
     /// Lines of the journal that are not durable yet.
     unsaid: Vec<Entry>,
-    /// The operator wants to stop; acted upon as soon as nothing is out.
-    aborted: bool,
     /// A look at what runs, rather than a rollout.
     check: Option<Check>,
     report: Option<Report>,
@@ -38,6 +36,8 @@ pub struct Machine {
 struct Check {
     /// The release that is held, and why.
     held: Option<(crate::Release, String)>,
+    /// What others have put in the place of the last good release: it is the last good one when it is well.
+    found: Option<crate::Release>,
     /// Whether the record says something new already.
     changed: bool,
 }
@@ -74,14 +74,13 @@ impl Machine {
             rounds: Rounds::begin(now),
             tries: 0,
             unsaid: Vec::new(),
-            aborted: false,
             check: None,
             report: None,
         };
         let effects = match decision {
-            Decision::Start { target, settings, adopt, retry } if is_settled => {
+            Decision::Start { target, settings, adopt, retry, is_down } if is_settled => {
                 machine.adopt(adopt, &settings);
-                machine.start(target, settings, retry, now)
+                machine.start(target, settings, retry, now, is_down)
             }
             Decision::Nothing { settings, adopt } if is_settled => machine.look(settings.as_ref(), adopt, None, now),
             Decision::Held { release, reason, settings, adopt } if is_settled => {
@@ -108,10 +107,8 @@ impl Machine {
         if self.awaiting == Awaiting::Nothing {
             return Vec::new();
         }
-        match event {
-            Event::LockRefused { holder } => return self.give_way(&holder),
-            Event::Abort => return self.abort(now),
-            _ => {}
+        if let Event::LockRefused { holder } = event {
+            return self.give_way(&holder);
         }
         let waited = if event == Event::Tick { self.rounds.waiting } else { 0 };
         match (self.awaiting, event) {
@@ -154,9 +151,6 @@ impl Machine {
 
     /// The effect of the stage that the durable record stands at.
     fn act(&mut self, now: Millis) -> Vec<Effect> {
-        if self.aborted && self.can_abort() {
-            return self.obey_abort(now);
-        }
         let stage = self.record.stage;
         if stage.is_settled() {
             return self.finish();
@@ -199,10 +193,6 @@ impl Machine {
 
     /// The effect of the stage is done.
     fn done(&mut self, now: Millis) -> Vec<Effect> {
-        if self.aborted && self.can_abort() {
-            self.note_snapshot();
-            return self.obey_abort(now);
-        }
         match self.record.stage.phase() {
             Phase::RollingBack => self.go_on_back(now),
             Phase::Stopping => self.stopped(now),
@@ -223,7 +213,8 @@ impl Machine {
         }
         match stage.phase() {
             Phase::RollingBack => self.stuck(reason, now),
-            Phase::Stopping => self.fail(format!("it cannot be stopped: {reason}"), None, now),
+            // Nobody wants it any more: the next run goes on stopping it, and does not start it.
+            Phase::Stopping => self.fail(format!("it cannot be stopped: {reason}"), Some(Stage::Stopping), now),
             _ => self.break_off(reason, now),
         }
     }

@@ -20,7 +20,7 @@ impl Machine {
             }
             Phase::Stopping => self.enter(Stage::Stopping, now),
             Phase::Failed => match self.record.stuck.take() {
-                Some(stage @ (Stage::Draining | Stage::Retiring)) => self.enter(stage, now),
+                Some(stage @ (Stage::Draining | Stage::Retiring | Stage::Stopping)) => self.enter(stage, now),
                 Some(stage) => {
                     self.note(now, "trying again to go back");
                     self.back_at(stage, now)

@@ -16,7 +16,6 @@ const EFFECTS: usize = 20_000;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Knobs {
     pub crash: Option<(At, When)>,
-    pub abort: Option<At>,
     pub lock: Option<At>,
     /// The clock moves by so many milliseconds.
     pub jump: Option<(At, i64)>,
@@ -105,15 +104,6 @@ impl Sim {
             self.move_clock(knobs);
             if machine.report().is_none() && knobs.lock.is_some_and(|at| self.is_at(at)) {
                 return self.refuse(&mut machine);
-            }
-            if knobs.abort.is_some_and(|at| self.is_at(at)) {
-                self.log.push("the operator stops it".to_owned());
-                let more = machine.step(Event::Abort, self.now);
-                if !more.is_empty() {
-                    // What was asked for is no longer wanted; its answer would be ignored.
-                    queue.extend(more);
-                    continue;
-                }
             }
             let crash = knobs.crash.filter(|(at, _)| self.is_at(*at)).map(|(_, when)| when);
             if crash == Some(When::Before) {

@@ -15,5 +15,4 @@
 
 pub mod driver;
 pub mod fuzz;
-pub mod rng;
 pub mod world;

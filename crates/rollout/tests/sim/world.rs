@@ -20,6 +20,10 @@ pub enum Health {
     Flicker,
     /// The runtime says that it will not run.
     Broken,
+    /// It settles, the runtime cannot tell once, and all is well.
+    Stutter,
+    /// It settles once, and the runtime cannot tell any more.
+    Fade,
     /// It never settles, while an older instance may answer.
     Busy,
 }
@@ -36,6 +40,8 @@ pub struct Fault {
 #[derive(Debug, Default)]
 pub struct World {
     pub health: BTreeMap<String, Health>,
+    /// How often the runtime was asked for each release.
+    pub asked: BTreeMap<String, u32>,
     /// Looks at each release since its activation.
     pub looks: BTreeMap<String, u32>,
     pub instances: BTreeSet<String>,
@@ -164,6 +170,12 @@ impl World {
     }
 
     /// Starts a release; one that runs stays untouched.
+    /// Others put a release in the place of what runs, and their runtime starts it at boot.
+    pub fn moved(&mut self, id: &str) {
+        self.start(id);
+        self.boot = Some(id.to_owned());
+    }
+
     fn start(&mut self, id: &str) {
         self.foreign = None;
         if self.instances.contains(id) {
@@ -194,13 +206,18 @@ impl World {
         self.health.get(id).copied().unwrap_or(Health::Good)
     }
 
-    pub fn settle(&self, release: &Release) -> Settling {
+    pub fn settle(&mut self, release: &Release) -> Settling {
         let id = release.id();
+        let asked = self.asked.entry(id.to_owned()).or_default();
+        *asked += 1;
+        let asked = *asked;
         if !self.instances.contains(id) {
             return Settling::Broken { reason: format!("`{id}` does not run") };
         }
         match self.health_of(id) {
             Health::Broken => Settling::Broken { reason: "the runtime has given up".to_owned() },
+            Health::Stutter if asked == 2 => Settling::Busy { reason: "no answer".to_owned() },
+            Health::Fade if asked >= 2 => Settling::Busy { reason: "no answer".to_owned() },
             Health::Busy => Settling::Busy { reason: "0 of 1 tasks".to_owned() },
             _ => Settling::Settled,
         }
@@ -213,7 +230,7 @@ impl World {
         let looks = self.looks.entry(id.to_owned()).or_default();
         *looks += 1;
         let is_green = match health {
-            Health::Good => true,
+            Health::Good | Health::Stutter | Health::Fade => true,
             Health::Late(after) => *looks > after,
             Health::Flicker => *looks == 1,
             _ => false,
