@@ -29,12 +29,23 @@ impl Router for CaddyRouter {
         self.caddy.sync(&wanted).map(drop).map_err(|error| text(&error))
     }
 
-    fn switch(&self, route: &Route) -> Result<(), String> {
+    fn unusable(&self, wanted: &[Route]) -> Vec<(String, String)> {
+        let wanted: Vec<Wanted> = wanted.iter().map(to_wanted).collect();
+        let named = freehold_router::unusable(&wanted).into_iter();
+        named.map(|(service, error)| (service, text(&error))).collect()
+    }
+
+    fn switch(&self, service: &str, port: u16) -> Result<(), String> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut routes = self.caddy.routes().map_err(|error| text(&error))?;
-        routes.retain(|known| known.service != route.service);
-        routes.push(to_wanted(route));
-        self.caddy.sync(&routes).map(drop).map_err(|error| text(&error))
+        match self.caddy.switch(service, address(port)) {
+            // New, or damaged by somebody: the round's end sets it.
+            Ok(_) | Err(RouterError::NoRoute { .. }) => Ok(()),
+            Err(error) => Err(text(&error)),
+        }
+    }
+
+    fn has(&self, service: &str) -> Option<bool> {
+        self.caddy.has(service).ok()
     }
 
     fn drain(&self, port: u16) -> Result<(), String> {

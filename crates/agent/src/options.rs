@@ -10,7 +10,7 @@ use freehold_publish::Board;
 use freehold_runtime::Runtime;
 use freehold_store::Nix;
 
-use crate::Router;
+use crate::{Notify, ReportPlace, Router};
 
 /// The runtimes of a host, the one for services that name none first.
 pub type Runtimes = Vec<(Kind, Arc<dyn Runtime>)>;
@@ -38,6 +38,10 @@ pub struct AgentOptions {
     pub poll: Duration,
     /// Try releases again that were taken back.
     pub retry: bool,
+    /// Where this host reports how it stands; `None` for nowhere.
+    pub report: Option<ReportPlace>,
+    /// The manager of this service, which is told how it goes.
+    pub notify: Option<Arc<Notify>>,
 }
 
 /// Whose manifests are followed.

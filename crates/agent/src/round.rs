@@ -1,19 +1,22 @@
 //! One round: the manifest as it is now, every service of this host moved to it, routes set, everything remembered.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use freehold_manifest::{Manifest, Service};
 use freehold_model::limits;
 use freehold_publish::Look;
 use freehold_rollout::{Alert, Outcome};
-use freehold_runtime::write_durably;
+use freehold_runtime::{Fingerprint, RuntimeError, remove_durably, write_durably};
 use serde::{Deserialize, Serialize};
 
-use crate::agent::{Shared, now};
+use crate::AgentError;
+use crate::agent::Shared;
+use crate::alerts::PROFILES;
 use crate::memory::{MANIFEST, Memory};
-use crate::workload::{converge, route};
-use crate::{AgentError, Route};
+use crate::routes::set_routes;
+use crate::standing::still_well;
+use crate::workload::{Converged, converge};
 
 /// How a round went: `freehold.round/1`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +30,7 @@ pub struct Round {
     pub generation: Option<String>,
     /// The services of this host, in the manifest's order, then those that left.
     pub services: Vec<ServiceState>,
-    /// What is wrong beside services: routes that cannot be set.
+    /// What is wrong beside services: routes that cannot be set, profiles that were moved by hand.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
 }
@@ -48,6 +51,9 @@ pub struct ServiceState {
     pub healthy: bool,
     /// Why, when there is something to say.
     pub reason: Option<String>,
+    /// Whether what is declared was tried, in this round or before, and taken back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub taken_back: bool,
     /// The alert that stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alert: Option<Alert>,
@@ -75,40 +81,76 @@ impl Round {
     }
 }
 
-/// Reads the manifest and says whether to follow it; the memory is brought up to date.
-pub(crate) fn read(shared: &Shared, memory: &mut Memory) -> Result<Option<Manifest>, AgentError> {
-    let kept = shared.options.state.join(MANIFEST);
-    // Only what is still here can be unchanged.
-    let etag = memory.etag.clone().filter(|_| kept.exists());
-    let looked = shared.options.board.look(etag.as_deref()).map_err(AgentError::Read)?;
-    match looked {
-        Look::Unchanged => kept_manifest(shared).map(Some),
+/// The manifest that was followed last, as it was read from the agent's own file, whose signature was found good.
+#[derive(Clone)]
+pub(crate) struct Kept {
+    file: Fingerprint,
+    manifest: Arc<Manifest>,
+}
+
+/// Reads the manifest and says whether to follow it; the memory is brought up to date. What was kept of an earlier round spares reading
+/// the same file and checking the same signature again: as long as an agent lives it trusts the same keys.
+pub(crate) fn read(
+    shared: &Shared,
+    memory: &mut Memory,
+    known: &mut Option<Kept>,
+) -> Result<Option<Arc<Manifest>>, AgentError> {
+    let path = shared.options.state.join(MANIFEST);
+    let file = Fingerprint::of(&path);
+    *known = known.take().filter(|known| Some(known.file) == file);
+    // Only what is still here, and whole, can be unchanged.
+    let kept = || fs_err::read(&path).ok().and_then(|bytes| Some((Manifest::parse(&bytes).ok()?, bytes)));
+    let kept = if known.is_some() { None } else { kept() };
+    let etag = memory.etag.clone().filter(|_| kept.is_some() || known.is_some());
+    let (manifest, bytes, etag) = match shared.options.board.look(etag.as_deref()).map_err(AgentError::Read)? {
+        Look::Found(current) => (current.manifest, current.bytes, Some(current.etag)),
         Look::Nothing => {
             if memory.serial > 0 && !shared.options.trusted.is_empty() && !shared.options.trust.rollback {
                 return Err(AgentError::Gone { seen: memory.serial });
             }
-            memory.etag = None;
-            memory.generation = None;
-            Ok(None)
+            // Nobody is to follow it when the next look fails.
+            remove_durably(&path).map_err(AgentError::Memory)?;
+            (memory.etag, memory.generation, memory.serial) = (None, None, 0);
+            return Ok(None);
         }
-        Look::Found(current) => {
-            check(shared, memory, &current.manifest, &current.bytes)?;
-            write_durably(&kept, &current.bytes).map_err(AgentError::Memory)?;
-            memory.etag = Some(current.etag);
-            memory.generation = Some(current.manifest.generation.to_string());
-            memory.serial = memory.serial.max(current.manifest.serial.unwrap_or(0));
-            Ok(Some(current.manifest))
+        Look::Unchanged => {
+            if let Some(known) = known {
+                check_serial(shared, memory, &known.manifest)?;
+                return Ok(Some(followed(memory, Arc::clone(&known.manifest))));
+            }
+            let (manifest, bytes) = kept.ok_or(AgentError::Gone { seen: memory.serial })?;
+            (manifest, bytes, None)
         }
-    }
+    };
+    // One that was not changed, too: whom to trust may be another by now.
+    check(shared, memory, &manifest, &bytes)?;
+    let manifest = Arc::new(manifest);
+    *known = match etag {
+        Some(etag) => {
+            write_durably(&path, &bytes).map_err(AgentError::Memory)?;
+            memory.etag = Some(etag);
+            None
+        }
+        None => file.filter(Fingerprint::is_settled).map(|file| Kept { file, manifest: Arc::clone(&manifest) }),
+    };
+    Ok(Some(followed(memory, manifest)))
 }
 
-/// The manifest that was followed last.
-pub(crate) fn kept_manifest(shared: &Shared) -> Result<Manifest, AgentError> {
+fn followed(memory: &mut Memory, manifest: Arc<Manifest>) -> Arc<Manifest> {
+    memory.generation = Some(manifest.generation.to_string());
+    // An older one is followed when that is allowed; what is said after it is newer again.
+    memory.serial = manifest.serial.unwrap_or(0);
+    manifest
+}
+
+/// The manifest that was followed last, if it would be followed now.
+pub(crate) fn kept_manifest(shared: &Shared, memory: &Memory) -> Result<Manifest, AgentError> {
     let path = shared.options.state.join(MANIFEST);
-    let bytes = fs_err::read(&path).map_err(|source| {
-        AgentError::Memory(freehold_runtime::RuntimeError::File { action: "read", path: path.clone(), source })
-    })?;
-    Manifest::parse(&bytes).map_err(AgentError::Distrusted)
+    let bytes = fs_err::read(&path)
+        .map_err(|source| AgentError::Memory(RuntimeError::File { action: "read", path: path.clone(), source }))?;
+    let manifest = Manifest::parse(&bytes).map_err(AgentError::Distrusted)?;
+    check(shared, memory, &manifest, &bytes)?;
+    Ok(manifest)
 }
 
 fn check(shared: &Shared, memory: &Memory, manifest: &Manifest, bytes: &[u8]) -> Result<(), AgentError> {
@@ -122,13 +164,20 @@ fn check(shared: &Shared, memory: &Memory, manifest: &Manifest, bytes: &[u8]) ->
             }))
         };
     }
-    match Manifest::verify(bytes, &options.trusted) {
+    match manifest.verify_read(bytes, &options.trusted) {
         Ok(_) => {}
         Err(freehold_manifest::ManifestError::Unsigned) if options.trust.unsigned => {}
         Err(error) => return Err(AgentError::Distrusted(error)),
     }
+    check_serial(shared, memory, manifest)
+}
+
+fn check_serial(shared: &Shared, memory: &Memory, manifest: &Manifest) -> Result<(), AgentError> {
+    if shared.options.trusted.is_empty() {
+        return Ok(());
+    }
     let found = manifest.serial.unwrap_or(0);
-    if found < memory.serial && !options.trust.rollback {
+    if found < memory.serial && !shared.options.trust.rollback {
         return Err(AgentError::Older { found, seen: memory.serial });
     }
     Ok(())
@@ -140,20 +189,27 @@ pub(crate) fn follow(shared: &Shared, manifest: Option<&Manifest>) -> Option<Rou
         manifest.map(|manifest| manifest.services_of(&shared.options.host).collect()).unwrap_or_default();
     let names: BTreeSet<&str> = declared.iter().map(|service| service.name.as_str()).collect();
     let mut problems = Vec::new();
-    let known = shared.records.workloads().unwrap_or_else(|error| {
-        problems.push(error.chain());
-        Vec::new()
-    });
+    let known = shared.known(&mut problems);
     let left = known.into_iter().filter(|name| !names.contains(name.as_str())).map(|name| (name, None));
     let work: VecDeque<(String, Option<&Service>)> =
         declared.iter().map(|service| (service.name.clone(), Some(*service))).chain(left).collect();
     let order: Vec<String> = work.iter().map(|(name, _)| name.clone()).collect();
     let done = all(shared, work)?;
-    let services: Vec<ServiceState> = order.iter().filter_map(|name| done.get(name).cloned()).collect();
-    if let Err(reason) = set_routes(shared, &declared) {
+    let services: Vec<ServiceState> =
+        order.iter().filter_map(|name| done.get(name)).map(|done| done.state.clone()).collect();
+    if let Err(reason) = set_routes(shared, &declared, &done) {
         shared.voice.say(None, &format!("routes cannot be set: {reason}"));
         problems.push(format!("routes cannot be set: {reason}"));
     }
+    let unkept = shared.look_after(&declared, &done);
+    match unkept.is_empty() {
+        true => shared.alert_over(PROFILES),
+        false => shared.alert_failed(PROFILES, &unkept.join("; ")),
+    }
+    for problem in &unkept {
+        shared.voice.say(None, problem);
+    }
+    problems.extend(unkept);
     Some(Round {
         format: Round::FORMAT.to_owned(),
         host: shared.options.host.clone(),
@@ -164,7 +220,10 @@ pub(crate) fn follow(shared: &Shared, manifest: Option<&Manifest>) -> Option<Rou
 }
 
 /// All services, some at once: a bad one is in nobody's way.
-fn all(shared: &Shared, work: VecDeque<(String, Option<&Service>)>) -> Option<BTreeMap<String, ServiceState>> {
+fn all(shared: &Shared, work: VecDeque<(String, Option<&Service>)>) -> Option<BTreeMap<String, Converged>> {
+    // Alerts that cannot be listed may be anybody's: then nobody is known to be well.
+    let alerts = shared.alerts.workloads().map(|names| names.into_iter().collect::<BTreeSet<String>>()).ok();
+    let standing = |name: &str, service: Option<&Service>| still_well(shared, name, service?, alerts.as_ref()?);
     let workers = work.len().min(limits::AGENT_ROLLOUTS);
     let work = Mutex::new(work);
     let done = Mutex::new(Some(BTreeMap::new()));
@@ -174,10 +233,10 @@ fn all(shared: &Shared, work: VecDeque<(String, Option<&Service>)>) -> Option<BT
                 loop {
                     let next = work.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                     let Some((name, service)) = next else { return };
-                    let state = converge(shared, &name, service);
+                    let converged = standing(&name, service).or_else(|| converge(shared, &name, service));
                     let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
-                    match (state, done.as_mut()) {
-                        (Some(state), Some(done)) => drop(done.insert(name, state)),
+                    match (converged, done.as_mut()) {
+                        (Some(converged), Some(done)) => drop(done.insert(name, converged)),
                         _ => *done = None,
                     }
                 }
@@ -185,58 +244,4 @@ fn all(shared: &Shared, work: VecDeque<(String, Option<&Service>)>) -> Option<BT
         }
     });
     done.into_inner().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Routes of everything that was ever found healthy here, to where it listens now.
-fn set_routes(shared: &Shared, declared: &[&Service]) -> Result<(), String> {
-    let Some(router) = &shared.options.router else { return Ok(()) };
-    let mut wanted: Vec<Route> = Vec::new();
-    for service in declared {
-        let Some(http) = &service.http else { continue };
-        let record = shared.records.read(&service.name).map_err(|error| error.chain())?;
-        let Some(good) = record.last_good else { continue };
-        let instances = shared.observe(&service.name).map_err(|error| error.chain())?;
-        let instance = instances.iter().find(|i| i.release.as_ref().is_some_and(|running| running.is(&good)));
-        let port = instance.and_then(|instance| instance.port).unwrap_or(http.internal_port);
-        wanted.push(route(&service.name, http, port));
-    }
-    let result = router.sync(&wanted);
-    let told = match &result {
-        Ok(()) => shared.alerts.clear(ROUTES),
-        Err(reason) => shared.alerts.raise(&alert_of_routes(shared, reason)),
-    };
-    result.and(told.map_err(|error| error.chain()))
-}
-
-/// Whose alert it is when routes cannot be set. No service can be called so.
-const ROUTES: &str = "@routes";
-
-fn alert_of_routes(shared: &Shared, reason: &str) -> Alert {
-    let alert = Alert {
-        format: Alert::FORMAT.to_owned(),
-        workload: ROUTES.to_owned(),
-        outcome: Outcome::Failed,
-        reason: reason.to_owned(),
-        release: None,
-        last_good: None,
-        snapshot: None,
-        since: now(),
-        seen: now(),
-        count: 1,
-    };
-    alert.after(shared.alerts.get(ROUTES).ok().flatten().as_ref())
-}
-
-/// The whole chain of causes on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text += &format!(": {next}");
-        }
-        cause = error.source();
-    }
-    text
 }

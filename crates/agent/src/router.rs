@@ -21,11 +21,19 @@ pub trait Router: Send + Sync {
     /// The router is away, or refuses.
     fn sync(&self, wanted: &[Route]) -> Result<(), String>;
 
-    /// Adds or changes the route of one service, and leaves all others alone.
+    /// The services among these whose routes cannot be made beside the others, each with why; nothing is sent.
+    fn unusable(&self, _wanted: &[Route]) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    /// Sends the requests of one service to another port, and leaves all else alone. One that has no route yet gets none.
     ///
     /// # Errors
     /// The router is away, or refuses.
-    fn switch(&self, route: &Route) -> Result<(), String>;
+    fn switch(&self, service: &str, port: u16) -> Result<(), String>;
+
+    /// Whether this service has a route; `None` when the router does not answer.
+    fn has(&self, service: &str) -> Option<bool>;
 
     /// Waits until no request is under way to this port, within limits.
     ///

@@ -1,115 +1,216 @@
 //! One service of a round: decided, carried out by a runtime, a router and a store, and looked at afterwards.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use freehold_cache::pull;
-use freehold_manifest::{HttpRoute, Runtime as Kind, Service};
-use freehold_nar::StorePath;
+use freehold_manifest::{Runtime as Kind, Service};
+use freehold_model::limits;
 use freehold_rollout::{
-    Alert, Decision, Declared, Entry, Gate, Look, Outcome, Release, Running, Settling, StopWhat, Strategy, Wish, decide,
+    Alert, Decision, Declared, Entry, Gate, Look, Outcome, Record, Release, Report, Running, Settings, Settling,
+    StopWhat, Strategy, Wish, decide,
 };
 use freehold_runtime::{
-    Hands, Instance, ProbeTarget, RecordFile, Runtime, RuntimeError, ServiceRelease, Told, carry, look,
+    Fingerprint, Hands, Instance, RecordFile, Runtime, RuntimeError, ServiceRelease, Told, carry_from, look,
 };
 
+use crate::ServiceState;
 use crate::agent::Shared;
-use crate::{Route, ServiceState};
+use crate::routes::instance_of;
+use crate::standing::{Standing, target};
+use crate::turnstile::Coming;
+
+/// What a round has made of a workload.
+#[derive(Clone)]
+pub(crate) struct Converged {
+    pub(crate) state: ServiceState,
+    /// The port, if any, of one that runs as declared and that nothing had to be done to; `None` for all others, whose records tell more.
+    pub(crate) well_at: Option<Option<u16>>,
+}
 
 /// Moves a workload to what is declared of it, or stops it; `None` when the agent is to stop first.
-pub(crate) fn converge(shared: &Shared, name: &str, service: Option<&Service>) -> Option<ServiceState> {
+pub(crate) fn converge(shared: &Shared, name: &str, service: Option<&Service>) -> Option<Converged> {
     let declared = service.map(|service| service.artifact.store_path.clone());
-    match attempt(shared, name, service) {
-        Ok(state) => state,
-        Err(reason) => Some(ServiceState {
-            name: name.to_owned(),
-            action: Outcome::Failed,
-            running: running_path(&shared.observe(name).unwrap_or_default()),
-            declared,
-            healthy: false,
-            reason: Some(reason),
-            alert: None,
-        }),
+    shared.standings.put(name, None);
+    let reason = match attempt(shared, name, service) {
+        Ok(converged) => return converged,
+        Err(reason) => reason,
+    };
+    shared.alert_failed(name, &reason);
+    // What is declared cannot run: that says nothing of what does.
+    let record = shared.records.read(name).ok();
+    let good = record.as_ref().and_then(|record| record.last_good.as_ref());
+    let state = ServiceState {
+        name: name.to_owned(),
+        action: Outcome::Failed,
+        running: running_path(instance_of(&shared.observe(name).unwrap_or_default(), good)),
+        declared,
+        healthy: instance_of(&shared.observe(name).unwrap_or_default(), good)
+            .is_some_and(|instance| service.is_some() && is_well(shared, name, instance, record.as_ref())),
+        reason: Some(reason),
+        taken_back: false,
+        alert: shared.alerts.get(name).ok().flatten(),
+    };
+    Some(Converged { state, well_at: None })
+}
+
+/// What went wrong, in words. Whoever reads the alert is the one who can mend a record's file.
+fn said(error: &RuntimeError) -> String {
+    match (error, error.hint()) {
+        (RuntimeError::Record { .. }, Some(hint)) => format!("{} ({hint})", error.chain()),
+        _ => error.chain(),
     }
 }
 
-fn attempt(shared: &Shared, name: &str, service: Option<&Service>) -> Result<Option<ServiceState>, String> {
-    let chain = |error: RuntimeError| error.chain();
-    let file = shared.records.lock(name).map_err(chain)?;
-    let declared = match service {
-        None => None,
-        Some(service) => {
-            let started = ServiceRelease::of(service, shared.default_kind());
-            shared.runtime(started.runtime)?;
-            Some(Declared {
-                release: started.to_release(name).map_err(chain)?,
-                policy: service.policy.unwrap_or_default(),
-                versions: Vec::new(),
-                settings: ServiceRelease::settings(service),
-            })
-        }
-    };
+/// What was done about a workload.
+struct Done {
+    report: Report,
+    /// What is declared, where that was found out.
+    wanted: Option<Release>,
+    /// How it stood when there was nothing to do, which it still does: a round of many services asks once for each.
+    known: Option<(Vec<Instance>, Record, Option<Fingerprint>)>,
+}
+
+fn attempt(shared: &Shared, name: &str, service: Option<&Service>) -> Result<Option<Converged>, String> {
+    let file = shared.records.lock(name).map_err(|error| said(&error))?;
+    match carry_out(shared, name, service, &file)? {
+        Some(done) => conclude(shared, name, service, file, done).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn carry_out(
+    shared: &Shared,
+    name: &str,
+    service: Option<&Service>,
+    file: &RecordFile,
+) -> Result<Option<Done>, String> {
+    let coming = shared.turnstile.set_out();
     let mut last = None;
-    // What was interrupted is finished first; what is declared is decided on after that.
+    let mut wanted = None;
+    let mut known = None;
+    // What was interrupted is finished first, also when what is declared now cannot run here; that is decided on after it.
     for resumed in [false, true] {
-        let record = file.read().map_err(chain)?;
-        let instances = shared.observe(name).map_err(chain)?;
-        let wish = Wish { declared: declared.clone(), retry: shared.options.retry, take_over: false, resumed };
-        let decision = decide(&wish, &record, &running(&instances));
+        let fingerprint = shared.records.fingerprint(name).filter(Fingerprint::is_settled);
+        let record = file.read().map_err(|error| said(&error))?;
+        let declared = match service {
+            Some(service) if record.stage.is_settled() => Some(declared(shared, name, service)?),
+            _ => None,
+        };
+        wanted = declared.as_ref().map(|declared| declared.release.clone());
+        let instances = shared.observe(name).map_err(|error| said(&error))?;
+        let wish = Wish { declared, retry: shared.options.retry, take_over: false, resumed, adopts: false };
+        let decision = decide(&wish, &record, &running(instance_of(&instances, record.last_good.as_ref())));
         if resumed && !decision.changes() {
             break;
         }
         let resumes = decision == Decision::Resume;
-        let strategy = declared.as_ref().map_or(Strategy::Restart, |declared| declared.settings.strategy);
-        let http = service.and_then(|service| service.http.clone());
-        let mut hands = ServiceHands { shared, name, strategy, http };
+        let settings = match &decision {
+            Decision::Start { settings, .. } => settings.clone(),
+            _ => record.settings.clone(),
+        };
+        let is_quiet = matches!(decision, Decision::Nothing { .. } | Decision::Held { .. });
+        let changes_nothing = matches!(decision, Decision::Nothing { adopt: None, .. }) && record.alert.is_none();
+        let mut hands = ServiceHands { shared, name, settings, coming: &coming };
         let mut told = ServiceTold { shared, name };
-        let Some(report) = carry(&file, decision, &mut hands, &mut told, &shared.stop).map_err(chain)? else {
+        let Some(report) = carry_from(file, record.clone(), decision, &mut hands, &mut told, &shared.stop) else {
             return Ok(None);
         };
+        if !is_quiet {
+            shared.sweep(name, &file.read().map_err(|error| said(&error))?)?;
+        }
+        known = (changes_nothing && report.outcome == Outcome::None).then_some((instances, record, fingerprint));
         last = Some(report);
         if !resumes {
             break;
         }
     }
-    let Some(report) = last else { return Ok(None) };
-    let instances = shared.observe(name).map_err(chain)?;
+    Ok(last.map(|report| Done { report, wanted, known }))
+}
+
+/// How the workload stands now.
+fn conclude(
+    shared: &Shared,
+    name: &str,
+    service: Option<&Service>,
+    file: RecordFile,
+    done: Done,
+) -> Result<Converged, String> {
+    let Done { report, wanted, known } = done;
+    let is_known = known.is_some();
+    let (instances, record, fingerprint) = match known {
+        Some(known) => known,
+        None => (shared.observe(name).map_err(|error| said(&error))?, file.read().map_err(|error| said(&error))?, None),
+    };
+    shared.alert_as_recorded(name, &record);
+    let wanted = wanted.or_else(|| service.and_then(|service| release_of(shared, name, service).ok()));
+    let instance = instance_of(&instances, record.last_good.as_ref());
+    let healthy = match report.outcome {
+        // A release that could not be prepared has touched nothing: that says nothing of what runs.
+        Outcome::Failed => instance.is_some_and(|instance| is_well(shared, name, instance, Some(&record))),
+        _ => instances.is_empty() == service.is_none(),
+    };
     let state = ServiceState {
         name: name.to_owned(),
         action: report.outcome,
         declared: service.map(|service| service.artifact.store_path.clone()),
-        running: running_path(&instances),
-        healthy: is_healthy(&file, report.outcome, &instances),
+        running: running_path(instance),
+        healthy,
         reason: report.reason,
-        alert: file.read().ok().and_then(|record| record.alert),
+        taken_back: wanted.is_some_and(|release| record.taken_back(&release).is_some()),
+        alert: record.alert,
     };
+    let mut well_at = None;
+    if let (Some(service), Some(good)) = (service, &record.last_good)
+        && is_known
+        && state.is_well()
+    {
+        let port = instance_of(&instances, Some(good)).and_then(|instance| instance.port);
+        well_at = Some(port.or_else(|| service.http.as_ref().map(|http| http.internal_port)));
+        shared.standings.put(name, fingerprint.and_then(|file| Standing::new(service, file, good, &state)));
+    }
     if service.is_none() && instances.is_empty() {
         shared.let_go(name)?;
-        file.forget().map_err(chain)?;
+        file.forget().map_err(|error| said(&error))?;
     }
-    Ok(Some(state))
+    Ok(Converged { state, well_at })
 }
 
-/// Whether what runs was found in order.
-fn is_healthy(file: &RecordFile, outcome: Outcome, instances: &[Instance]) -> bool {
-    match outcome {
-        Outcome::Failed => false,
-        Outcome::Stopped => instances.is_empty(),
-        _ => !instances.is_empty() || file.read().is_ok_and(|record| record.last_good.is_none()),
-    }
+fn declared(shared: &Shared, name: &str, service: &Service) -> Result<Declared, String> {
+    shared.runtime(ServiceRelease::of(service, shared.default_kind()).runtime)?;
+    Ok(Declared {
+        release: release_of(shared, name, service)?,
+        policy: service.policy.unwrap_or_default(),
+        versions: Vec::new(),
+        settings: ServiceRelease::settings(service),
+    })
 }
 
-fn running(instances: &[Instance]) -> Running {
-    match instances.first() {
+fn release_of(shared: &Shared, name: &str, service: &Service) -> Result<Release, String> {
+    ServiceRelease::of(service, shared.default_kind()).to_release(name).map_err(|error| error.chain())
+}
+
+/// Whether an instance of the last good release is in order, by the gate that it was found good by.
+fn is_well(shared: &Shared, name: &str, instance: &Instance, record: Option<&Record>) -> bool {
+    let Some((record, release)) = record.zip(instance.release.as_ref()) else { return false };
+    let is_good = record.stage.is_settled() && record.last_good.as_ref().is_some_and(|good| good.is(release));
+    let Some(service) = ServiceRelease::from_release(release).ok().filter(|_| is_good) else { return false };
+    let gate = record.good_gate.as_ref().unwrap_or(&record.settings.gate);
+    let runtime = shared.runtime(service.runtime);
+    let seen = || look(gate, &target(release, instance.port.or(service.port)));
+    runtime.is_ok_and(|runtime| runtime.settle(name, release) == Settling::Settled)
+        && (!gate.looks() || seen() == Look::Green)
+}
+
+fn running(instance: Option<&Instance>) -> Running {
+    match instance {
         None => Running::Nothing,
         Some(Instance { release: Some(release), .. }) => Running::Release(release.clone()),
         Some(foreign) => Running::Foreign { what: foreign.text.clone() },
     }
 }
 
-fn running_path(instances: &[Instance]) -> Option<String> {
-    let release = instances.first()?.release.as_ref()?;
+fn running_path(instance: Option<&Instance>) -> Option<String> {
+    let release = instance?.release.as_ref()?;
     ServiceRelease::from_release(release).ok().map(|service| service.artifact.store_path)
 }
 
@@ -117,8 +218,10 @@ fn running_path(instances: &[Instance]) -> Option<String> {
 struct ServiceHands<'a> {
     shared: &'a Shared,
     name: &'a str,
-    strategy: Strategy,
-    http: Option<HttpRoute>,
+    /// How this rollout goes, which a newer declaration does not change.
+    settings: Settings,
+    /// Until it starts something for the first time.
+    coming: &'a Coming<'a>,
 }
 
 impl ServiceHands<'_> {
@@ -126,6 +229,11 @@ impl ServiceHands<'_> {
         let service = ServiceRelease::from_release(release).map_err(|error| error.chain())?;
         let runtime = self.shared.runtime(service.runtime)?;
         Ok((service, runtime))
+    }
+
+    /// Whether no good release runs beside the one that is being started: no requests go elsewhere yet.
+    fn is_first(&self) -> bool {
+        self.shared.records.read(self.name).is_ok_and(|record| record.last_good.is_none())
     }
 
     /// The port that this release listens on: the instance's own, or the declared one.
@@ -155,11 +263,13 @@ impl Hands for ServiceHands<'_> {
         let (service, runtime) = self.runtime_of(release)?;
         // A rollback finds the closure here: its root is kept as long as it may be wanted.
         for (kind, other) in &self.shared.options.runtimes {
-            if *kind != service.runtime && self.strategy == Strategy::Restart {
+            if *kind != service.runtime && self.settings.strategy == Strategy::Restart {
                 other.stop(self.name, &StopWhat::Running).map_err(|error| error.chain())?;
             }
         }
-        runtime.activate(self.name, release, self.strategy).map_err(|error| error.chain())
+        runtime.install(self.name, release, self.settings.strategy).map_err(|error| error.chain())?;
+        self.coming.arrive(limits::AGENT_TOGETHER);
+        runtime.activate(self.name, release, self.settings.strategy).map_err(|error| error.chain())
     }
 
     fn settle(&mut self, release: &Release) -> Settling {
@@ -170,15 +280,14 @@ impl Hands for ServiceHands<'_> {
     }
 
     fn probe(&mut self, release: &Release, gate: &Gate) -> Look {
-        look(gate, &ProbeTarget { port: self.port(release), ..ProbeTarget::default() })
+        look(gate, &target(release, self.port(release)))
     }
 
     fn switch_routes(&mut self, to: &Release) -> Result<(), String> {
-        let (Some(router), Some(http)) = (&self.shared.options.router, &self.http) else { return Ok(()) };
-        let port = self.port(to).unwrap_or(http.internal_port);
-        match router.switch(&route(self.name, http, port)) {
-            // With one instance nothing is lost when the route comes later: the round's end tries again, and tells.
-            Err(_) if self.strategy == Strategy::Restart => Ok(()),
+        let (Some(router), Some(port)) = (&self.shared.options.router, self.port(to)) else { return Ok(()) };
+        match router.switch(self.name, port) {
+            // With one instance, or for the first, nothing is lost when the route comes later: the round's end tries again, and tells.
+            Err(_) if self.settings.strategy == Strategy::Restart || self.is_first() => Ok(()),
             result => result,
         }
     }
@@ -190,10 +299,10 @@ impl Hands for ServiceHands<'_> {
         }
     }
 
-    fn commit(&mut self, release: &Release, prune: &[Release]) -> Result<(), String> {
+    fn commit(&mut self, release: &Release, _: &[Release]) -> Result<(), String> {
         let (service, runtime) = self.runtime_of(release)?;
         runtime.commit(self.name, release).map_err(|error| error.chain())?;
-        self.shared.keep(self.name, &service.artifact.store_path, prune)
+        self.shared.commit(self.name, &service.artifact.store_path, self.settings.keep_releases)
     }
 
     fn snapshot(&mut self, _: &str) -> Result<(), String> {
@@ -209,12 +318,6 @@ impl Hands for ServiceHands<'_> {
     }
 }
 
-/// The route of a service to a port.
-pub(crate) fn route(name: &str, http: &HttpRoute, port: u16) -> Route {
-    let texts = |all: Vec<&str>| all.into_iter().map(str::to_owned).collect();
-    Route { service: name.to_owned(), domains: texts(http.all_domains()), paths: texts(http.all_paths()), port }
-}
-
 struct ServiceTold<'a> {
     shared: &'a Shared,
     name: &'a str,
@@ -226,12 +329,9 @@ impl Told for ServiceTold<'_> {
     }
 
     fn alert(&mut self, alert: Option<&Alert>) {
-        let result = match alert {
-            Some(alert) => self.shared.alerts.raise(alert),
-            None => self.shared.alerts.clear(self.name),
-        };
-        if let Err(error) = result {
-            self.shared.voice.say(Some(self.name), &format!("the alert cannot be written: {}", error.chain()));
+        match alert {
+            Some(alert) => self.shared.alert_stands(alert),
+            None => self.shared.alert_over(self.name),
         }
     }
 }
@@ -246,91 +346,27 @@ impl Shared {
         Ok(found)
     }
 
+    /// Every workload that may run here: of which there is a record, or of which a runtime knows.
+    pub(crate) fn known(&self, problems: &mut Vec<String>) -> BTreeSet<String> {
+        let mut known = BTreeSet::new();
+        let runtimes = self.options.runtimes.iter().map(|(_, runtime)| runtime.workloads());
+        for names in runtimes.chain([self.records.workloads()]) {
+            match names {
+                Ok(names) => known.extend(names),
+                Err(error) => problems.push(error.chain()),
+            }
+        }
+        known
+    }
+
     pub(crate) fn default_kind(&self) -> Kind {
         self.options.runtimes.first().map_or(Kind::Systemd, |(kind, _)| *kind)
     }
 
-    fn runtime(&self, wanted: Kind) -> Result<Arc<dyn Runtime>, String> {
+    pub(crate) fn runtime(&self, wanted: Kind) -> Result<Arc<dyn Runtime>, String> {
         let found = self.options.runtimes.iter().find(|(kind, _)| *kind == wanted);
         let word =
             serde_json::to_value(wanted).ok().and_then(|json| json.as_str().map(str::to_owned)).unwrap_or_default();
         found.map(|(_, runtime)| Arc::clone(runtime)).ok_or_else(|| format!("this host has no runtime `{word}`"))
     }
-
-    /// Brings a closure into the store and keeps it there.
-    fn fetch(&self, name: &str, path: &str) -> Result<(), String> {
-        let root = StorePath::parse(path).map_err(|error| error.to_string())?;
-        let staging = self.options.state.join("staging").join(root.hash_part());
-        let stop: &AtomicBool = &self.stop;
-        pull(&self.options.nix, self.options.board.depot(), &[root], &self.options.trusted, &staging, &|_| {}, stop)
-            .map_err(|error| self.with_hint(crate::round::chain(&error), error.hint()))?;
-        self.options.nix.add_root(path, &self.root_of(name, path)).map_err(|error| crate::round::chain(&error))
-    }
-
-    fn with_hint(&self, text: String, hint: Option<String>) -> String {
-        match hint {
-            Some(hint) => format!("{text} ({hint})"),
-            None => text,
-        }
-    }
-
-    /// Makes a committed release what the service's profile leads to, and lets go of what is no longer kept.
-    fn keep(&self, name: &str, path: &str, prune: &[Release]) -> Result<(), String> {
-        let text = |error: freehold_store::StoreError| crate::round::chain(&error);
-        let profile = self.profile_of(name);
-        self.options.nix.set_profile(&profile, path).map_err(text)?;
-        for old in prune {
-            let Ok(service) = ServiceRelease::from_release(old) else { continue };
-            let is_kept = service.artifact.store_path == path;
-            if !is_kept {
-                let link = self.root_of(name, &service.artifact.store_path);
-                self.options.nix.remove_root(&link).map_err(text)?;
-            }
-        }
-        if prune.is_empty() { Ok(()) } else { self.options.nix.trim_profile(&profile, KEPT_VALUES).map_err(text) }
-    }
-
-    /// Lets go of everything in the store that was kept for a workload.
-    fn let_go(&self, name: &str) -> Result<(), String> {
-        let text = |error: freehold_store::StoreError| crate::round::chain(&error);
-        self.options.nix.remove_profile(&self.profile_of(name)).map_err(text)?;
-        let dir = self.roots().join(name);
-        match fs_err::remove_dir_all(&dir) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.to_string()),
-            _ => Ok(()),
-        }
-    }
-
-    fn root_of(&self, name: &str, path: &str) -> PathBuf {
-        let base = path.rsplit('/').next().unwrap_or(path);
-        self.roots().join(name).join(base)
-    }
-
-    /// Where links that keep closures are: with Nix's own if we may write there, in our state otherwise.
-    fn roots(&self) -> PathBuf {
-        self.nix_state("gcroots/freehold").unwrap_or_else(|| self.options.state.join("gcroots"))
-    }
-
-    pub(crate) fn profile_of(&self, name: &str) -> PathBuf {
-        self.nix_state("profiles/freehold").unwrap_or_else(|| self.options.state.join("profiles")).join(name)
-    }
-
-    fn nix_state(&self, part: &str) -> Option<PathBuf> {
-        let state = std::env::var_os("NIX_STATE_DIR").unwrap_or_else(|| "/nix/var/nix".into());
-        let dir = PathBuf::from(state).join(part);
-        fs_err::create_dir_all(&dir).ok()?;
-        tempfile_works(&dir).then_some(dir)
-    }
-}
-
-/// Earlier values of a profile that are kept.
-const KEPT_VALUES: u32 = 5;
-
-/// Whether files can be made in this directory.
-fn tempfile_works(dir: &std::path::Path) -> bool {
-    let probe = dir.join(format!(".freehold-{}", std::process::id()));
-    let works = fs_err::write(&probe, b"").is_ok();
-    // Made or not, it is not to stay.
-    let _ = fs_err::remove_file(&probe);
-    works
 }

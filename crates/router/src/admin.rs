@@ -107,6 +107,18 @@ impl Admin {
         }
     }
 
+    /// Whether there is an object with this `@id`.
+    pub(crate) fn has(&self, id: &str) -> Result<bool, RouterError> {
+        let request = self.agent.get(format!("{}/id/{id}", self.endpoint.base()));
+        let answer = request.header("host", self.endpoint.host()).call();
+        let answer = answer.map_err(|error| self.no_answer(READ, error))?;
+        match answer.status().as_u16() {
+            200 => Ok(true),
+            404 => Ok(false),
+            _ => Err(self.refusal(READ, answer)),
+        }
+    }
+
     /// Requests under way by the address of their upstream, of those that Caddy counts.
     pub(crate) fn requests(&self) -> Result<BTreeMap<String, u64>, RouterError> {
         let (_, body) = self.get("/reverse_proxy/upstreams", COUNT)?;

@@ -86,6 +86,14 @@ impl Caddy {
         Ok(layout::routes_in(&self.admin.read()?.config, &self.settings).into_values().collect())
     }
 
+    /// Whether a service has a route in it: one small question, to notice that Caddy was restarted without our routes.
+    ///
+    /// # Errors
+    /// Caddy is away, closed or slow.
+    pub fn has(&self, service: &str) -> Result<bool, RouterError> {
+        self.admin.has(&format!("{}{service}", self.settings.prefix()))
+    }
+
     /// Sees to it that exactly these are our routes: adds, replaces in place, removes, in one write. Reads once and writes nothing
     /// when they are already. What is not ours is neither changed nor reordered.
     ///

@@ -167,14 +167,8 @@ impl RouterError {
         })
     }
 
-    /// The whole chain of causes on one line, as records and alerts keep it.
+    /// With its causes on one line, as records and alerts keep it.
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text += &format!(": {error}");
-            cause = error.source();
-        }
-        text
+        freehold_model::chain(self)
     }
 }

@@ -23,5 +23,5 @@ mod unix;
 pub use caddy::{Caddy, Drained, Switched, Synced};
 pub use endpoint::Endpoint;
 pub use error::RouterError;
-pub use route::Route;
+pub use route::{Route, unusable};
 pub use settings::{Https, Settings};

@@ -63,8 +63,10 @@ impl Route {
         if paths.is_empty() {
             paths.push("/".to_owned());
         }
+        // Caddy compares paths without regard to case.
+        paths.sort_by_key(|path| (path.to_ascii_lowercase(), path.clone()));
+        paths.dedup_by(|one, other| one.eq_ignore_ascii_case(other));
         paths.sort();
-        paths.dedup();
         if self.upstream.port() == 0 || self.upstream.ip().is_unspecified() {
             return Err(unreachable(&self.service, self.upstream));
         }
@@ -74,27 +76,49 @@ impl Route {
 
 /// The routes in one spelling, by service; refuses what cannot be, and what two want.
 pub(crate) fn checked(wanted: &[Route]) -> Result<BTreeMap<String, Route>, RouterError> {
-    let mut routes = BTreeMap::new();
-    let mut taken: BTreeMap<(String, String), String> = BTreeMap::new();
-    for route in wanted {
+    let mut claims = Claims::default();
+    wanted.iter().try_for_each(|route| claims.add(route))?;
+    Ok(claims.routes)
+}
+
+/// The services whose routes cannot be made beside those before them, each with why. Nothing is sent: the others can be set without
+/// them.
+pub fn unusable(wanted: &[Route]) -> Vec<(String, RouterError)> {
+    let mut claims = Claims::default();
+    wanted.iter().filter_map(|route| Some((route.service.clone(), claims.add(route).err()?))).collect()
+}
+
+/// Routes that can be made together.
+#[derive(Default)]
+struct Claims {
+    routes: BTreeMap<String, Route>,
+    taken: BTreeMap<(String, String), String>,
+}
+
+impl Claims {
+    fn add(&mut self, route: &Route) -> Result<(), RouterError> {
         let route = route.normal()?;
-        for domain in &route.domains {
-            for path in &route.paths {
-                // Caddy compares paths without regard to case.
-                let key = (domain.clone(), path.to_ascii_lowercase());
-                let Some(first) = taken.insert(key, route.service.clone()) else { continue };
-                let (domain, path) = (domain.clone(), path.clone());
-                return Err(match first == route.service {
-                    true => twice(&route.service),
-                    false => RouterError::Overlap { first, second: route.service.clone(), domain, path },
-                });
+        if self.routes.contains_key(&route.service) {
+            return Err(twice(&route.service));
+        }
+        // Caddy compares paths without regard to case.
+        let requests = || {
+            let of = |domain: &String| {
+                let domain = domain.clone();
+                route.paths.iter().map(move |path| (domain.clone(), path.to_ascii_lowercase()))
+            };
+            route.domains.iter().flat_map(of)
+        };
+        for (domain, path) in requests() {
+            if let Some(first) = self.taken.get(&(domain.clone(), path.clone())) {
+                let (first, second) = (first.clone(), route.service);
+                return Err(RouterError::Overlap { first, second, domain, path });
             }
         }
-        if let Some(earlier) = routes.insert(route.service.clone(), route) {
-            return Err(twice(&earlier.service));
-        }
+        self.taken.extend(requests().map(|request| (request, route.service.clone())));
+        self.routes.insert(route.service.clone(), route);
+        Ok(())
     }
-    Ok(routes)
 }
 
 /// Nobody can listen at this address.
@@ -177,6 +201,26 @@ mod tests {
         for route in cases {
             assert!(matches!(checked(std::slice::from_ref(&route)), Err(RouterError::Unusable { .. })), "{route:?}");
         }
+    }
+
+    #[test]
+    fn those_that_cannot_be_made_are_named_and_stand_in_nobodys_way() {
+        let wanted = [
+            Route::local("bad", &["a.org"], 80).below(&["/", "/a//b"]),
+            Route::local("web", &["a.org"], 81),
+            Route::local("late", &["A.org", "b.org"], 82),
+            Route::local("other", &["b.org"], 83).below(&["/x", "/X/"]),
+        ];
+        let named: Vec<String> =
+            unusable(&wanted).iter().map(|(service, error)| format!("{service}: {error}")).collect();
+        assert_eq!(
+            named,
+            [
+                "bad: the route of service `bad` cannot be made: `/a//b` is no path",
+                "late: services `web` and `late` both want `a.org/`",
+            ]
+        );
+        assert_eq!(checked(&wanted[3..]).unwrap()["other"].paths, ["/X"]);
     }
 
     #[test]

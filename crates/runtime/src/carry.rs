@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use freehold_rollout::{
-    Alert, Decision, Effect, Entry, Event, Gate, Look, Machine, Millis, Release, Report, Settling, StopWhat,
+    Alert, Decision, Effect, Entry, Event, Gate, Look, Machine, Millis, Record, Release, Report, Settling, StopWhat,
 };
 
 use crate::{RecordFile, RuntimeError};
@@ -58,16 +58,28 @@ pub fn carry(
     told: &mut dyn Told,
     stop: &AtomicBool,
 ) -> Result<Option<Report>, RuntimeError> {
-    let (mut machine, effects) = Machine::begin(file.read()?, decision, now());
+    Ok(carry_from(file, file.read()?, decision, hands, told, stop))
+}
+
+/// The same, for whoever has read the record since it was locked.
+pub fn carry_from(
+    file: &RecordFile,
+    record: Record,
+    decision: Decision,
+    hands: &mut dyn Hands,
+    told: &mut dyn Told,
+    stop: &AtomicBool,
+) -> Option<Report> {
+    let (mut machine, effects) = Machine::begin(record, decision, now());
     let mut effects: std::collections::VecDeque<Effect> = effects.into();
     while let Some(effect) = effects.pop_front() {
         if stop.load(Ordering::SeqCst) {
-            return Ok(None);
+            return None;
         }
         let Some(event) = deed(effect, file, hands, told, stop) else { continue };
         effects.extend(machine.step(event, now()));
     }
-    Ok(machine.report().cloned())
+    machine.report().cloned()
 }
 
 /// Does one thing and says what came of it; `None` for what wants no answer.
@@ -83,10 +95,7 @@ fn deed(
         Err(reason) => Event::Failed { reason },
     };
     Some(match effect {
-        Effect::Persist(record) => match file.write(&record) {
-            Ok(()) => Event::Persisted,
-            Err(error) => Event::PersistFailed { reason: error.chain() },
-        },
+        Effect::Persist(record) => persist(file, &record),
         Effect::Journal(entry) => {
             told.journal(&entry);
             return None;
@@ -117,6 +126,20 @@ fn deed(
         }
         Effect::Restore { snapshot } => done(hands.restore(&snapshot)),
     })
+}
+
+/// Puts a record in the place of the one with the revision before.
+fn persist(file: &RecordFile, record: &Record) -> Event {
+    match file.read() {
+        Ok(there) if there.revision.checked_add(1) != Some(record.revision) => {
+            Event::LockRefused { holder: format!("whoever wrote revision {} of its record", there.revision) }
+        }
+        Ok(_) => match file.write(record) {
+            Ok(()) => Event::Persisted,
+            Err(error) => Event::PersistFailed { reason: error.chain() },
+        },
+        Err(error) => Event::PersistFailed { reason: error.chain() },
+    }
 }
 
 /// Milliseconds since 1970 by the system's clock.

@@ -149,6 +149,10 @@ impl RuntimeError {
     /// The way out, when there is one.
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::File { path, source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                let place = path.parent().unwrap_or(path).display();
+                Some(format!("make room on the disk of `{place}`: what runs goes on, and so does this when there is room"))
+            }
             Self::Record { source, .. } => source.hint(),
             Self::NoRelease { source, .. } => source.hint(),
             Self::Busy { .. } => Some("wait for it to finish".to_owned()),
@@ -170,15 +174,9 @@ impl RuntimeError {
         }
     }
 
-    /// The whole chain of causes on one line, as records and alerts keep it.
+    /// With its causes on one line, as records and alerts keep it.
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text += &format!(": {error}");
-            cause = error.source();
-        }
-        text
+        freehold_model::chain(self)
     }
 
     pub(crate) fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {

@@ -44,7 +44,12 @@ fn is_program(path: &Path) -> bool {
 
 /// What there is beside a program that is not there, for the message.
 fn neighbours(program: &Path) -> String {
-    let names = program.parent().and_then(|dir| names(dir).ok()).unwrap_or_default();
+    // Of a store, which has thousands, none is meant.
+    let dir = program.parent().filter(|dir| {
+        dir.parent()
+            .is_none_or(|above| dir.file_name() != Some("store".as_ref()) || above.file_name() != Some("nix".as_ref()))
+    });
+    let names = dir.and_then(|dir| names(dir).ok()).unwrap_or_default();
     match names.as_slice() {
         [] => String::new(),
         names => format!("; there is {}", names.iter().take(10).cloned().collect::<Vec<_>>().join(", ")),

@@ -11,16 +11,19 @@ pub mod process;
 pub mod systemd;
 
 mod carry;
+mod environment;
 mod error;
+mod fingerprint;
 mod host;
 mod probe;
 mod records;
 mod runtime;
 mod service;
 
-pub use carry::{Hands, Told, carry};
+pub use carry::{Hands, Told, carry, carry_from};
 pub use error::RuntimeError;
+pub use fingerprint::Fingerprint;
 pub use probe::{ProbeTarget, look};
-pub use records::{Alerts, RecordFile, Records, write_durably};
+pub use records::{Alerts, RecordFile, Records, lock_soon, remove_durably, write_durably};
 pub use runtime::{Instance, Runtime};
 pub use service::ServiceRelease;

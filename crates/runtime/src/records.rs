@@ -1,12 +1,15 @@
 //! What is remembered of workloads: one record file each, replaced atomically, with a lock that only one rollout at a time has;
 //! and the alerts that stand.
 
+use std::fs::TryLockError;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use freehold_model::limits;
 use freehold_rollout::{Alert, Record};
 
-use crate::RuntimeError;
+use crate::{Fingerprint, RuntimeError};
 
 /// The directory of the records.
 #[derive(Debug, Clone)]
@@ -44,6 +47,11 @@ impl Records {
         read(&self.path(workload), workload)
     }
 
+    /// Which bytes its record is made of; `None` when there is none.
+    pub fn fingerprint(&self, workload: &str) -> Option<Fingerprint> {
+        Fingerprint::of(&self.path(workload))
+    }
+
     /// Locks a workload, so that nobody else rolls it out meanwhile.
     ///
     /// # Errors
@@ -53,10 +61,10 @@ impl Records {
         let path = self.dir.join(format!("{workload}.lock"));
         let lock = fs_err::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let lock = lock.map_err(RuntimeError::file("open", &path))?;
-        match lock.file().try_lock() {
+        match lock_soon(&lock) {
             Ok(()) => Ok(RecordFile { path: self.path(workload), workload: workload.to_owned(), _lock: lock }),
-            Err(std::fs::TryLockError::WouldBlock) => Err(RuntimeError::Busy { workload: workload.to_owned() }),
-            Err(std::fs::TryLockError::Error(source)) => Err(RuntimeError::file("lock", path)(source)),
+            Err(TryLockError::WouldBlock) => Err(RuntimeError::Busy { workload: workload.to_owned() }),
+            Err(TryLockError::Error(source)) => Err(RuntimeError::file("lock", path)(source)),
         }
     }
 
@@ -178,10 +186,38 @@ fn read(path: &Path, workload: &str) -> Result<Record, RuntimeError> {
     })
 }
 
+/// Removes a file so that it is gone after a crash, too; one that is not there is as good.
+///
+/// # Errors
+/// It cannot be removed.
+pub fn remove_durably(path: &Path) -> Result<(), RuntimeError> {
+    remove(path)?;
+    let dir = path.parent().unwrap_or(Path::new("."));
+    match fs_err::File::open(dir).and_then(|dir| dir.sync_all()) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(RuntimeError::file("write", dir)(error)),
+        _ => Ok(()),
+    }
+}
+
 fn remove(path: &Path) -> Result<(), RuntimeError> {
     match fs_err::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(RuntimeError::file("remove", path)(error)),
         _ => Ok(()),
+    }
+}
+
+/// Locks a file for this process alone. A lock that was just given back may be held for a moment more, by a child that is being started
+/// and has not become another program yet, or by somebody who looks whether it is held: so long it is waited for.
+///
+/// # Errors
+/// Somebody else has it, or it cannot be locked.
+pub fn lock_soon(file: &fs_err::File) -> Result<(), TryLockError> {
+    let end = Instant::now() + limits::LOCK_PATIENCE;
+    loop {
+        match file.file().try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < end => std::thread::sleep(Duration::from_millis(5)),
+            result => return result,
+        }
     }
 }
 

@@ -20,6 +20,12 @@ pub trait Runtime: Send + Sync {
     /// Its name in manifests.
     fn name(&self) -> &'static str;
 
+    /// The workloads of which something of ours is on this host, in order: what runs may be among them, and what is left of it.
+    ///
+    /// # Errors
+    /// The runtime cannot be asked.
+    fn workloads(&self) -> Result<Vec<String>, RuntimeError>;
+
     /// Everything that runs of this workload, old and new.
     ///
     /// # Errors
@@ -31,6 +37,15 @@ pub trait Runtime: Send + Sync {
     /// # Errors
     /// What is missing.
     fn check(&self, workload: &str, release: &Release) -> Result<(), RuntimeError>;
+
+    /// Puts in place what a release is started from, without starting it; what runs goes on. What several releases need read again is
+    /// read once when all of it is in place before the first one is activated. Done only for what is activated next.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    fn install(&self, _workload: &str, _release: &Release, _strategy: Strategy) -> Result<(), RuntimeError> {
+        Ok(())
+    }
 
     /// Starts a release, not yet to be started at boot; with [`Strategy::Restart`] in the place of what runs. One that runs already
     /// is left alone.

@@ -79,7 +79,7 @@ impl ServiceRelease {
     /// # Errors
     /// It was made by something else, or a later version.
     pub fn from_release(release: &Release) -> Result<Self, RuntimeError> {
-        serde_json::from_value(release.payload().clone())
+        Self::deserialize(release.payload())
             .map_err(|error| RuntimeError::Release { id: release.id().to_owned(), reason: error.to_string() })
     }
 

@@ -4,7 +4,7 @@
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use freehold_manifest::{Manifest, Runtime as Kind, Service};
+use freehold_manifest::{Manifest, Restart, Runtime as Kind, Service, StartType};
 use freehold_rollout::{
     Alert, Declared, Entry, Gate, Look, Outcome, Policy, Release, Report, Running, Settling, StopWhat, Strategy, Wish,
     decide,
@@ -19,6 +19,8 @@ struct Host {
     runtime: ProcessRuntime,
     records: Records,
     alerts: Alerts,
+    /// Whether somebody else writes the record while a release is started.
+    has_rival: bool,
 }
 
 impl Host {
@@ -27,7 +29,7 @@ impl Host {
         let supervisor = vec![env!("CARGO_BIN_EXE_freehold-runtime-supervise").to_owned()];
         let runtime = ProcessRuntime::new(scratch.join("state"), supervisor);
         let (records, alerts) = (Records::new(scratch.join("records")), Alerts::new(scratch.join("alerts")));
-        Self { scratch, runtime, records, alerts }
+        Self { scratch, runtime, records, alerts, has_rival: false }
     }
 
     /// Rolls the service out, or stops it when it is not declared.
@@ -80,6 +82,11 @@ impl Hands for TestHands<'_> {
         self.host.runtime.stop("web", what).map_err(|e| e.chain())
     }
     fn activate(&mut self, release: &Release) -> Result<(), String> {
+        if self.host.has_rival {
+            let mut record = self.host.records.read("web").unwrap();
+            record.revision += 1;
+            self.host.scratch.write("records/web.json", String::from_utf8(record.to_bytes()).unwrap());
+        }
         self.host.runtime.activate("web", release, self.strategy).map_err(|e| e.chain())
     }
     fn settle(&mut self, release: &Release) -> Settling {
@@ -165,10 +172,11 @@ fn a_release_that_ends_by_itself_is_taken_back_and_not_tried_again() {
     let host = Host::new();
     let good = service("exec sleep 1000", SETTLING);
     host.roll_out(Some(&good));
-    let bad = service("exit 7", SETTLING);
+    let bad = service("echo oops; echo no port; exit 7", SETTLING);
     let report = host.roll_out(Some(&bad));
     assert_eq!(report.outcome, Outcome::RolledBack);
-    assert!(report.reason.unwrap().contains("exit code 7"));
+    let reason = report.reason.unwrap();
+    assert!(reason.contains("exit code 7") && reason.contains("oops / no port"), "{reason}");
     let good_release = ServiceRelease::of(&good, Kind::Process).to_release("web").unwrap();
     assert_eq!(host.runtime.observe("web").unwrap()[0].release, Some(good_release));
     assert_eq!(host.alerts.get("web").unwrap().unwrap().outcome, Outcome::RolledBack);
@@ -177,6 +185,51 @@ fn a_release_that_ends_by_itself_is_taken_back_and_not_tried_again() {
     assert_eq!(host.running(), pids);
     assert_eq!(host.roll_out(Some(&good)).outcome, Outcome::None);
     assert_eq!(host.alerts.workloads().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_oneshot_that_has_done_its_work_counts_as_running_and_one_that_failed_does_not() {
+    let host = Host::new();
+    let oneshot = |script: &str| {
+        let mut service = service(script, SETTLING);
+        service.systemd.start_type = Some(StartType::Oneshot);
+        service.systemd.restart = Some(Restart::No);
+        service
+    };
+    let done = oneshot("sleep 0.2; echo done");
+    assert_eq!(host.roll_out(Some(&done)).outcome, Outcome::Deployed);
+    assert_eq!(host.roll_out(Some(&done)).outcome, Outcome::None);
+    assert_eq!((host.running(), host.log()), (vec!["its work is done".to_owned()], "done\n".to_owned()));
+    let report = host.roll_out(Some(&oneshot("exit 7")));
+    assert_eq!(report.outcome, Outcome::RolledBack);
+    assert!(report.reason.unwrap().contains("exit code 7"));
+}
+
+#[test]
+fn what_a_service_has_left_behind_in_a_session_of_its_own_ends_with_it() {
+    let host = Host::new();
+    let note = host.scratch.join("pid");
+    let leak = format!("setsid sh -c \"echo \\$\\$ > {}; exec sleep 1000\" & exec sleep 1000", note.display());
+    for how in ["asked", "signalled"] {
+        host.roll_out(Some(&service(&leak, SETTLING)));
+        wait_until("the note", || fs_err::read_to_string(&note).is_ok_and(|text| text.ends_with('\n')));
+        let pid = fs_err::read_to_string(&note).unwrap();
+        let lives = || std::path::Path::new("/proc").join(pid.trim()).exists();
+        assert!(lives());
+        if how == "asked" {
+            assert_eq!(host.roll_out(None).outcome, Outcome::Stopped);
+        } else {
+            // The supervisor is the parent of what runs.
+            let main = host.running()[0].split(' ').nth(1).unwrap().trim_end_matches(',').to_owned();
+            let stat = fs_err::read_to_string(format!("/proc/{main}/stat")).unwrap();
+            let parent = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(1).unwrap().parse().unwrap();
+            let parent = rustix::process::Pid::from_raw(parent).unwrap();
+            rustix::process::kill_process(parent, rustix::process::Signal::TERM).unwrap();
+            wait_until("its end", || host.running().is_empty());
+        }
+        wait_until("the end of what was left behind", || !lives());
+        fs_err::remove_file(&note).unwrap();
+    }
 }
 
 #[test]
@@ -204,6 +257,30 @@ fn a_program_that_is_not_there_is_said_before_anything_is_touched() {
     assert!(report.reason.unwrap().contains("/bin/wbe` is not a program"));
     assert!(!report.touched);
     assert_eq!(host.running(), pids);
+}
+
+#[test]
+fn a_record_that_somebody_else_has_written_meanwhile_is_left_to_them() {
+    let mut host = Host::new();
+    host.has_rival = true;
+    let report = host.roll_out(Some(&service("exec sleep 1000", SETTLING)));
+    assert_eq!(report.outcome, Outcome::Failed);
+    let reason = report.reason.unwrap();
+    assert!(reason.contains("whoever wrote revision"), "{reason}");
+    let stands = host.records.read("web").unwrap();
+    assert!(!stands.stage.is_settled(), "what the rival wrote stands: {:?}", stands.stage);
+}
+
+#[test]
+fn a_file_that_would_give_two_instances_one_port_is_refused() {
+    let host = Host::new();
+    let mut service = service("exec sleep 1000", SETTLING);
+    let file = host.scratch.write("web.env", "A=1\nPORT=80\n");
+    service.env_file = Some(file.display().to_string());
+    assert_eq!(host.roll_out(Some(&service)).outcome, Outcome::Deployed, "one instance may be told so");
+    service.instances = Some(freehold_manifest::Instances::BlueGreen);
+    let reason = host.roll_out(Some(&service)).reason.unwrap();
+    assert!(reason.ends_with("web.env` sets PORT, by which each of two instances is told its own port"), "{reason}");
 }
 
 #[test]
@@ -254,4 +331,21 @@ fn kill(pid: i32, signal: &str) {
     assert!(
         std::process::Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status().unwrap().success()
     );
+}
+
+#[test]
+fn a_gates_program_that_leaves_a_child_behind_keeps_nobody_waiting() {
+    let gate = |script: &str| -> Gate {
+        serde_json::from_value(serde_json::json!({"exec": {"command": ["/bin/sh", "-c", script]}, "timeoutSeconds": 5}))
+            .unwrap()
+    };
+    let begin = Instant::now();
+    let left = look(&gate("sleep 1000 & echo no >&2; exit 1"), &ProbeTarget::default());
+    assert_eq!(left, Look::Red { reason: "`/bin/sh` ended with exit status: 1: no".to_owned() });
+    // Far less than the child lives, and no measure of speed.
+    assert!(begin.elapsed() < Duration::from_secs(100));
+    let much = look(&gate("head -c 1000000 /dev/zero >&2"), &ProbeTarget::default());
+    assert_eq!(much, Look::Green);
+    let env = vec![("PORT".to_owned(), "81".to_owned())];
+    assert_eq!(look(&gate("test $PORT = 81"), &ProbeTarget { env, ..ProbeTarget::default() }), Look::Green);
 }

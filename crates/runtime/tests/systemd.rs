@@ -112,7 +112,9 @@ fn a_service_is_deployed_upgraded_taken_back_and_removed_without_a_trace() {
     let pid = "systemctl show -P MainPID freehold-web";
     let before = host.0.shell(pid);
 
-    let exits = service("web", "echo I cannot go on; exit 7", json!({"systemd": {"restartSec": 5}}));
+    // A busy machine may take its time to start it.
+    let patient = json!({"timeoutSeconds": 30, "windowSeconds": 10});
+    let exits = service("web", "echo I cannot go on; exit 7", json!({"systemd": {"restartSec": 5}, "gate": patient}));
     let report = host.roll_out(&exits);
     assert!(report.starts_with("rolled-back: "), "{report}");
     assert!(report.contains("exit code 7") && report.contains("it said: I cannot go on"), "{report}");
@@ -123,7 +125,8 @@ fn a_service_is_deployed_upgraded_taken_back_and_removed_without_a_trace() {
     let before = host.0.shell(pid);
     let report = host.roll_out(&no_user);
     assert_eq!(report, "failed: it cannot be prepared: user `nobody-here` does not exist");
-    let no_directory = service("web", ONE, json!({"systemd": {"workingDirectory": "/not/there", "restartSec": 5}}));
+    let no_directory =
+        service("web", ONE, json!({"systemd": {"workingDirectory": "/not/there", "restartSec": 5}, "gate": patient}));
     assert_eq!(host.0.shell(pid), before);
     let report = host.roll_out(&no_directory);
     assert!(
@@ -136,7 +139,7 @@ fn a_service_is_deployed_upgraded_taken_back_and_removed_without_a_trace() {
     assert_eq!(host.running("web"), Vec::<String>::new());
     let traces = "find /etc/systemd /run/systemd/system* -name \"*freehold*\"; systemctl list-units --all --plain --no-legend \"freehold*\"";
     assert_eq!(host.0.shell(traces), "");
-    assert_eq!(host.0.shell("ls /var/lib/private"), "web", "its data stay");
+    assert_eq!(host.0.shell("ls /var/lib/private"), "freehold-web", "its data stay");
 }
 
 #[test]
@@ -161,6 +164,20 @@ fn a_release_that_ends_again_and_again_is_noticed() {
     while host.one(&settle) != json!("settled") {
         assert!(Instant::now() < end, "it has not settled");
     }
+}
+
+/// Between two starts no process can tell which release it is, and the unit file is the new one's already.
+#[test]
+fn what_ends_again_and_again_is_replaced_also_between_two_starts_of_it() {
+    let Some(host) = Driven::start() else { return };
+    let ends = service("web", "exit 3", json!({"systemd": {"restartSec": 600}}));
+    assert_eq!(host.one(&json!({"do": "activate", "service": ends})), json!("done"));
+    host.wait_until("its end", "[ \"$(systemctl show -P SubState freehold-web)\" = auto-restart ]");
+    let good = service("web", ONE, json!({}));
+    let done = host.act(&["install", "activate"].map(|what| json!({"do": what, "service": good})));
+    assert_eq!(done, [json!("done"), json!("done")]);
+    assert_eq!(host.one(&json!({"do": "settle", "service": good})), json!("settled"));
+    assert_eq!(host.running("web"), [command(ONE)]);
 }
 
 #[test]
@@ -238,7 +255,7 @@ fn a_service_is_kept_apart_unless_it_says_otherwise() {
                 echo done >>look; exec sleep 1000";
     let web = service("web", look, json!({}));
     assert_eq!(host.roll_out(&web), "deployed");
-    let seen = host.0.shell("cat /var/lib/web/look").replace('\t', " ");
+    let seen = host.0.shell("cat /var/lib/freehold-web/look").replace('\t', " ");
     let expected =
         "nobody\nread-only\nno home\nCapBnd: 0000000000000000\nNoNewPrivs: 1\nSeccomp: 2\n0077\nno memory\ndone";
     assert_eq!(seen, expected);
@@ -249,8 +266,11 @@ fn a_service_is_kept_apart_unless_it_says_otherwise() {
         "memoryDenyWriteExecute": false, "privateDevices": false, "protectKernelLogs": false, "protectKernelModules": false,
         "protectKernelTunables": false, "protectClock": false, "protectHostname": false,
     }});
-    assert_eq!(host.roll_out(&service("web", look, open)), "upgraded");
-    let seen = host.0.shell("cat /var/lib/web/look");
+    let mut open = service("web", look, open);
+    // Nothing runs as root unless that is said.
+    open["exec"]["user"] = json!("root");
+    assert_eq!(host.roll_out(&open), "upgraded");
+    let seen = host.0.shell("cat /var/lib/freehold-web/look");
     assert!(seen.starts_with("root\nfile\n") && seen.contains("NoNewPrivs:\t0\nSeccomp:\t0\n0022"), "{seen}");
 }
 

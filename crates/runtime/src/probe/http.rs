@@ -2,6 +2,7 @@
 //!
 //! A gate at a public name asks this machine's own proxy first: a server behind a NAT often cannot reach its own public address.
 
+use std::io::{ErrorKind, Read as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -50,6 +51,7 @@ fn ask(http: &Http, uri: &Uri, here: bool, limit: Duration) -> Result<(), String
         .http_status_as_error(false)
         .max_redirects(0)
         .proxy(None)
+        .tls_config(super::roots::tls())
         .user_agent(concat!("freehold/", env!("CARGO_PKG_VERSION")))
         .build();
     let agent =
@@ -61,7 +63,9 @@ fn ask(http: &Http, uri: &Uri, here: bool, limit: Duration) -> Result<(), String
     let mut answer = request.call().map_err(|error| said(&error, uri))?;
     let status = answer.status().as_u16();
     // A body that cannot be read, or is no text, is looked at as far as it is.
-    let body = answer.body_mut().with_config().limit(BODY_BYTES).lossy_utf8(true).read_to_string().unwrap_or_default();
+    let mut bytes = Vec::new();
+    let _ = answer.body_mut().as_reader().take(BODY_BYTES).read_to_end(&mut bytes);
+    let body = String::from_utf8_lossy(&bytes);
     if http.accepts(status, &body) {
         return Ok(());
     }
@@ -72,9 +76,20 @@ fn ask(http: &Http, uri: &Uri, here: bool, limit: Duration) -> Result<(), String
     Err(format!("{uri} answers {status} instead of {}", expected.join(" or ")))
 }
 
+/// Whether there is nobody: also where a host has no address of the kind that was tried last, as without IPv6.
+fn is_nobody(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::ConnectionRefused
+            | ErrorKind::AddrNotAvailable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::HostUnreachable
+    )
+}
+
 fn said(error: &ureq::Error, uri: &Uri) -> String {
     match error {
-        ureq::Error::Io(io) if io.kind() == std::io::ErrorKind::ConnectionRefused => format!("{REFUSED} at {uri}"),
+        ureq::Error::Io(io) if is_nobody(io.kind()) => format!("{REFUSED} at {uri}"),
         ureq::Error::ConnectionFailed => format!("{REFUSED} at {uri}"),
         ureq::Error::Timeout(_) => format!("{uri} gives no answer in time"),
         error => format!("{uri}: {error}"),

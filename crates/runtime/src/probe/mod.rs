@@ -2,6 +2,7 @@
 
 mod exec;
 mod http;
+mod roots;
 mod tcp;
 
 use std::path::PathBuf;

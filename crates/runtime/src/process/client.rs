@@ -28,16 +28,35 @@ pub struct Status {
     /// Whether it runs without a supervisor, because that was killed.
     #[serde(default)]
     pub is_orphan: bool,
+    /// Whether it runs until its work is done, and not for ever.
+    #[serde(default)]
+    pub is_oneshot: bool,
+    /// Whether that work is done.
+    #[serde(default)]
+    pub is_done: bool,
+    /// How long its log was before it began: what earlier releases have said.
+    #[serde(default)]
+    pub log_from: u64,
 }
 
 impl Status {
     pub(crate) fn orphan(pid: i32) -> Self {
-        Self { pid: Some(pid), restarts: 0, since_millis: 0, ended: None, goes_on: false, is_orphan: true }
+        Self {
+            pid: Some(pid),
+            restarts: 0,
+            since_millis: 0,
+            ended: None,
+            goes_on: false,
+            is_orphan: true,
+            is_oneshot: false,
+            is_done: false,
+            log_from: 0,
+        }
     }
 
     /// Whether it runs, or will by itself. What ended for good, or lost its supervisor, is to be started anew.
     pub(crate) fn is_running(&self) -> bool {
-        !self.is_orphan && (self.pid.is_some() || self.goes_on)
+        !self.is_orphan && (self.pid.is_some() || self.goes_on || self.is_done)
     }
 
     /// What it means for a rollout: a release that ends by itself has not settled, however often it is started again. One that was
@@ -47,6 +66,8 @@ impl Status {
         let has_lasted = u128::from(self.since_millis) >= limits::PROCESS_SETTLED.as_millis();
         match self.pid {
             _ if self.is_orphan => Settling::Broken { reason: "its supervisor was killed".to_owned() },
+            None if self.is_done => Settling::Settled,
+            Some(_) if self.is_oneshot => Settling::Busy { reason: "its work is not done yet".to_owned() },
             Some(_) if self.restarts == 0 || has_lasted => Settling::Settled,
             Some(_) => Settling::Broken { reason: format!("it ended ({ended}) and was started again") },
             None if self.goes_on => Settling::Broken { reason: format!("it ended ({ended})") },
@@ -60,6 +81,7 @@ impl std::fmt::Display for Status {
         match self.pid {
             Some(pid) if self.is_orphan => write!(f, "process {pid} without a supervisor"),
             Some(pid) => write!(f, "process {pid}, started again {} times", self.restarts),
+            None if self.is_done => f.write_str("its work is done"),
             None => write!(f, "ended ({})", self.ended.as_deref().unwrap_or("never started")),
         }
     }

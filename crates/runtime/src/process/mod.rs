@@ -7,7 +7,6 @@
 //! Read on in `place.rs` (the files), `supervise.rs` (the supervisor), `client.rs` (talking to one).
 
 mod client;
-mod environment;
 mod place;
 mod supervise;
 
@@ -19,7 +18,7 @@ use std::time::{Duration, Instant};
 use freehold_model::limits;
 use freehold_rollout::{Release, Settling, StopWhat, Strategy};
 
-use crate::{Instance, Runtime, RuntimeError, ServiceRelease, host};
+use crate::{Instance, Runtime, RuntimeError, ServiceRelease, environment, host};
 pub use client::Status;
 use place::{Place, Spec};
 pub use supervise::supervise;
@@ -45,14 +44,6 @@ impl ProcessRuntime {
     /// The directory that instances of a workload start in, and keep their data in.
     pub fn data(&self, workload: &str) -> PathBuf {
         self.dir.join("data").join(workload)
-    }
-
-    /// Workloads of which something may run, in order.
-    ///
-    /// # Errors
-    /// The directory cannot be read.
-    pub fn workloads(&self) -> Result<Vec<String>, RuntimeError> {
-        host::names(&self.dir.join("run"))
     }
 
     fn instances(&self, workload: &str) -> Result<Vec<Place>, RuntimeError> {
@@ -138,6 +129,12 @@ impl Runtime for ProcessRuntime {
         "process"
     }
 
+    fn workloads(&self) -> Result<Vec<String>, RuntimeError> {
+        let mut names = host::names(&self.dir.join("run"))?;
+        names.retain(|name| self.instances(name).is_ok_and(|places| !places.is_empty()));
+        Ok(names)
+    }
+
     fn observe(&self, workload: &str) -> Result<Vec<Instance>, RuntimeError> {
         let running = self.running(workload)?.into_iter().filter(|(_, _, status)| status.is_running());
         let instances = running.map(|(_, spec, status)| Instance {
@@ -156,13 +153,18 @@ impl Runtime for ProcessRuntime {
 
     fn activate(&self, workload: &str, release: &Release, strategy: Strategy) -> Result<(), RuntimeError> {
         let running = self.running(workload)?;
-        if running.iter().any(|(_, spec, status)| spec.id == release.id() && status.is_running()) {
-            return Ok(());
-        }
+        let is_there = running.iter().any(|(_, spec, status)| spec.id == release.id() && status.is_running());
         if strategy == Strategy::Restart {
-            for (place, _, _) in &running {
-                end(place)?;
+            // Also what is only being started, or was left by a crash: its supervisor finds its directory gone, and ends.
+            for place in self.instances(workload)? {
+                let is_kept = is_there && place.spec()?.is_some_and(|spec| spec.id == release.id());
+                if !is_kept {
+                    end(&place)?;
+                }
             }
+        }
+        if is_there {
+            return Ok(());
         }
         self.start(workload, release, strategy == Strategy::BlueGreen)
     }
@@ -187,7 +189,12 @@ impl Runtime for ProcessRuntime {
         };
         match running.into_iter().find(|(_, spec, _)| spec.id == release.id()) {
             None => Settling::Broken { reason: "it does not run".to_owned() },
-            Some((_, _, status)) => status.settling(),
+            Some((_, spec, status)) => match (status.settling(), last_words(&spec, &status)) {
+                (Settling::Broken { reason }, Some(words)) => {
+                    Settling::Broken { reason: format!("{reason}; it said: {words}") }
+                }
+                (settling, _) => settling,
+            },
         }
     }
 
@@ -195,6 +202,26 @@ impl Runtime for ProcessRuntime {
         // There is no boot: whoever keeps the record starts it again.
         Ok(())
     }
+}
+
+/// How many of the last lines of a service are told, and how many bytes of them.
+const LINES: usize = 5;
+const BYTES: u64 = 1024;
+
+/// The last lines that an instance has written, on one line; `None` when it has not ended, or said nothing.
+fn last_words(spec: &Spec, status: &Status) -> Option<String> {
+    use std::io::{Read as _, Seek as _, SeekFrom};
+    status.ended.as_ref()?;
+    let mut log = fs_err::File::open(&spec.log).ok()?;
+    let length = log.metadata().ok()?.len();
+    // A log that was begun anew since is its own from the start.
+    let from = if status.log_from > length { 0 } else { status.log_from };
+    log.seek(SeekFrom::Start(from.max(length.saturating_sub(BYTES)))).ok()?;
+    let mut bytes = Vec::new();
+    log.take(BYTES).read_to_end(&mut bytes).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    let words: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    (!words.is_empty()).then(|| words[words.len().saturating_sub(LINES)..].join(" / "))
 }
 
 /// Ends an instance, its supervisor first, and removes its directory.

@@ -9,17 +9,19 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use freehold_manifest::Restart;
+use freehold_manifest::{Restart, StartType};
 use freehold_model::limits;
 use rustix::process::{Pid, Signal};
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::client::Status;
-use super::environment;
 use super::place::{self, Place, Spec};
-use crate::{RuntimeError, ServiceRelease};
+use crate::{RuntimeError, ServiceRelease, environment};
 
 /// How often it is looked whether the child has ended.
 const POLL: Duration = Duration::from_millis(50);
@@ -49,12 +51,18 @@ struct Supervisor<'a> {
     spec: Spec,
     service: ServiceRelease,
     questions: Receiver<Question>,
+    /// Set by a signal that asks this process to end: its child ends with it.
+    stop: Arc<AtomicBool>,
     child: Option<Child>,
     began: Instant,
     restarts: u32,
     ended: Option<String>,
     /// Whether it is started again, as far as is known.
     goes_on: bool,
+    /// How long the log was before the first start.
+    log_from: u64,
+    /// Whether a `oneshot` has done its work.
+    is_done: bool,
 }
 
 impl<'a> Supervisor<'a> {
@@ -70,6 +78,13 @@ impl<'a> Supervisor<'a> {
         let service = ServiceRelease::from_release(&release)?;
         // Detached from the terminal of whoever started it; a leader of its group already cannot be, and need not.
         let _ = rustix::process::setsid();
+        // What its child leaves behind, in a session of its own or not, is ours to end: it becomes a child of this process.
+        let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [SIGTERM, SIGINT] {
+            signal_hook::flag::register(signal, Arc::clone(&stop))
+                .map_err(RuntimeError::file("listen for signals in", place.dir()))?;
+        }
         let (sender, questions) = channel();
         listen(place, sender)?;
         let mut supervisor = Self {
@@ -78,12 +93,16 @@ impl<'a> Supervisor<'a> {
             spec,
             service,
             questions,
+            stop,
             child: None,
             began: Instant::now(),
             restarts: 0,
             ended: None,
             goes_on: true,
+            is_done: false,
+            log_from: 0,
         };
+        supervisor.log_from = fs_err::metadata(&supervisor.spec.log).map_or(0, |log| log.len());
         supervisor.start()?;
         Ok(supervisor)
     }
@@ -118,6 +137,10 @@ impl<'a> Supervisor<'a> {
     fn run(&mut self) -> Result<(), RuntimeError> {
         let mut start_at: Option<Instant> = None;
         loop {
+            if self.stop.load(Ordering::SeqCst) {
+                self.end();
+                return Ok(());
+            }
             match self.questions.recv_timeout(POLL) {
                 Ok(Question::Status(asker)) => answer(asker, &self.status()),
                 Ok(Question::Stop(asker)) => {
@@ -132,6 +155,9 @@ impl<'a> Supervisor<'a> {
                 self.child = None;
                 self.ended = Some(words(status));
                 self.goes_on = self.is_to_go_on(status);
+                self.is_done = self.is_oneshot() && status.success() && !self.goes_on;
+                // A new start finds what it needs, such as its port, free.
+                end_strays();
                 start_at = self.goes_on.then(|| Instant::now() + self.pause());
             }
             if start_at.is_some_and(|at| at <= Instant::now()) {
@@ -145,6 +171,10 @@ impl<'a> Supervisor<'a> {
                 };
             }
         }
+    }
+
+    fn is_oneshot(&self) -> bool {
+        self.service.systemd.start_type == Some(StartType::Oneshot)
     }
 
     /// Whether it is started again after it ended like this.
@@ -174,11 +204,19 @@ impl<'a> Supervisor<'a> {
             ended: self.ended.clone(),
             goes_on: self.goes_on,
             is_orphan: false,
+            is_oneshot: self.is_oneshot(),
+            is_done: self.is_done,
+            log_from: self.log_from,
         }
     }
 
     /// Ends the child and all it has started, politely first.
     fn end(&mut self) {
+        self.end_child();
+        end_strays();
+    }
+
+    fn end_child(&mut self) {
         let Some(mut child) = self.child.take() else { return };
         let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else { return };
         let declared = self.service.systemd.timeout_stop_sec.map(|s| Duration::from_secs(u64::from(s)));
@@ -194,6 +232,39 @@ impl<'a> Supervisor<'a> {
             self.ended = Some(words(status));
         }
     }
+}
+
+/// Ends what the child has left behind, politely first: processes of which this one became the parent.
+fn end_strays() {
+    let (begun, mut asked) = (Instant::now(), Vec::new());
+    // What cannot even be killed is the kernel's affair.
+    while begun.elapsed() < limits::PROCESS_STRAYS * 2 {
+        let strays = strays();
+        if strays.is_empty() {
+            return;
+        }
+        for pid in strays {
+            // One that has ended is gone when somebody has asked how.
+            let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG);
+            if begun.elapsed() > limits::PROCESS_STRAYS {
+                let _ = rustix::process::kill_process(pid, Signal::KILL);
+            } else if !asked.contains(&pid) {
+                asked.push(pid);
+                let _ = rustix::process::kill_process(pid, Signal::TERM);
+            }
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The children of this process. It is asked when its own child has ended: these are others'.
+fn strays() -> Vec<Pid> {
+    let mut found = Vec::new();
+    for task in fs_err::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+        let text = fs_err::read_to_string(task.path().join("children")).unwrap_or_default();
+        found.extend(text.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)));
+    }
+    found
 }
 
 /// Hears questions on the socket of the instance, on a thread of its own.

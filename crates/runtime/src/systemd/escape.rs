@@ -23,6 +23,16 @@ pub(super) fn quoted(text: &str) -> String {
     out
 }
 
+/// A program and its arguments as `ExecStart=` reads them back. Nothing in them is a variable.
+///
+/// # Errors
+/// The program is no absolute path, or one that systemd cannot be told of; there is none.
+pub fn command_line(words: &[String]) -> Result<String, RuntimeError> {
+    let (first, arguments) = words.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
+    let words = arguments.iter().map(|argument| quoted(argument));
+    Ok([program(first)?].into_iter().chain(words).collect::<Vec<_>>().join(" "))
+}
+
 /// The value of an environment variable. systemd refuses control characters in them, but for tabs and line ends.
 ///
 /// # Errors

@@ -30,9 +30,20 @@ pub(super) fn last_words(unit: &str, state: &State) -> Option<String> {
         let written = written.duration_since(UNIX_EPOCH).ok()?.as_secs_f64();
         command.arg(format!("--since=@{written:.3}")).arg(format!("_SYSTEMD_UNIT={unit}"));
     }
+    let end = Instant::now() + limits::JOURNAL_WORDS;
+    // What it said just before it ended may be on its way still.
+    let mut sync = Command::new("journalctl");
+    said_by(sync.arg("--sync"), end)?;
+    let bytes = said_by(&mut command, end)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let words: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    (!words.is_empty()).then(|| words.join(" / "))
+}
+
+/// The first of what a command says until it ends, or is ended because its time is over.
+fn said_by(command: &mut Command, end: Instant) -> Option<Vec<u8>> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
     let mut stdout = child.stdout.take()?;
-    let end = Instant::now() + limits::JOURNAL_WORDS;
     // So few lines fit into a pipe, so that it ends without being read.
     let ended = loop {
         match child.try_wait() {
@@ -48,7 +59,5 @@ pub(super) fn last_words(unit: &str, state: &State) -> Option<String> {
     }
     let mut bytes = Vec::new();
     stdout.by_ref().take(BYTES).read_to_end(&mut bytes).ok()?;
-    let text = String::from_utf8_lossy(&bytes);
-    let words: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    (!words.is_empty()).then(|| words.join(" / "))
+    Some(bytes)
 }

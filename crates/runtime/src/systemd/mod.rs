@@ -25,12 +25,18 @@ use freehold_model::limits;
 use freehold_rollout::{Release, Settling, StopWhat, Strategy};
 
 use crate::records::write_durably;
-use crate::{Instance, Runtime, RuntimeError, ServiceRelease, host};
+use crate::{Instance, Runtime, RuntimeError, ServiceRelease, environment, host};
 use bus::{Bus, Job};
+pub use escape::command_line;
 use marker::Mark;
 use place::{Places, Slot};
 use state::State;
 pub use unit::render;
+
+/// The names of the units that a workload may have: one alone, or two that take turns.
+pub fn units(workload: &str) -> Vec<String> {
+    Slot::ALL.iter().map(|slot| slot.unit(workload)).collect()
+}
 
 /// Runs services as units of this host's systemd. Needs root.
 #[derive(Debug)]
@@ -65,18 +71,7 @@ impl SystemdRuntime {
         self
     }
 
-    /// Puts the unit of a release in place without starting it; what runs goes on. All units that are installed before the first
-    /// one is activated cost systemd one reload. Install only what is activated next: a service that ends by itself meanwhile is
-    /// started again by its new unit.
-    ///
-    /// # Errors
-    /// The unit's name is taken by another's, the release cannot be a unit, or a file cannot be written.
-    pub fn install(&self, workload: &str, release: &Release, strategy: Strategy) -> Result<(), RuntimeError> {
-        let units = self.units(workload)?;
-        self.put(workload, release, strategy, &units).map(drop)
-    }
-
-    /// As [`Self::install`]; the unit's slot.
+    /// Puts the unit of a release in place; its slot.
     fn put(&self, workload: &str, release: &Release, strategy: Strategy, units: &[Unit]) -> Result<Slot, RuntimeError> {
         let service = ServiceRelease::from_release(release)?;
         let slot = choose_slot(release, service.blue_green && strategy == Strategy::BlueGreen, units);
@@ -138,6 +133,16 @@ impl SystemdRuntime {
         Ok(marks.into_iter().map(|mark| mark.release).find(|release| release.id() == id))
     }
 
+    /// Whether what is active now was started as this release. Its unit file alone says nothing of that: it may have been put in place
+    /// since, and between two starts of a release that ends by itself there is no process that could tell.
+    fn was_started(&self, unit: &Unit, release: &Release) -> Result<bool, RuntimeError> {
+        if let Some(id) = release_of_process(unit.state.pid) {
+            return Ok(id == release.id());
+        }
+        let started = place::read(&self.places.copy(&unit.name))?.as_deref().and_then(Mark::of);
+        Ok(unit.state.active == "active" && started.is_some_and(|mark| mark.release.id() == release.id()))
+    }
+
     /// What there is under this name that is not ours.
     fn foreign(&self, workload: &str, unit: &str) -> Result<Option<(String, State)>, RuntimeError> {
         let state = self.ask(|bus| bus.state(unit))?;
@@ -176,6 +181,19 @@ impl SystemdRuntime {
                 Err(RuntimeError::Refused { what: format!("stopping `{}`", unit.name), reason: result.to_owned() })
             }
         }
+    }
+
+    /// Ends what runs before its unit is another, when the new one would give it another time to end: a restart knows the new alone.
+    /// Says whether anything was ended.
+    fn end_as_it_was_told(&self, units: &[Unit], release: &Release) -> Result<bool, RuntimeError> {
+        let mut has_ended = false;
+        for unit in units.iter().filter(|unit| !unit.state.is_stopped()) {
+            if stop_time(&unit.mark.release) != stop_time(release) {
+                self.end(unit)?;
+                has_ended = true;
+            }
+        }
+        Ok(has_ended)
     }
 
     /// Whether a unit starts this release at boot.
@@ -220,6 +238,10 @@ impl Runtime for SystemdRuntime {
         "systemd"
     }
 
+    fn workloads(&self) -> Result<Vec<String>, RuntimeError> {
+        self.places.workloads()
+    }
+
     fn observe(&self, workload: &str) -> Result<Vec<Instance>, RuntimeError> {
         let mut found = Vec::new();
         let units = self.units(workload)?;
@@ -243,25 +265,44 @@ impl Runtime for SystemdRuntime {
         let service = ServiceRelease::from_release(release)?;
         host::check_program(&service)?;
         unit::render(workload, release, service.port)?;
+        for directory in unit::state_directories(workload, &service.systemd) {
+            self.places.refuse_own(&directory)?;
+        }
         if !self.creates_users
             && let Some((what, name)) = users::missing(&service).into_iter().next()
         {
             return Err(RuntimeError::NoUser { what, name });
         }
-        let needed = service.env_file.iter().filter(|file| !file.starts_with('-'));
-        for file in needed.chain(service.systemd.load_credential.iter().flat_map(|all| all.values())) {
+        environment::of(&service, None)?;
+        for file in service.systemd.load_credential.iter().flat_map(|all| all.values()) {
             fs_err::metadata(file).map_err(RuntimeError::file("read", file))?;
         }
         self.refuse_foreign(workload, &Slot::Single.unit(workload))
     }
 
-    fn activate(&self, workload: &str, release: &Release, strategy: Strategy) -> Result<(), RuntimeError> {
+    /// A service that ends by itself meanwhile is started again by its new unit.
+    fn install(&self, workload: &str, release: &Release, strategy: Strategy) -> Result<(), RuntimeError> {
         let units = self.units(workload)?;
+        // One that is to end as it was told keeps its unit until then.
+        let waits = |unit: &Unit| !unit.state.is_stopped() && stop_time(&unit.mark.release) != stop_time(release);
+        if strategy == Strategy::Restart && units.iter().any(waits) {
+            return Ok(());
+        }
+        self.put(workload, release, strategy, &units).map(drop)
+    }
+
+    fn activate(&self, workload: &str, release: &Release, strategy: Strategy) -> Result<(), RuntimeError> {
+        let mut units = self.units(workload)?;
+        if strategy == Strategy::Restart && self.end_as_it_was_told(&units, release)? {
+            units = self.units(workload)?;
+        }
         let slot = self.put(workload, release, strategy, &units)?;
         let name = slot.unit(workload);
         let is_there = units.iter().find(|unit| unit.slot == slot && unit.state.is_running());
-        let runs = is_there.map(|unit| self.running(unit)).transpose()?.flatten();
-        let is_left_alone = runs.is_some_and(|runs| runs.id() == release.id());
+        let is_left_alone = match is_there {
+            Some(unit) => self.was_started(unit, release)?,
+            None => false,
+        };
         if strategy == Strategy::Restart {
             for other in units.iter().filter(|unit| unit.slot != slot) {
                 self.end(other)?;

@@ -3,12 +3,13 @@
 //! What is tried lies above what is committed (`/run/systemd/system.control` comes before `/etc/systemd/system`, systemd.unit(5)), so
 //! that a host that restarts in the middle of a rollout starts the release that was good. Each write is atomic.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::marker::Mark;
-use crate::RuntimeError;
 use crate::records::write_durably;
+use crate::{RuntimeError, host};
 
 /// Which unit of a workload: one alone, or one of two that take turns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +73,27 @@ impl Places {
         self.copies.join(unit)
     }
 
+    /// Refuses a directory below `/var/lib` in which our own state lies, or that lies in it: systemd would give it to a service.
+    pub(super) fn refuse_own(&self, directory: &str) -> Result<(), RuntimeError> {
+        let state = self.copies.parent().unwrap_or(&self.copies);
+        let theirs = Path::new("/var/lib").join(directory);
+        if !theirs.starts_with(state) && !state.starts_with(&theirs) {
+            return Ok(());
+        }
+        let reason = format!("`{}` is where freehold keeps its own state", theirs.display());
+        Err(RuntimeError::Unwritable { field: "systemd/stateDirectory".to_owned(), reason })
+    }
+
+    /// The workloads whose units were started with this state, in order.
+    pub(super) fn workloads(&self) -> Result<Vec<String>, RuntimeError> {
+        let mut workloads = BTreeSet::new();
+        for name in host::names(&self.copies)? {
+            let mark = read(&self.copies.join(name))?.as_deref().and_then(Mark::of);
+            workloads.extend(mark.map(|mark| mark.workload));
+        }
+        Ok(workloads.into_iter().collect())
+    }
+
     /// Whether there is a file for this unit in one of our places.
     pub(super) fn has(&self, unit: &str) -> bool {
         [&self.tried, &self.etc, &self.run].into_iter().any(|dir| dir.join(unit).symlink_metadata().is_ok())
@@ -130,5 +152,18 @@ pub(super) fn remove(file: &Path) -> Result<(), RuntimeError> {
     match fs_err::remove_file(file) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(RuntimeError::file("remove", file)(error)),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_service_is_given_our_own_state() {
+        let places = Places::new(Path::new("/var/lib/freehold"));
+        let given = ["freehold-web", "postgresql", "freehold", "freehold/services/x"];
+        assert_eq!(given.map(|directory| places.refuse_own(directory).is_ok()), [true, true, false, false]);
+        assert!(Places::new(Path::new("/srv/state")).refuse_own("freehold").is_ok());
     }
 }

@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use super::escape::{self, refused};
 use super::hardening;
 use super::marker::Mark;
+use crate::environment::PORT;
 use crate::{RuntimeError, ServiceRelease};
 
 /// Variable in which a process is told which release it is; what runs is read back from it.
@@ -57,8 +58,7 @@ pub(super) fn dynamic_user(workload: &str) -> String {
 
 /// Whether systemd makes its user.
 pub(super) fn has_dynamic_user(service: &ServiceRelease) -> bool {
-    let names_none = service.exec.user.is_none() && service.exec.group.is_none();
-    service.hardening.dynamic_user.unwrap_or(names_none)
+    service.hardening.dynamic_user.unwrap_or(service.exec.user.is_none())
 }
 
 /// Lines `Name=value` below a header.
@@ -160,7 +160,9 @@ fn write_user(section: &mut Section, workload: &str, service: &ServiceRelease) -
     match &service.exec.user {
         Some(user) => section.line("User", &escape::word("exec/user", user)?),
         None if dynamic => section.line("User", &dynamic_user(workload)),
-        None => {}
+        None => {
+            return Err(refused("hardening/dynamicUser", "it is false, and no user is named: it would run as root"));
+        }
     }
     if let Some(group) = &service.exec.group {
         section.line("Group", &escape::word("exec/group", group)?);
@@ -180,7 +182,7 @@ fn write_environment(
     }
     // After its own: these are not for the manifest to say.
     if let Some(port) = port.filter(|_| service.blue_green) {
-        section.line("Environment", &escape::variable("PORT", &port.to_string())?);
+        section.line("Environment", &escape::variable(PORT, &port.to_string())?);
     }
     section.line("Environment", &escape::variable(RELEASE_VARIABLE, release.id())?);
     if let Some(file) = &service.env_file {
@@ -204,9 +206,14 @@ fn write_environment(
     Ok(())
 }
 
+/// Directories below `/var/lib` that it owns: somewhere it can write, in spite of all the hardening. Without a word of its own it gets one
+/// that no other program of the host has: systemd gives the directory to the service, with all that lies in it.
+pub(super) fn state_directories(workload: &str, systemd: &Systemd) -> Vec<String> {
+    systemd.state_directory.clone().unwrap_or_else(|| vec![format!("freehold-{workload}")])
+}
+
 fn write_directories(section: &mut Section, workload: &str, systemd: &Systemd) -> Result<(), RuntimeError> {
-    // Somewhere it can write, in spite of all the hardening.
-    let state = systemd.state_directory.clone().unwrap_or_else(|| vec![workload.to_owned()]);
+    let state = state_directories(workload, systemd);
     let lists = [
         ("StateDirectory", "systemd/stateDirectory", Some(&state)),
         ("CacheDirectory", "systemd/cacheDirectory", systemd.cache_directory.as_ref()),
@@ -321,8 +328,8 @@ mod tests {
         DynamicUser=yes
         User=freehold-web
         Environment="FREEHOLD_RELEASE=/nix/store/0c2mn5xhkzyyx7hbcmxgjvwqyxf1x7bd-web#0123456789ab"
-        StateDirectory=web
-        WorkingDirectory=/var/lib/web
+        StateDirectory=freehold-web
+        WorkingDirectory=/var/lib/freehold-web
         NoNewPrivileges=yes
         PrivateTmp=yes
         PrivateDevices=yes
@@ -460,6 +467,16 @@ mod tests {
         WorkingDirectory=/var/lib/a%%b
         ReadWritePaths="/srv/\"quoted\" %%"
         "#);
+    }
+
+    #[test]
+    fn nothing_runs_as_root_unless_that_is_said() {
+        let group = unit(&json!({"exec": {"command": "web", "group": "www-data"}}));
+        assert!(group.contains("\nDynamicUser=yes\nUser=freehold-web\nGroup=www-data\n"), "{group}");
+        let said = refusal(&json!({"hardening": {"dynamicUser": false}}));
+        assert!(said.ends_with("it is false, and no user is named: it would run as root"), "{said}");
+        let root = unit(&json!({"exec": {"command": "web", "user": "root"}}));
+        assert!(root.contains("\nDynamicUser=no\nUser=root\n"), "{root}");
     }
 
     #[test]

@@ -4,19 +4,30 @@ use std::collections::BTreeMap;
 
 use crate::{RuntimeError, ServiceRelease};
 
+/// The variable that tells one of two instances its port.
+pub(crate) const PORT: &str = "PORT";
+
 /// The whole environment of an instance that listens on `port`.
 pub(crate) fn of(service: &ServiceRelease, port: Option<u16>) -> Result<BTreeMap<String, String>, RuntimeError> {
     let mut env = service.env.clone();
     if let Some(file) = &service.env_file {
         let (path, may_lack) = file.strip_prefix('-').map_or((file.as_str(), false), |path| (path, true));
         match fs_err::read_to_string(path) {
-            Ok(text) => env.extend(parse(&text)),
+            Ok(text) => {
+                let found = parse(&text);
+                // With systemd the file would win, and both instances listen on one port.
+                if service.blue_green && found.iter().any(|(name, _)| name == PORT) {
+                    let reason = format!("`{path}` sets {PORT}, by which each of two instances is told its own port");
+                    return Err(RuntimeError::Refused { what: "`envFile`".to_owned(), reason });
+                }
+                env.extend(found);
+            }
             Err(error) if may_lack && error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(RuntimeError::file("read", path)(error)),
         }
     }
     if let Some(port) = port.filter(|_| service.blue_green) {
-        env.insert("PORT".to_owned(), port.to_string());
+        env.insert(PORT.to_owned(), port.to_string());
     }
     Ok(env)
 }
@@ -30,12 +41,11 @@ fn parse(text: &str) -> Vec<(String, String)> {
         let line = rest[..line_end].trim_start();
         let is_comment = line.starts_with(['#', ';']);
         let assignment = line.split_once('=').filter(|(name, _)| !is_comment && is_name(name.trim()));
-        let Some((name, value)) = assignment else {
+        let Some((name, _)) = assignment else {
             rest = &rest[line_end..];
             continue;
         };
         let value_at = rest.len() - rest.trim_start().len() + name.len() + 1;
-        let _ = value;
         let (value, used) = read_value(&rest[value_at..]);
         found.push((name.trim().to_owned(), value));
         rest = &rest[value_at + used..];
