@@ -1,0 +1,2 @@
+#!/bin/bash
+export PAD_CONFIG_VERSION=v2
