@@ -31,6 +31,11 @@ pub(crate) const ALL: &[Builtin] = &[
         description: "Buckets and objects in any store that speaks S3; an object can hold the state of other resources.",
         provider: freehold_provider_s3::provider,
     },
+    Builtin {
+        name: "workload",
+        description: "Services of the manifest that hosts follow, with their closures.",
+        provider: freehold_provider_workload::provider,
+    },
 ];
 
 /// The one with this name.

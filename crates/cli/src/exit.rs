@@ -13,6 +13,8 @@ pub(crate) enum Exit {
     Changes,
     /// What runs is not what is declared, or is not healthy.
     Unwell,
+    /// Something waits for a person; what ran goes on.
+    Held,
     /// The command line cannot be understood.
     Usage,
     /// Stopped by the operator.
@@ -22,11 +24,12 @@ pub(crate) enum Exit {
 }
 
 /// Code and meaning, for the documentation.
-pub(crate) const CODES: [(u8, &str); 6] = [
+pub(crate) const CODES: [(u8, &str); 7] = [
     (0, "done; with `--detailed-exitcode`: done, and there is nothing to change"),
     (1, "something failed; the message says what and how to mend it"),
     (2, "with `--detailed-exitcode`: done, and there are changes (or drift)"),
-    (3, "`agent once`: what runs is not what is declared, or something is unhealthy"),
+    (3, "`agent once`, `publish --wait`, `app`: what runs is not what is declared, or something is unhealthy"),
+    (4, "`publish --wait`, `app`: a release or an update waits for a person; what ran goes on"),
     (64, "the command line cannot be understood"),
     (130, "stopped by the operator (Ctrl-C, or a signal that asks to end)"),
 ];
@@ -39,6 +42,7 @@ impl Exit {
             Self::Failed => 1,
             Self::Changes => 2,
             Self::Unwell => 3,
+            Self::Held => 4,
             Self::Usage => 64,
             Self::Interrupted => 130,
             Self::Program(code) => code,

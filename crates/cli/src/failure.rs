@@ -97,7 +97,7 @@ impl Failure {
     /// For programs: `freehold.error/1`.
     pub(crate) fn to_json(&self) -> Json {
         let mut chain = self.chain().into_iter();
-        json!({
+        let mut said = json!({
             "format": "freehold.error/1",
             "error": {
                 "kind": self.kind,
@@ -105,7 +105,25 @@ impl Failure {
                 "causes": chain.collect::<Vec<_>>(),
                 "hints": self.hints,
             },
-        })
+        });
+        let places = self.places();
+        if !places.is_empty() {
+            let places = places.iter().map(|(at, code)| json!({ "at": at, "code": code })).collect();
+            said["error"]["places"] = Json::Array(places);
+        }
+        said
+    }
+
+    /// The places of a manifest that are wrong, when it is about one.
+    fn places(&self) -> Vec<(String, &'static str)> {
+        let mut next: Option<&(dyn Error + 'static)> = Some(self.source.as_ref());
+        while let Some(error) = next {
+            if let Some(error) = error.downcast_ref::<freehold_manifest::ManifestError>() {
+                return error.places();
+            }
+            next = error.source();
+        }
+        Vec::new()
     }
 }
 
@@ -172,6 +190,41 @@ impl From<freehold_agent::AgentError> for Failure {
     }
 }
 
+impl From<freehold_agent::ReportError> for Failure {
+    fn from(error: freehold_agent::ReportError) -> Self {
+        let hints = error.hint().into_iter().collect();
+        Self { hints, ..Self::new(error.kind(), error) }
+    }
+}
+
+impl From<freehold_app::AppError> for Failure {
+    fn from(error: freehold_app::AppError) -> Self {
+        let hints = error.hint().into_iter().collect();
+        Self { hints, ..Self::new(error.kind(), error) }
+    }
+}
+
+impl From<freehold_swarm::SwarmError> for Failure {
+    fn from(error: freehold_swarm::SwarmError) -> Self {
+        let hints = error.hint().into_iter().collect();
+        Self { hints, ..Self::new(error.kind(), error) }
+    }
+}
+
+impl From<freehold_recipe_source::SourceError> for Failure {
+    fn from(error: freehold_recipe_source::SourceError) -> Self {
+        let hints = error.hint().into_iter().collect();
+        Self { hints, ..Self::new(error.kind(), error) }
+    }
+}
+
+impl From<freehold_recipe::RecipeError> for Failure {
+    fn from(error: freehold_recipe::RecipeError) -> Self {
+        let hints = error.hint().into_iter().collect();
+        Self { hints, ..Self::new(error.kind(), error) }
+    }
+}
+
 impl From<freehold_router::RouterError> for Failure {
     fn from(error: freehold_router::RouterError) -> Self {
         let hints = error.hint().into_iter().collect();
@@ -207,17 +260,6 @@ impl From<freehold_provider::CallError> for Failure {
         let message = format!("{error}\nits standard error ends with:\n  {}", indent(&tail, "  "));
         Self { hints, ..Self::new(kind, Plain(message)) }
     }
-}
-
-/// An error with its causes on one line.
-pub(crate) fn text_of(error: &dyn Error) -> String {
-    let mut chain = vec![error.to_string()];
-    let mut next = error.source();
-    while let Some(cause) = next {
-        chain.push(cause.to_string());
-        next = cause.source();
-    }
-    chain.join(": ")
 }
 
 #[cfg(test)]

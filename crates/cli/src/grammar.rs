@@ -107,6 +107,8 @@ pub(crate) enum Command {
     Manifest(commands::manifest::Args),
     Rollback(commands::rollback::Args),
     Agent(commands::agent::Args),
+    Logs(commands::logs::Args),
+    App(commands::app::Args),
     State(commands::state::Args),
     Provider(commands::provider::Args),
     Doctor(commands::doctor::Args),

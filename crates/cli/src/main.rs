@@ -14,6 +14,7 @@ mod interrupt;
 mod library;
 mod places;
 mod render;
+mod reports;
 mod session;
 mod ui;
 
@@ -36,7 +37,7 @@ fn main() -> ExitCode {
     clap_complete::CompleteEnv::with_factory(Cli::command).complete();
     match Cli::try_parse_from(&args) {
         Ok(cli) => run(cli).into(),
-        Err(error) => usage(&error).into(),
+        Err(error) => usage(&error, &args).into(),
     }
 }
 
@@ -50,8 +51,15 @@ fn run(cli: Cli) -> Exit {
 }
 
 /// Help and version are answers; everything else that clap says is a usage error.
-fn usage(error: &clap::Error) -> Exit {
+fn usage(error: &clap::Error, args: &[OsString]) -> Exit {
     let asked = matches!(error.kind(), clap::error::ErrorKind::DisplayHelp | clap::error::ErrorKind::DisplayVersion);
+    let own = args.iter().take_while(|arg| *arg != "--");
+    if !asked && own.into_iter().any(|arg| arg == "--json") {
+        let text = error.to_string();
+        let message = text.lines().next().unwrap_or_default();
+        let failure = failure::Failure::usage(message.strip_prefix("error: ").unwrap_or(message));
+        Ui::new(anstream::ColorChoice::Never, true, Verbosity::Normal).json(&failure.to_json());
+    }
     // Nobody is left to tell when the streams are gone.
     let _ = error.print();
     if asked { Exit::Ok } else { Exit::Usage }

@@ -161,8 +161,7 @@ impl Session {
         if self.global.yes || self.ui.can_ask() {
             return Ok(());
         }
-        Err(Failure::usage(format!("{what} asks before it changes anything, and there is no terminal to ask on"))
-            .hint("say `--yes`"))
+        Err(Failure::usage(format!("{what} asks first, and there is no terminal to ask on")).hint("say `--yes`"))
     }
 
     /// Asks, unless `--yes` was given.
@@ -249,8 +248,21 @@ impl Default for Tuning {
 
 /// A directory, or `s3://BUCKET/PREFIX?name=value&…`.
 fn parse_location(text: &str, cwd: &Path) -> Result<StateLocation, Failure> {
+    if text.is_empty() {
+        return Err(Failure::usage("the place of the state is empty")
+            .hint("write s3://BUCKET/PREFIX?endpoint=https://…, file:///DIRECTORY, or the path of a directory"));
+    }
+    if let Some(path) = text.strip_prefix("file://").filter(|path| path.starts_with('/')) {
+        return Ok(StateLocation::Directory(path.into()));
+    }
     let Some(rest) = text.strip_prefix("s3://") else {
-        return Ok(StateLocation::Directory(cwd.join(text)));
+        return match text.split_once("://") {
+            Some((scheme, _)) if !scheme.contains('/') => {
+                Err(Failure::usage(format!("`{scheme}://` is no place for a state that freehold knows"))
+                    .hint("write s3://BUCKET/PREFIX?endpoint=https://…, file:///DIRECTORY, or the path of a directory"))
+            }
+            _ => Ok(StateLocation::Directory(cwd.join(text))),
+        };
     };
     let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
@@ -354,6 +366,11 @@ mod tests {
         };
         insta::assert_snapshot!(settings, @r#"{"bucket":"b","endpoint":"http://h:1","pathStyle":true,"prefix":"p/q"}"#);
         assert_eq!(parse_location("s3:///p", cwd).unwrap_err().exit.code(), 64);
+        assert_eq!(parse_location("file:///srv/s", cwd).unwrap(), StateLocation::Directory("/srv/s".into()));
+        assert_eq!(parse_location("./a://b", cwd).unwrap(), StateLocation::Directory("/d/./a://b".into()));
+        for unknown in ["http://x/y", "S3://b/p", "gs://b", "file://s"] {
+            assert_eq!(parse_location(unknown, cwd).unwrap_err().exit.code(), 64, "{unknown}");
+        }
     }
 
     #[test]

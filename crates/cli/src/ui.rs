@@ -5,11 +5,13 @@ use std::sync::{Mutex, PoisonError};
 
 use anstream::{AutoStream, ColorChoice};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use serde_json::Value as Json;
 
 use crate::failure::Failure;
 use crate::render::style::{self, paint};
 use crate::render::text::escape_controls;
+use crate::reports;
 
 /// How much is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,13 +57,26 @@ impl Ui {
 
     /// Data for programs, indented.
     pub(crate) fn json(&self, value: &Json) {
+        self.check_report(value);
         self.raw(format!("{value:#}\n").as_bytes());
     }
 
     /// Data for programs, one line.
     pub(crate) fn json_line(&self, value: &impl serde::Serialize) {
+        if cfg!(debug_assertions) {
+            self.check_report(&serde_json::to_value(value).unwrap_or_default());
+        }
         if let Ok(line) = serde_json::to_string(value) {
             self.raw(format!("{line}\n").as_bytes());
+        }
+    }
+
+    /// Says so when a report is not as its schema says: in builds for tests, which then fail.
+    pub(crate) fn check_report(&self, value: &Json) {
+        if cfg!(debug_assertions)
+            && let Some(mistake) = reports::mistake(value)
+        {
+            self.warn(&mistake);
         }
     }
 
@@ -108,8 +123,10 @@ impl Ui {
                 self.always("\n");
                 return false;
             }
-            if !matches!(ready, Ok(0)) {
-                break;
+            match ready {
+                // A signal interrupts the wait and may be noted only after that: it is looked at again.
+                Ok(0) | Err(Errno::INTR) => {}
+                _ => break,
             }
         }
         let mut answer = String::new();

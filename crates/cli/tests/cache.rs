@@ -230,3 +230,26 @@ fn two_programs_that_push_at_once_end_well() {
     assert_eq!(codes, BTreeSet::from([Some(0)]));
     assert_eq!(world.check_whole(), (3, 3));
 }
+
+#[test]
+fn a_cache_is_served_to_nix_until_the_program_is_stopped() {
+    let world = World::new();
+    let path = world.build("d \"a\" \"echo a > $out\"");
+    let push = ["cache", "push", &path, "--key", "k-1.sec", "--to"];
+    let url = format!("file://{}", world.scratch.join("cache").display());
+    world.freehold().args(push).args([&url]).run().success().stdout.clear();
+    let mut command =
+        world.freehold().args(["cache", "serve", "--from", "cache", "--listen", "127.0.0.1:0"]).into_command();
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    let mut child = freehold_testkit::Guarded::spawn(&mut command);
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(child.child().stdout.take().unwrap()), &mut line).unwrap();
+    let address = line.trim();
+    assert!(address.starts_with("http://127.0.0.1:"), "{address}");
+    let mut nix = world.nix.command("nix", &world.scratch.dir("home"));
+    nix.args(["--extra-experimental-features", "nix-command", "path-info", "--store", address, &path]);
+    let output = run_limited(&mut nix, b"", LIMIT);
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), path, "{}", String::from_utf8_lossy(&output.stderr));
+    child.signal("TERM");
+    assert_eq!(child.wait_at_most(LIMIT).unwrap().code(), Some(0));
+}

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use freehold_testkit::s3::S3Server;
+use freehold_testkit::s3::{Fault, S3Server};
 use freehold_testkit::{Nix, Scratch, freehold_binary, nixes, repository_root, run_limited};
 use regex_lite::Regex;
 
@@ -140,6 +140,31 @@ fn the_story_of_the_first_deployment() {
 }
 
 #[test]
+fn a_state_that_was_lost_or_damaged_is_told_and_repaired() {
+    scenario("damaged-state.txt");
+}
+
+#[test]
+fn a_secret_that_comes_from_elsewhere_and_changes_is_a_change() {
+    scenario("changed-secrets.txt");
+}
+
+#[test]
+fn what_commands_print_for_programs_is_as_its_schema_says() {
+    scenario("json-reports.txt");
+}
+
+#[test]
+fn every_report_on_services_and_caches_has_a_schema() {
+    scenario("json-services.txt");
+}
+
+#[test]
+fn what_was_there_before_is_neither_overwritten_nor_deleted_unasked() {
+    scenario("what-was-there.txt");
+}
+
+#[test]
 fn what_is_wrong_with_a_deployment_is_said_with_what_mends_it() {
     scenario("bad-deployments.txt");
 }
@@ -147,6 +172,16 @@ fn what_is_wrong_with_a_deployment_is_said_with_what_mends_it() {
 #[test]
 fn the_command_line_says_what_it_cannot_do() {
     scenario("usage.txt");
+}
+
+#[test]
+fn inputs_and_outputs_are_held_against_the_schema_of_their_provider() {
+    scenario("against-the-schema.txt");
+}
+
+#[test]
+fn a_flake_says_itself_which_deployment_it_has() {
+    scenario("flakes.txt");
 }
 
 #[test]
@@ -210,6 +245,21 @@ fn programs_read_json() {
 }
 
 #[test]
+fn what_is_decided_during_apply_is_in_the_plan() {
+    scenario("decided-late.txt");
+}
+
+#[test]
+fn conditions_are_looked_at_before_during_and_after() {
+    scenario("conditions.txt");
+}
+
+#[test]
+fn a_member_that_is_not_there_is_named() {
+    scenario("unknown-members.txt");
+}
+
+#[test]
 fn members_can_be_targeted_kept_and_protected() {
     scenario("lifecycle.txt");
 }
@@ -220,6 +270,59 @@ fn init_and_doctor_help_to_begin() {
 }
 
 #[test]
+fn services_are_members_of_a_deployment() {
+    scenario("declared-services.txt");
+}
+
+#[test]
 fn services_are_published_run_upgraded_taken_back_and_removed() {
     scenario("services.txt");
+}
+
+#[test]
+fn a_service_may_be_a_nix_file_and_an_artifact_a_single_program() {
+    scenario("services-from-files.txt");
+}
+
+#[test]
+fn everything_works_through_a_bucket_too() {
+    let server = S3Server::start();
+    for bucket in ["shop", "reports"] {
+        server.create_bucket(bucket);
+    }
+    // Nobody notices: what fails on the way is done again.
+    for (fault, method, part) in [
+        (Fault::Unavailable, "PUT", "/shop/nar/"),
+        (Fault::LostReply, "PUT", ".narinfo"),
+        (Fault::LostReply, "PUT", "/shop/manifest.json"),
+        (Fault::SlowDown, "GET", "/shop/manifest.json"),
+        (Fault::ErrorAfterEffect, "PUT", "/reports/"),
+        (Fault::LostRequest, "GET", "/reports/"),
+    ] {
+        server.inject(fault, method, part, 2);
+    }
+    let variables = [
+        ("SERVER", server.endpoint().trim_start_matches("http://").to_owned()),
+        ("WRITER", S3Server::ACCESS_KEY.to_owned()),
+        ("WRITER_SECRET", S3Server::SECRET_KEY.to_owned()),
+        ("READER", S3Server::READER_KEY.to_owned()),
+        ("READER_SECRET", S3Server::READER_SECRET.to_owned()),
+    ];
+    let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    run("services-in-a-bucket.txt", nixes().first().unwrap(), &variables);
+}
+
+#[test]
+fn hosts_are_watched_by_publishers_by_logs_and_by_metrics() {
+    scenario("watch.txt");
+}
+
+#[test]
+fn apps_of_co_op_cloud_are_planned_as_members() {
+    scenario("declared-apps.txt");
+}
+
+#[test]
+fn apps_without_a_docker() {
+    scenario("apps.txt");
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap_complete::ArgValueCompleter;
 use freehold_engine::{Applied, Observer as _};
 use freehold_model::{MemberPath, limits};
-use freehold_plan::{Mode, Plan, PlanOptions, SavedPlan};
+use freehold_plan::{Mode, Plan, PlanOptions, SavedPlan, Step};
 use freehold_protocol::events::{self, Event, FORMAT};
 
 use super::Selection;
@@ -43,6 +43,12 @@ pub(crate) struct Following {
     pub(crate) detailed_exitcode: bool,
 }
 
+impl Default for Following {
+    fn default() -> Self {
+        Self { parallelism: limits::PARALLELISM, detailed_exitcode: false }
+    }
+}
+
 fn positive(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "a number from 1 on is wanted".to_owned())
 }
@@ -50,14 +56,23 @@ fn positive(text: &str) -> Result<usize, String> {
 pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     let saved = saved_plan(&args.members)?;
     let (options, consent) = match &saved {
-        Some(saved) => (saved.options.clone(), Consent::Given),
+        Some(saved) => {
+            if let Some(flag) = args.selection.given() {
+                return Err(Failure::usage(format!(
+                    "`{flag}` does not go with a saved plan, which is followed as it was made"
+                ))
+                .hint(format!("give it to `freehold plan --out FILE {flag} …` and apply that")));
+            }
+            (saved.options.clone(), Consent::Given)
+        }
         None => {
+            refuse_plan_among_members(&args.members)?;
             let members = args.members.iter().map(|text| text.parse()).collect::<Result<Vec<MemberPath>, _>>();
             let members = members.map_err(|e| Failure::usage(e.to_string()))?;
             (args.selection.options(Mode::Normal, members), Consent::Ask("apply these changes?"))
         }
     };
-    follow(&Order { command: "apply", options, saved, consent }, args.following, session)
+    follow(&Order { command: "apply", options, saved, consent, only: None }, args.following, session)
 }
 
 /// What is to be done.
@@ -66,6 +81,27 @@ pub(crate) struct Order {
     pub(crate) options: PlanOptions,
     pub(crate) saved: Option<SavedPlan>,
     pub(crate) consent: Consent,
+    /// What the targets have to be, when they cannot be anything: provider and type.
+    pub(crate) only: Option<(&'static str, &'static str)>,
+}
+
+impl Order {
+    /// A target that is something else than it has to be.
+    fn refuse_others(&self, plan: &Plan) -> Result<(), Failure> {
+        let Some((provider, kind)) = self.only else { return Ok(()) };
+        let is_other = |step: &&Step| {
+            self.options.targets.contains(&step.member)
+                && (step.provider.as_str(), step.type_name.as_str()) != (provider, kind)
+        };
+        match plan.steps.iter().find(is_other) {
+            None => Ok(()),
+            Some(step) => Err(Failure::user(format!(
+                "`{}` is a {}.{}, and no {provider}.{kind}",
+                step.member, step.provider, step.type_name
+            ))
+            .hint(format!("`freehold apply {}` does what is declared of it", step.member))),
+        }
+    }
 }
 
 /// Whether the operator is asked.
@@ -112,8 +148,13 @@ fn attempt(order: &Order, following: Following, session: &Session) -> Result<(Ex
     let (mut engine, stage) = session.engine(tuning)?;
     let mut started = None;
     let mut shown = false;
+    let mut refused = None;
     let applied = engine.apply(order.options.clone(), order.saved.as_ref(), &mut |plan| {
         stage.pause();
+        if let Err(failure) = order.refuse_others(plan) {
+            refused = Some(failure);
+            return false;
+        }
         show(plan, &stage, session);
         shown = true;
         let agreed = match order.consent {
@@ -125,6 +166,10 @@ fn attempt(order: &Order, following: Following, session: &Session) -> Result<(Ex
         agreed
     })?;
     stage.pause();
+    if let Some(failure) = refused {
+        return Err(failure);
+    }
+    order.refuse_others(&applied.plan)?;
     if let Some(made) = engine.keys_made() {
         session.ui.talk(&render::summary::keys(made));
     }
@@ -143,6 +188,7 @@ fn show(plan: &Plan, stage: &Stage, session: &Session) {
     } else if session.ui.verbosity > Verbosity::Quiet {
         session.ui.data(&render::plan::plan(plan, session.ui.verbosity >= Verbosity::Verbose));
     }
+    session.ui.always(&render::plan::warnings(&plan.warnings));
 }
 
 /// What came of it, and how the program ends.
@@ -174,7 +220,7 @@ fn tell(applied: &Applied, seconds: Option<f64>, following: Following, session: 
 }
 
 fn steps(plan: &Plan) -> usize {
-    plan.steps.iter().filter(|s| s.action != freehold_plan::Action::None).count()
+    plan.steps.iter().filter(|s| s.action != freehold_plan::Action::None || s.is_undecided()).count()
 }
 
 fn failure_event(failure: &Failure) -> Event {
@@ -189,12 +235,27 @@ fn failure_event(failure: &Failure) -> Event {
 }
 
 /// The one argument that is a file in our format, if that is what was given.
+fn means_a_plan(name: &str) -> bool {
+    [".plan", ".json"].iter().any(|end| name.ends_with(end))
+}
+
+/// A saved plan stands alone.
+fn refuse_plan_among_members(members: &[String]) -> Result<(), Failure> {
+    for text in members {
+        if matches!(saved_plan(std::slice::from_ref(text)), Ok(Some(_))) {
+            return Err(Failure::usage(format!("`{text}` is a saved plan, which is followed as it was made"))
+                .hint("name it alone; what it is about was said to `freehold plan --out FILE MEMBER…`"));
+        }
+    }
+    Ok(())
+}
+
 fn saved_plan(members: &[String]) -> Result<Option<SavedPlan>, Failure> {
     let [only] = members else { return Ok(None) };
     let file = PathBuf::from(only);
     if !file.is_file() {
         // A member may be called so, but who writes this means a file.
-        let is_meant = only.contains('/') || [".plan", ".json"].iter().any(|end| only.ends_with(end));
+        let is_meant = only.contains('/') || means_a_plan(only);
         return if is_meant {
             Err(Failure::user(format!("there is no saved plan `{only}`")).hint(format!(
                 "`freehold plan --out FILE` makes one; a member of this name is given with `--target {only}`"
@@ -218,7 +279,7 @@ fn saved_plan(members: &[String]) -> Result<Option<SavedPlan>, Failure> {
         _ if only.ends_with(".nix") => Err(Failure::usage(format!("`{only}` is not a saved plan"))
             .hint(format!("a deployment is named with `--file {only}`"))),
         // A file that happens to be called like a member.
-        _ if only.parse::<MemberPath>().is_ok() && !only.contains('/') && !only.ends_with(".json") => Ok(None),
+        _ if only.parse::<MemberPath>().is_ok() && !only.contains('/') && !means_a_plan(only) => Ok(None),
         _ => Err(Failure::user(format!("`{only}` is not a saved plan")).hint("`freehold plan --out FILE` makes one")),
     }
 }

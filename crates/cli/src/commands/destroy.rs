@@ -17,7 +17,7 @@ use crate::session::Session;
 /// names what may be dropped from the record instead, with its object left in the world.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Only these members, and what needs them
+    /// Only these members, what is below them and what needs them
     #[arg(value_name = "MEMBER", add = ArgValueCompleter::new(complete::members))]
     pub(crate) members: Vec<MemberPath>,
     #[command(flatten)]
@@ -29,5 +29,5 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     let options = args.selection.options(Mode::Destroy, args.members);
     let consent = Consent::Ask("delete these objects?");
-    follow(&Order { command: "destroy", options, saved: None, consent }, args.following, session)
+    follow(&Order { command: "destroy", options, saved: None, consent, only: None }, args.following, session)
 }

@@ -9,6 +9,7 @@ use freehold_engine::{Engine, Evaluated};
 use freehold_model::MemberPath;
 use serde_json::json;
 
+use super::held;
 use super::members::kind_of;
 use crate::complete;
 use crate::exit::Exit;
@@ -51,13 +52,23 @@ enum Format {
 pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     let (mut engine, stage) = session.engine(Tuning::default())?;
     let found = engine.evaluate(&args.members)?;
+    let known: Vec<&MemberPath> = all_of(&found).collect();
+    if let Some(missing) = args.members.iter().find(|m| !known.iter().any(|path| path.is_within(m))) {
+        let composites = found.structures.iter().flat_map(|(path, s)| s.members.iter().map(|name| path.child(name)));
+        let named: Vec<MemberPath> = composites.chain(known.iter().map(|path| (*path).clone())).collect();
+        return Err(held::unknown_member("member", missing, named.iter(), "freehold members"));
+    }
     let mut graph = graph_of(&found, &args.members);
     if args.exact {
         graph.edges = exact_edges(&mut engine, &graph)?;
     }
     stage.pause();
     let text = match args.format {
-        _ if session.ui.json => format!("{:#}\n", graph_json(&graph)),
+        _ if session.ui.json => {
+            let json = graph_json(&graph);
+            session.ui.check_report(&json);
+            format!("{json:#}\n")
+        }
         Format::Svg => svg::draw(&graph),
         Format::Dot => graph.to_dot(),
         Format::Mermaid => graph.to_mermaid(),
@@ -70,6 +81,11 @@ pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
         session.ui.warn(&format!("`{member}` does not evaluate: {}", failure.message));
     }
     Ok(Exit::Ok)
+}
+
+/// Whatever was heard of.
+fn all_of(found: &Evaluated) -> impl Iterator<Item = &MemberPath> {
+    found.structures.keys().chain(found.declarations.keys()).chain(found.waiting.keys()).chain(found.failed.keys())
 }
 
 fn graph_of(found: &Evaluated, members: &[MemberPath]) -> Graph {

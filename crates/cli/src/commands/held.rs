@@ -1,10 +1,10 @@
 //! Commands that show records, wherever those are held.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap_complete::ArgValueCompleter;
 use freehold_engine::Engine;
-use freehold_model::MemberPath;
+use freehold_model::{MemberPath, did_you_mean};
 use freehold_state::{State, Store};
 
 use crate::complete;
@@ -23,6 +23,19 @@ pub(crate) fn reader(session: &Session) -> Result<Engine, Failure> {
     Ok(engine)
 }
 
+/// What is said of a member that is not there, with the nearest of those that are.
+pub(crate) fn unknown_member<'a>(
+    what: &str,
+    member: &MemberPath,
+    known: impl Iterator<Item = &'a MemberPath>,
+    list: &str,
+) -> Failure {
+    let known: BTreeSet<String> = known.map(ToString::to_string).collect();
+    let near = did_you_mean(&member.to_string(), known.iter().map(String::as_str));
+    let hint = near.map_or_else(|| format!("`{list}` lists them"), |near| format!("did you mean `{near}`?"));
+    Failure::user(format!("there is no {what} `{member}`")).hint(hint)
+}
+
 /// The state that has something recorded at or below `member`; the deployment's own when none has.
 pub(crate) fn state_with<'a>(engine: &'a Engine, member: &MemberPath) -> &'a State {
     let has = |state: &&State| state.records_within(member).next().is_some();
@@ -34,7 +47,7 @@ pub(crate) fn state_with<'a>(engine: &'a Engine, member: &MemberPath) -> &'a Sta
 pub(crate) struct Which {
     /// The log that this member holds, instead of the deployment's own
     #[arg(long, value_name = "MEMBER", add = ArgValueCompleter::new(complete::members))]
-    held_by: Option<MemberPath>,
+    pub(crate) held_by: Option<MemberPath>,
 }
 
 /// The log that was asked for.

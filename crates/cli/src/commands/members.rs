@@ -8,6 +8,7 @@ use freehold_model::{Declaration, MemberPath, ProviderRef};
 use freehold_state::{State, Store};
 use serde_json::{Value as Json, json};
 
+use super::held;
 use crate::complete;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -36,7 +37,8 @@ pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
         complete::remember_members(&engine.options().entry.dir, &all.keys().cloned().collect());
     }
     if let Some(missing) = args.members.iter().find(|m| !all.keys().any(|k| k.is_within(m))) {
-        return Err(Failure::user(format!("there is no member `{missing}`")).hint("`freehold members` lists them"));
+        let known: Vec<MemberPath> = survey(&found, engine.stores().map(Store::view)).into_keys().collect();
+        return Err(held::unknown_member("member", missing, known.iter(), "freehold members"));
     }
     if session.ui.json {
         let members: Vec<Json> = all.iter().map(|(path, member)| member.to_json(path)).collect();

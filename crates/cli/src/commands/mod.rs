@@ -5,6 +5,7 @@
 #![allow(clippy::needless_pass_by_value, reason = "every `run` owns its arguments, whether it needs to or not")]
 
 pub(crate) mod agent;
+pub(crate) mod app;
 pub(crate) mod apply;
 pub(crate) mod cache;
 pub(crate) mod completions;
@@ -17,6 +18,7 @@ pub(crate) mod history;
 pub(crate) mod identity;
 pub(crate) mod import;
 pub(crate) mod init;
+pub(crate) mod logs;
 pub(crate) mod man;
 pub(crate) mod manifest;
 pub(crate) mod members;
@@ -24,15 +26,19 @@ pub(crate) mod outputs;
 pub(crate) mod plan;
 pub(crate) mod provider;
 pub(crate) mod publish;
+mod publish_wait;
 pub(crate) mod refresh;
 pub(crate) mod rollback;
 pub(crate) mod run;
 pub(crate) mod show;
+mod signing;
 pub(crate) mod state;
 pub(crate) mod status;
 
+mod duration;
 mod selection;
 
+pub(crate) use duration::duration;
 pub(crate) use selection::Selection;
 
 use crate::exit::Exit;
@@ -67,6 +73,8 @@ pub(crate) fn dispatch(command: Option<Command>, session: &Session) -> Result<Ex
         Some(Command::Manifest(args)) => manifest::run(args, session),
         Some(Command::Rollback(args)) => rollback::run(args, session),
         Some(Command::Agent(args)) => agent::run(args, session),
+        Some(Command::Logs(args)) => logs::run(args, session),
+        Some(Command::App(args)) => app::run(args, session),
         Some(Command::State(args)) => state::run(args, session),
         Some(Command::Provider(args)) => provider::run(args, session),
         Some(Command::Doctor(args)) => doctor::run(args, session),

@@ -42,7 +42,13 @@ pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
 }
 
 fn one(state: &State, member: &MemberPath, name: &str, args: &Args, session: &Session) -> Result<Exit, Failure> {
-    let record = state.record(member).ok_or_else(|| StateError::NoRecord { member: member.clone() })?;
+    let Some(record) = state.record(member) else {
+        if state.records_within(member).next().is_some() {
+            let failure = Failure::user(format!("`{member}` is a composite and has no outputs of its own"));
+            return Err(failure.hint(format!("`freehold outputs {member}` shows those of its members")));
+        }
+        return Err(StateError::NoRecord { member: member.clone() }.into());
+    };
     let Some(value) = record.outputs.get(name) else {
         let names: Vec<&str> = record.outputs.keys().map(String::as_str).collect();
         let hint = match freehold_model::did_you_mean(name, names.iter().copied()) {

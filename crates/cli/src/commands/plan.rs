@@ -59,6 +59,7 @@ pub(crate) fn show(plan: &Plan, session: &Session) {
     } else {
         session.ui.data(&render::plan::plan(plan, session.ui.verbosity >= Verbosity::Verbose));
     }
+    session.ui.always(&render::plan::warnings(&plan.warnings));
     session.ui.always(&render::plan::problems(&plan.problems));
 }
 

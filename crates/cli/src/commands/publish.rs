@@ -1,8 +1,10 @@
 //! `freehold publish`: a service is built, its closure brought into the cache, the manifest moved on.
 
-use std::path::PathBuf;
+mod declared;
+mod file;
 
 use clap::ValueHint;
+use freehold_agent::{Awaited, ReportPlace};
 use freehold_cache::{Depot, PushOptions};
 use freehold_manifest::{Difference, Edit, Manifest, Runtime, Service, ServiceFlags, diff, service_suspicions};
 use freehold_nar::{Compression, SecretKey, StorePath};
@@ -10,7 +12,9 @@ use freehold_publish::{Board, Published};
 use freehold_store::Nix;
 use serde_json::{Value as Json, json};
 
-use crate::commands::cache::{keys, moving::Moving, paths};
+use crate::commands::cache::{moving::Moving, paths};
+use crate::commands::publish_wait::{Waited, Waiting, wait};
+use crate::commands::signing::Signing;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::render::text::count;
@@ -18,19 +22,24 @@ use crate::session::Session;
 
 /// Publish a service: hosts that follow the manifest will run it
 ///
-/// Builds it if asked to, signs its closure and brings it into the bucket, and moves the manifest on. What was said of the service by
+/// Builds it if asked to (`--installable`, or a Nix file in the place of the name), signs its closure and brings it into the bucket, and moves the manifest on. What was said of the service by
 /// an earlier publish stays unless it is said again; a repeated flag (`--env`, `--host`) replaces its group. Prints the store path.
+///
+/// Without `--to` the services are members of the deployment (`type = providers.workload.service`), which is the whole truth then: they
+/// and what they need are applied, and nothing more is said here.
+///
+/// With `--wait` it ends when hosts have reported how it went: with 0 when it is healthy on each, with 3 when one took it back or
+/// failed, with 4 when one holds it, and with 1 when the time is up. Hosts report when their agents have `--report`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The service
-    #[arg(value_name = "SERVICE")]
-    service: String,
+    /// The service, or a Nix file that builds it (`web.nix`); several of a deployment
+    #[arg(value_name = "SERVICE", required = true)]
+    services: Vec<String>,
     /// The bucket or directory with the manifest and the closures
     #[arg(long, value_name = "URL")]
-    to: String,
-    /// File of the signing key [default: $NIX_CACHE_KEY, then ~/.config/nix/cache-priv-key.pem]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    key: Option<PathBuf>,
+    to: Option<String>,
+    #[command(flatten)]
+    signing: Signing,
     /// Run this store path
     #[arg(long, value_name = "PATH", conflicts_with = "installable", value_hint = ValueHint::AnyPath)]
     store_path: Option<String>,
@@ -48,6 +57,15 @@ pub(crate) struct Args {
     /// Publish values that look like secrets all the same
     #[arg(long)]
     allow_secrets: bool,
+    #[command(flatten)]
+    waiting: Waiting,
+}
+
+impl Args {
+    /// Whether anything is said of the service beside its name.
+    fn says_something(&self) -> bool {
+        flags(self, None) != ServiceFlags::default() || self.store_path.is_some() || self.installable.is_some()
+    }
 }
 
 /// What is said of the service.
@@ -91,7 +109,7 @@ struct Said {
     revision: Option<String>,
 }
 
-fn variable(text: &str) -> Result<(String, String), String> {
+pub(crate) fn variable(text: &str) -> Result<(String, String), String> {
     text.split_once('=')
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .ok_or_else(|| "write NAME=VALUE".to_owned())
@@ -117,60 +135,115 @@ pub(crate) fn runtime(text: &str) -> Result<Runtime, String> {
 }
 
 pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
-    let depot = Depot::open(&args.to)?;
-    let key = keys::signing(args.key.as_deref(), session)?;
-    let board = Board::new(depot);
-    let before = board.current()?.map(|current| current.manifest);
-    let path = push(&args, &board, before.as_ref(), &key, session)?;
-    let flags = flags(&args, path.as_ref());
-    if !args.allow_secrets {
-        refuse_secrets(&args.service, &flags, before.as_ref())?;
+    match (&args.to, args.services.as_slice()) {
+        (None, services) => {
+            if args.says_something() {
+                return Err(Failure::usage("a service that a deployment declares is not described here as well")
+                    .hint("say it in the deployment, or publish without one: `--to URL`"));
+            }
+            declared::run(services, &args.waiting, session)
+        }
+        (Some(to), [service]) => described(&args, service, to, session),
+        (Some(_), _) => Err(Failure::usage("one service at a time is described on the command line")),
     }
-    let published = board.publish(Some(&key), &|before| {
-        let known = before.and_then(|manifest| manifest.service(&args.service).ok());
-        flags.apply(&args.service, known).map(|service| Edit::Put(Box::new(service)))
-    })?;
-    tell(&args, &published, session)?;
-    Ok(Exit::Ok)
 }
 
-/// Brings the closure into the cache before anybody is told of it.
-fn push(
-    args: &Args,
+/// Publishes what the command line says of a service.
+fn described(args: &Args, name: &str, to: &str, session: &Session) -> Result<Exit, Failure> {
+    let named = file::named(name, session)?;
+    let name = named.service.as_str();
+    let depot = Depot::open(to)?;
+    let signer = args.signing.signer(session)?;
+    let board = Board::new(depot);
+    let before = board.current()?;
+    if let Some(current) = &before {
+        signer.publisher().accept(&current.bytes).map_err(|error| board.strange("manifest.json", error))?;
+    }
+    let before = before.map(|current| current.manifest);
+    let path = match &named.file {
+        Some(_) if args.store_path.is_some() || args.installable.is_some() => {
+            return Err(Failure::usage("a file says what is built: leave `--store-path` and `--installable` out"));
+        }
+        Some(file) => Some(file::build(file, session)?),
+        None => build(args, session)?,
+    };
+    let mut flags = flags(args, path.as_ref());
+    let is_new = args.reset || before.as_ref().is_none_or(|manifest| manifest.service(name).is_err());
+    if is_new && flags.command.is_none() && !flags.set.iter().any(|(at, _)| at.first().is_some_and(|at| at == "exec")) {
+        flags.command = path.as_ref().and_then(file::own_command);
+    }
+    // Everything that can be refused is, before anything is sent.
+    let service = flags.apply(name, before.as_ref().and_then(|manifest| manifest.service(name).ok()))?;
+    if !args.allow_secrets {
+        refuse_secrets(&service)?;
+    }
+    file::refuse_without_program(&service)?;
+    if let Some(path) = path {
+        push(path, &board, &signer.key, session)?;
+    }
+    let published = board.publish(Some(&signer.publisher()), &|before| {
+        let known = before.and_then(|manifest| manifest.service(name).ok());
+        flags.apply(name, known).map(|service| Edit::Put(Box::new(service)))
+    })?;
+    if !session.ui.json {
+        tell(name, &published, session)?;
+    }
+    let waited = if args.waiting.wait {
+        Some(await_hosts(&args.waiting, name, &published.manifest, &board, session)?)
+    } else {
+        None
+    };
+    if session.ui.json {
+        tell_programs(name, &published, waited.as_ref(), session)?;
+    }
+    Ok(waited.map_or(Exit::Ok, |waited| waited.exit()))
+}
+
+/// Waits until the hosts have reported of what a manifest says of a service.
+fn await_hosts(
+    waiting: &Waiting,
+    name: &str,
+    manifest: &Manifest,
     board: &Board,
-    before: Option<&Manifest>,
-    key: &SecretKey,
     session: &Session,
-) -> Result<Option<StorePath>, Failure> {
-    let stop = session.stopper()?;
-    let path = match (&args.store_path, &args.installable) {
+) -> Result<Waited, Failure> {
+    let service = manifest.service(name)?;
+    let awaited = Awaited {
+        service: service.name.clone(),
+        store_path: service.artifact.store_path.clone(),
+        serial: manifest.serial.unwrap_or(0),
+    };
+    wait(waiting, &awaited, &service.hosts, ReportPlace::in_depot(board.depot().clone()), session)
+}
+
+/// The store path that is said, or built; `None` when it is to stay what it was.
+fn build(args: &Args, session: &Session) -> Result<Option<StorePath>, Failure> {
+    Ok(match (&args.store_path, &args.installable) {
         (Some(path), _) => paths::store_paths(std::slice::from_ref(path))?.into_iter().next(),
         (None, Some(installable)) => {
+            let stop = session.stopper()?;
             let built = Nix::find()?.build_installable(installable, &session.cwd()?, &stop, &mut |_| {})?;
             let main =
                 built.main_output().ok_or_else(|| Failure::user(format!("`{installable}` has no output to run")))?;
             Some(StorePath::parse(main)?)
         }
         (None, None) => None,
-    };
-    let Some(path) = path else {
-        // What would be said without one is said by the manifest itself, before anything is sent.
-        flags(args, None).apply(&args.service, before.and_then(|manifest| manifest.service(&args.service).ok()))?;
-        return Ok(None);
-    };
-    // What is missing is said before anything is sent.
-    flags(args, Some(&path)).apply(&args.service, before.and_then(|manifest| manifest.service(&args.service).ok()))?;
+    })
+}
+
+/// Brings the closure into the cache before anybody is told of it.
+fn push(path: StorePath, board: &Board, key: &SecretKey, session: &Session) -> Result<(), Failure> {
+    let stop = session.stopper()?;
+    board.depot().heed(&stop);
     let index = paths::index_dir();
     let options = PushOptions { compression: Compression::Zstd, index: index.as_deref(), recheck: false };
     let moving = Moving::new(&session.ui, "pushed");
-    let roots = [path];
     let pushed =
-        freehold_cache::push(&Nix::find()?, board.depot(), &roots, key, &options, &|news| moving.hear(news), &stop)?;
+        freehold_cache::push(&Nix::find()?, board.depot(), &[path], key, &options, &|news| moving.hear(news), &stop)?;
     drop(moving);
     let all = count(pushed.paths, "path", "paths");
     session.ui.talk(&format!("pushed {} of {all}", pushed.new));
-    let [path] = roots;
-    Ok(Some(path))
+    Ok(())
 }
 
 fn flags(args: &Args, path: Option<&StorePath>) -> ServiceFlags {
@@ -194,29 +267,16 @@ fn flags(args: &Args, path: Option<&StorePath>) -> ServiceFlags {
     }
 }
 
-fn refuse_secrets(name: &str, flags: &ServiceFlags, before: Option<&Manifest>) -> Result<(), Failure> {
-    let service = flags.apply(name, before.and_then(|manifest| manifest.service(name).ok()))?;
-    let Some(found) = service_suspicions(&service).into_iter().next() else { return Ok(()) };
+fn refuse_secrets(service: &Service) -> Result<(), Failure> {
+    let Some(found) = service_suspicions(service).into_iter().next() else { return Ok(()) };
     Err(Failure::user(format!("`{}` looks like a secret: {}", found.at, found.why))
         .hint("keep it in a file on the host, and name that with `--env-file FILE` or `--set systemd/loadCredential/NAME='\"FILE\"'`")
         .hint("if it is none, say `--allow-secrets`"))
 }
 
-fn tell(args: &Args, published: &Published, session: &Session) -> Result<(), Failure> {
-    let service = published.manifest.service(&args.service)?;
+fn tell(name: &str, published: &Published, session: &Session) -> Result<(), Failure> {
+    let service = published.manifest.service(name)?;
     let changes = diff(published.before.as_ref(), Some(&published.manifest));
-    if session.ui.json {
-        session.ui.json(&json!({
-            "format": "freehold.publish/1",
-            "service": service.name,
-            "storePath": service.artifact.store_path,
-            "generation": published.manifest.generation,
-            "serial": published.manifest.serial,
-            "hosts": service.hosts,
-            "changes": changes,
-        }));
-        return Ok(());
-    }
     session.ui.talk(&format!(
         "generation {}, serial {}",
         published.manifest.generation,
@@ -224,6 +284,24 @@ fn tell(args: &Args, published: &Published, session: &Session) -> Result<(), Fai
     ));
     session.ui.talk(&what_hosts_do(service, &changes));
     session.ui.data(&format!("{}\n", service.artifact.store_path));
+    Ok(())
+}
+
+fn tell_programs(name: &str, published: &Published, waited: Option<&Waited>, session: &Session) -> Result<(), Failure> {
+    let service = published.manifest.service(name)?;
+    let mut said = json!({
+        "format": "freehold.publish/1",
+        "service": service.name,
+        "storePath": service.artifact.store_path,
+        "generation": published.manifest.generation,
+        "serial": published.manifest.serial,
+        "hosts": service.hosts,
+        "changes": diff(published.before.as_ref(), Some(&published.manifest)),
+    });
+    if let Some(waited) = waited {
+        said["wait"] = waited.to_json();
+    }
+    session.ui.json(&said);
     Ok(())
 }
 

@@ -23,6 +23,6 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     let options = Selection::default().options(Mode::RefreshOnly, args.members);
-    let order = Order { command: "refresh", options, saved: None, consent: Consent::Given };
+    let order = Order { command: "refresh", options, saved: None, consent: Consent::Given, only: None };
     follow(&order, args.following, session)
 }

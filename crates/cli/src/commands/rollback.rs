@@ -1,14 +1,11 @@
 //! `freehold rollback`: back to what an earlier generation said, as a new generation.
 
-use std::path::PathBuf;
-
-use clap::ValueHint;
 use freehold_cache::Depot;
 use freehold_manifest::{Edit, Manifest, diff};
-use freehold_publish::Board;
+use freehold_publish::{Board, Current, PublishError};
 use serde_json::json;
 
-use crate::commands::cache::keys;
+use crate::commands::signing::Signing;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -31,14 +28,16 @@ pub(crate) struct Args {
     /// The bucket or directory with the manifest
     #[arg(long, value_name = "URL")]
     at: String,
-    /// File of the signing key [default: $NIX_CACHE_KEY, then ~/.config/nix/cache-priv-key.pem]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    key: Option<PathBuf>,
+    /// Take the service out when it was not there then: hosts will stop it
+    #[arg(long)]
+    remove: bool,
+    #[command(flatten)]
+    signing: Signing,
 }
 
 pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     let board = Board::new(Depot::open(&args.at)?);
-    let key = keys::signing(args.key.as_deref(), session)?;
+    let signer = args.signing.signer(session)?;
     let Some(current) = board.current()? else {
         return Err(
             Failure::user(format!("there is no manifest in {}", args.at)).hint("`freehold publish` makes the first")
@@ -46,9 +45,15 @@ pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     };
     let old = match &args.to {
         Some(generation) => board.generation(generation)?,
-        None => newest_different(&board, &current.manifest, args.service.as_deref())?,
+        None => newest_different(&board, &current.manifest, args.service.as_deref(), session)?,
     };
-    let published = board.publish(Some(&key), &|_| {
+    let key = old.manifest.generation.archive_key();
+    signer.publisher().accept(&old.bytes).map_err(|error| board.strange(&key, error))?;
+    let old = old.manifest;
+    if let Some(name) = &args.service {
+        refuse_absent(name, &current.manifest, &old, args.remove)?;
+    }
+    let published = board.publish(Some(&signer.publisher()), &|_| {
         Ok(match &args.service {
             None => Edit::Restore(old.services.clone()),
             Some(name) => Edit::RestoreOne {
@@ -73,17 +78,44 @@ pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// The newest archived manifest that said something else.
-fn newest_different(board: &Board, current: &Manifest, service: Option<&str>) -> Result<Manifest, Failure> {
+/// Nobody wants a service stopped who has misspelt it, or goes back further than it is old.
+fn refuse_absent(name: &str, current: &Manifest, old: &Manifest, remove: bool) -> Result<(), Failure> {
+    match (old.service(name), current.service(name)) {
+        (Err(_), Err(error)) => Err(error.into()),
+        (Err(_), Ok(_)) if !remove => {
+            let message = format!("generation {} has no service `{name}`: hosts would stop it", old.generation);
+            Err(Failure::user(message).hint("say `--remove` if that is meant, or another generation with `--to`"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The newest archived manifest that said something else. One that cannot be read is in nobody's way.
+fn newest_different(
+    board: &Board,
+    current: &Manifest,
+    service: Option<&str>,
+    session: &Session,
+) -> Result<Current, Failure> {
     for generation in board.archived()?.into_iter().rev() {
-        let old = board.generation(generation.as_str())?;
+        let old = match board.from_archive(&generation) {
+            Ok(old) => old,
+            Err(error @ PublishError::Manifest { .. }) => {
+                session.ui.warn(&format!("generation {generation} is passed over: {}", freehold_model::chain(&error)));
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
         let differs = match service {
-            None => old.services != current.services,
-            Some(name) => old.service(name).ok() != current.service(name).ok(),
+            None => old.manifest.services != current.services,
+            Some(name) => old.manifest.service(name).ok() != current.service(name).ok(),
         };
         if differs {
             return Ok(old);
         }
+    }
+    if let Some(name) = service {
+        current.service(name)?;
     }
     let of = service.map_or_else(String::new, |name| format!(" of `{name}`"));
     Err(Failure::user(format!("no earlier generation says anything else{of}"))

@@ -11,7 +11,7 @@ use crate::complete;
 /// What is part of a plan.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Selection {
-    /// Only this member, what is below it and what they need; may be given several times
+    /// Only this member, what is below it and what they need (when deleting: what needs them); may be given several times
     #[arg(long, value_name = "MEMBER", add = ArgValueCompleter::new(complete::members))]
     pub(crate) target: Vec<MemberPath>,
     /// Not this member, nor what is below it; may be given several times
@@ -29,6 +29,18 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
+    /// A flag that was given, if there is one.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let given = [
+            ("--target", !self.target.is_empty()),
+            ("--exclude", !self.exclude.is_empty()),
+            ("--replace", !self.replace.is_empty()),
+            ("--forget", !self.forget.is_empty()),
+            ("--no-refresh", self.no_refresh),
+        ];
+        given.into_iter().find_map(|(flag, is_given)| is_given.then_some(flag))
+    }
+
     /// The options of a plan; `members` are further targets.
     pub(crate) fn options(self, mode: Mode, members: Vec<MemberPath>) -> PlanOptions {
         // The root as a target is everything, which is what no target means.

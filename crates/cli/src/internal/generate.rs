@@ -10,6 +10,7 @@ use serde_json::{Map, Value as Json, json};
 use super::{manual, reference};
 use crate::builtin;
 use crate::failure::Failure;
+use crate::reports;
 
 const PLAN_SCHEMA: &str = include_str!("../schemas/plan.json");
 
@@ -25,6 +26,9 @@ pub(super) fn files() -> Result<BTreeMap<String, Vec<u8>>, Failure> {
     let schemas = freehold_protocol::schemas().into_iter().chain(freehold_rollout::schemas());
     for (name, schema) in schemas.chain(freehold_manifest::schemas()) {
         files.insert(format!("docs/schemas/{name}.json"), pretty(&schema));
+    }
+    for (name, schema) in reports::schemas() {
+        files.insert(format!("docs/schemas/cli.{name}.json"), pretty(&schema));
     }
     files.insert("docs/schemas/plan.json".to_owned(), PLAN_SCHEMA.as_bytes().to_vec());
     for builtin in builtin::ALL {

@@ -2,6 +2,7 @@
 
 use freehold_model::{Pointer, Value};
 use freehold_plan::Change;
+use freehold_provider::credentials::is_digest;
 use similar::{ChangeTag, TextDiff};
 
 use super::style::{self, paint};
@@ -18,6 +19,9 @@ const LINES: usize = 60;
 /// One change, its lines moved in by `depth` spaces, with an end of line.
 pub(crate) fn change(change: &Change, depth: usize, style: Style) -> String {
     let pad = " ".repeat(depth);
+    if let Some(text) = source_change(change) {
+        return format!("{pad}{} {text}\n", paint(style::CHANGE, "~"));
+    }
     let (sign, label) = match (&change.before, &change.after) {
         (None, _) => (paint(style::ADD, "+"), place(&change.at)),
         (_, None) => (paint(style::REMOVE, "-"), place(&change.at)),
@@ -50,6 +54,19 @@ pub(crate) fn change(change: &Change, depth: usize, style: Style) -> String {
             }
         }
     }
+}
+
+/// What is to be said where a secret is another one, and its source the same.
+fn source_change(change: &Change) -> Option<String> {
+    let (last, source) = change.at.tokens().split_last()?;
+    let is_noted = |value: &Option<Value>| value.as_ref().map(|value| is_digest(last, value));
+    let said = match (is_noted(&change.before), is_noted(&change.after)) {
+        (Some(true), Some(true)) => "secret changed",
+        (None, Some(true)) => "secret noted, so that its change will be seen",
+        _ => return None,
+    };
+    let note = if change.forces_replace { paint(style::REMOVE, "  # forces replacement") } else { String::new() };
+    Some(format!("{}: {}{note}", place(&Pointer::new(source.to_vec())), paint(style::FAINT, format!("({said})"))))
 }
 
 /// A place as one would write it in Nix: `settings.port`, `args.1`.

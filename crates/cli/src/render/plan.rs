@@ -20,7 +20,7 @@ pub(crate) fn plan(plan: &Plan, whole: bool) -> String {
     for moved in &plan.moves {
         text += &format!("  {} {} → {}\n", paint(style::LOOK, "→ "), moved.from, paint(style::STRONG, &moved.to));
     }
-    for one in plan.steps.iter().filter(|s| whole || s.action != Action::None) {
+    for one in plan.steps.iter().filter(|s| whole || s.action != Action::None || s.is_undecided()) {
         text += &step(one, style);
     }
     for open in &plan.open {
@@ -48,9 +48,23 @@ pub(crate) fn drifts(drifts: &[Drift], recorded: usize, whole: bool) -> String {
     format!("{text}\n{resources} not as recorded; `freehold apply` mends it, `freehold refresh` accepts it\n")
 }
 
-/// Why a plan cannot be applied, as errors.
+/// How many problems are told one by one: a mistake in a function makes one for each member that uses it.
+const PROBLEMS_SHOWN: usize = 50;
+
+/// Why a plan cannot be applied, as errors; many are counted.
 pub(crate) fn problems(problems: &[Problem]) -> String {
-    problems.iter().map(problem).collect()
+    let mut text: String = problems.iter().take(PROBLEMS_SHOWN).map(problem).collect();
+    let more = problems.len().saturating_sub(PROBLEMS_SHOWN);
+    if more > 0 {
+        let more = count(more, "more problem", "more problems");
+        text += &format!("{} {more}: `freehold plan --json` has them all\n", paint(style::ERROR, "error:"));
+    }
+    text
+}
+
+/// What may go wrong, as warnings.
+pub(crate) fn warnings(warnings: &[Problem]) -> String {
+    warnings.iter().map(|warning| labelled(&paint(style::WARN, "warning:"), warning)).collect()
 }
 
 /// The last line.
@@ -79,8 +93,8 @@ pub(crate) fn conclusion(plan: &Plan) -> String {
     parts.push(paint(some(summary.delete, style::REMOVE), format!("{} to delete", summary.delete)));
     let rest = if !plan.problems.is_empty() {
         paint(style::ERROR, format!("; cannot be applied: {}", count(plan.problems.len(), "problem", "problems")))
-    } else if summary.open > 0 {
-        format!("; {} decided during apply", count(summary.open, "part is", "parts are"))
+    } else if summary.open + summary.undecided > 0 {
+        format!("; {} decided during apply", count(summary.open + summary.undecided, "part is", "parts are"))
     } else {
         "; nothing else changes".to_owned()
     };
@@ -105,13 +119,17 @@ fn some(n: usize, style: anstyle::Style) -> anstyle::Style {
 }
 
 fn problem(problem: &Problem) -> String {
+    labelled(&paint(style::ERROR, "error:"), problem)
+}
+
+fn labelled(label: &str, problem: &Problem) -> String {
     let at = if problem.member.is_root() { String::new() } else { format!("`{}`: ", problem.member) };
     let message = indent(&escape_controls(&problem.message), "  ");
     let hint = problem
         .hint
         .as_ref()
         .map(|hint| format!("{} {}\n", paint(style::HINT, "hint:"), indent(&escape_controls(hint), "  ")));
-    format!("{} {at}{message}\n{}", paint(style::ERROR, "error:"), hint.unwrap_or_default())
+    format!("{label} {at}{message}\n{}", hint.unwrap_or_default())
 }
 
 fn drift(drift: &Drift, style: Style) -> String {
@@ -126,6 +144,7 @@ fn drift(drift: &Drift, style: Style) -> String {
 /// The sign of an action, as wide as the widest, in its colour.
 pub(crate) fn sign(step: &Step) -> String {
     let (style, sign) = match step.action {
+        Action::None | Action::Read if step.is_undecided() => (style::LOOK, "?  "),
         Action::Create => (style::ADD, "+  "),
         Action::Update => (style::CHANGE, "~  "),
         Action::Replace if step.create_first => (style::CHANGE, "+/-"),
@@ -149,7 +168,7 @@ fn step(step: &Step, style: Style) -> String {
     if !reasons.is_empty() {
         text += &format!("  {}", paint(style::FAINT, reasons.join("; ")));
     }
-    if step.open && matches!(step.action, Action::Update | Action::Replace) {
+    if step.is_undecided() || step.open && matches!(step.action, Action::Update | Action::Replace) {
         text += &paint(style::FAINT, "  (decided during apply)");
     }
     text.push('\n');
@@ -247,13 +266,15 @@ mod tests {
             changes: Vec::new(),
             declaration: Some(declaration.into()),
             exact: true,
-            identity: Vec::new(),
+            identity: freehold_plan::Identity::default(),
             open: false,
             outputs: Attrs::new(),
             edges: BTreeSet::new(),
             prior: None,
             resumes: None,
             old: freehold_plan::Old::Deleted,
+            told: false,
+            recovery: freehold_plan::Recovery::Read,
         }
     }
 
@@ -307,7 +328,7 @@ mod tests {
               ~ contents: "hello 1\n" → (known after apply)
           -/+ files."a.txt"  local.file  `path` cannot be changed in place
               ~ path: "a.txt" → "b.txt"  # forces replacement
-          x   kept  local.file  no longer declared; lifecycle.keep leaves its object
+          x   kept  local.file  lifecycle.keep leaves its object in the world
           -   old  local.file  (old object k1)  replaced earlier, its old object is still to be deleted
           ?  hosts  its members are known during apply: id.outputs.hex
 
@@ -344,5 +365,14 @@ mod tests {
         hint: mend it
         error: nobody's fault
         ");
+    }
+
+    #[test]
+    fn many_problems_are_counted() {
+        let one = |n: usize| Problem { member: path(&format!("m{n}")), message: "no".into(), hint: None };
+        let found: Vec<Problem> = (0..PROBLEMS_SHOWN + 3).map(one).collect();
+        let text = anstream::adapter::strip_str(&problems(&found)).to_string();
+        assert_eq!(text.lines().count(), PROBLEMS_SHOWN + 1);
+        assert!(text.ends_with("error: 3 more problems: `freehold plan --json` has them all\n"), "{text}");
     }
 }

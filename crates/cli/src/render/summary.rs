@@ -25,11 +25,14 @@ pub(crate) fn done(summary: &ApplySummary, took: f64) -> String {
         .filter(|(action, _)| summary.count(*action) > 0)
         .map(|(action, word)| format!("{} {word}", summary.count(*action)))
         .collect();
+    if summary.moved > 0 {
+        parts.push(format!("{} moved", summary.moved));
+    }
     if parts.is_empty() {
         parts.push("nothing done".to_owned());
     }
-    if !summary.failed.is_empty() {
-        parts.push(paint(style::REMOVE, format!("{} failed", summary.failed.len())));
+    if summary.failed_steps() > 0 {
+        parts.push(paint(style::REMOVE, format!("{} failed", summary.failed_steps())));
     }
     if !summary.skipped.is_empty() {
         parts.push(paint(style::CHANGE, format!("{} not begun", summary.skipped.len())));
@@ -93,6 +96,16 @@ pub(crate) fn failures(summary: &ApplySummary) -> String {
         );
         text += &format!("{} `freehold plan` looks into it\n", paint(style::HINT, "hint:"));
     }
+    if !summary.left_open.is_empty() {
+        let members: Vec<String> = summary.left_open.iter().map(|m| format!("`{m}`")).collect();
+        text += &format!(
+            "{} the state may say of {} that it was begun, which is not so: {}\n",
+            paint(style::WARN, "warning:"),
+            count(summary.left_open.len(), "operation", "operations"),
+            members.join(", ")
+        );
+        text += &format!("{} `freehold plan` looks into it\n", paint(style::HINT, "hint:"));
+    }
     text
 }
 
@@ -108,7 +121,8 @@ pub(crate) fn event(summary: &ApplySummary, none: u64) -> events::Summary {
         read: count(Action::Read),
         adopted: count(Action::Adopt),
         forgotten: count(Action::Forget),
-        failed: number(summary.failed.len()),
+        moved: number(summary.moved),
+        failed: number(summary.failed_steps()),
         skipped: number(summary.skipped.len()),
         none,
         ok: summary.is_ok(),
@@ -131,8 +145,10 @@ pub(crate) fn plan_events(plan: &Plan) -> Vec<Event> {
         action: action(step.action),
         reasons: step.reasons.iter().map(ToString::to_string).collect(),
     });
-    let problems = plan.problems.iter().map(|p| Event::Diagnostic {
-        severity: events::Severity::Error,
+    let said = plan.warnings.iter().map(|p| (events::Severity::Warning, p));
+    let said = said.chain(plan.problems.iter().map(|p| (events::Severity::Error, p)));
+    let problems = said.map(|(severity, p)| Event::Diagnostic {
+        severity,
         kind: Some(freehold_model::ErrorKind::User),
         message: p.message.clone(),
         hints: p.hint.iter().cloned().collect(),
@@ -191,6 +207,8 @@ mod tests {
                 Skip::Waits { needs: vec!["site.outputs.path".into()] },
             )],
             unknown: vec!["id".parse().unwrap()],
+            moved: 3,
+            left_open: vec!["late".parse().unwrap()],
             interrupted: false,
         };
         let text = failures(&summary) + &done(&summary, 0.42);
@@ -201,7 +219,9 @@ mod tests {
         error: `check`: cannot create: it needs site.outputs.path, which never came
         warning: nobody knows what became of 1 operation: `id`
         hint: `freehold plan` looks into it
-        failed: 2 created, 1 deleted, 1 failed, 1 not begun in 0.4 s
+        warning: the state may say of 1 operation that it was begun, which is not so: `late`
+        hint: `freehold plan` looks into it
+        failed: 2 created, 1 deleted, 3 moved, 1 failed, 1 not begun in 0.4 s
         ");
     }
 }

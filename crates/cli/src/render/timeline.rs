@@ -64,7 +64,11 @@ fn detail(entry: &HistoryEntry) -> String {
                 .filter(|(_, v)| v.as_u64().is_some_and(|n| n > 0))
                 .map(|(name, v)| format!("{v} {name}"))
                 .collect();
-            if counts.is_empty() { "nothing done".to_owned() } else { counts.join(", ") }
+            let failures = map.get("failures").and_then(Json::as_array).into_iter().flatten();
+            let members: Vec<String> =
+                failures.filter_map(|f| Some(format!("`{}`", f.get("member")?.as_str()?))).collect();
+            let counts = if counts.is_empty() { "nothing done".to_owned() } else { counts.join(", ") };
+            if members.is_empty() { counts } else { format!("{counts}; failed: {}", members.join(", ")) }
         }
         ("run", Json::Object(map)) => {
             let name = map.get("operation").and_then(text).unwrap_or_default();
@@ -117,7 +121,7 @@ mod tests {
                 "apply-ended",
                 None,
                 true,
-                json!({ "created": 1, "failed": 1, "none": 0 }),
+                json!({ "created": 1, "failed": 1, "none": 0, "failures": [{ "member": "id" }] }),
             ),
             entry(
                 5,
@@ -135,7 +139,7 @@ mod tests {
           12:00:00  ┌ started: freehold apply (ada@host)
           12:00:01  + site.page create (ada@host)
           12:00:02  ✗ id update failed: no way (ada@host)
-          12:00:03  └ ended: 1 created, 1 failed (ada@host)
+          12:00:03  └ ended: 1 created, 1 failed; failed: `id` (ada@host)
         2026-11-22
           08:00:00  • id run: rotate, exit code 0 (ada@host)
           08:01:00  • b move: a (ada@host)

@@ -1,6 +1,7 @@
 //! Values as a reader of Nix expects them: `"text"`, `[ 1 2 ]`, `{ a = 1; }`. Secrets and unknowns have words.
 
-use freehold_model::Value;
+use freehold_model::{Attrs, Value};
+use freehold_provider::credentials::{DIGEST, source_name, without_digest};
 
 use super::style::{self, paint};
 use super::text::{is_unfit, shorten};
@@ -49,6 +50,7 @@ impl Style {
             Value::Sensitive(_) => paint(style::FAINT, "(sensitive)"),
             Value::List(items) if items.is_empty() => "[ ]".to_owned(),
             Value::Map(attrs) if attrs.is_empty() => "{ }".to_owned(),
+            Value::Map(attrs) if has_digest(attrs) => self.line(&Value::Map(without_digest(attrs))),
             Value::List(items) => {
                 let shown: Vec<String> = items.iter().take(self.entries()).map(|v| self.line(v)).collect();
                 format!("[ {}{} ]", shown.join(" "), self.rest(items.len(), " "))
@@ -103,6 +105,11 @@ impl Style {
             rest => format!("{rest}\n"),
         }
     }
+}
+
+/// Whether it is a credential source with what was noted of its secret, which is nobody's matter.
+fn has_digest(attrs: &Attrs) -> bool {
+    attrs.contains_key(DIGEST) && source_name(attrs).is_some()
 }
 
 /// A string's content as it stands between quotes.

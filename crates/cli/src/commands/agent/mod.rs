@@ -1,10 +1,13 @@
 //! `freehold agent …`: the program of a host. The work is done in `freehold_agent`; here it is set up, and its rounds are told.
 
+mod install;
 mod once;
 mod poke;
 mod run;
 mod status;
 mod told;
+mod uninstall;
+mod words;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,16 +15,16 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
-use freehold_agent::{Agent, AgentOptions, CaddyRouter, Router, Runtimes, Trust, Voice};
+use freehold_agent::{Agent, AgentOptions, CaddyRouter, Notify, ReportPlace, Router, Runtimes, Trust, Voice};
 use freehold_cache::Depot;
 use freehold_manifest::Runtime as Kind;
+use freehold_model::Sensitive;
 use freehold_publish::Board;
 use freehold_router::{Caddy, Endpoint, Https, Settings};
 use freehold_runtime::process::ProcessRuntime;
 use freehold_runtime::systemd::SystemdRuntime;
 use freehold_store::Nix;
 
-use crate::commands::cache::keys;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::places;
@@ -43,6 +46,8 @@ enum Command {
     Run(run::Args),
     Status(status::Args),
     Poke(poke::Args),
+    Install(Box<install::Args>),
+    Uninstall(uninstall::Args),
 }
 
 pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
@@ -51,6 +56,8 @@ pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
         Command::Run(args) => run::run(args, session),
         Command::Status(args) => status::run(args, session),
         Command::Poke(args) => poke::run(args, session),
+        Command::Install(args) => install::run(*args, session),
+        Command::Uninstall(args) => uninstall::run(args, session),
     }
 }
 
@@ -61,7 +68,7 @@ struct Told {
     #[arg(long, value_name = "URL")]
     from: String,
     /// The name of this host in the manifest [default: the host's own]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = named_host)]
     host: Option<String>,
     /// A key whose manifests and closures are taken: NAME:BASE64, or a file that holds it
     #[arg(long, value_name = "KEY")]
@@ -94,22 +101,30 @@ struct Told {
     /// Set no routes
     #[arg(long)]
     no_routes: bool,
+    /// Report how this host stands to `status/HOST.json` in this bucket or directory, or behind this HTTP server (PUT)
+    #[arg(long, value_name = "URL")]
+    report: Option<String>,
+    /// A file with the token that the server of `--report` asks for
+    #[arg(long, value_name = "FILE", requires = "report")]
+    report_token_file: Option<PathBuf>,
 }
 
 /// The agent's directory: what `--state` says of every command, else where services of a system keep theirs.
-fn directory(session: &Session) -> Result<PathBuf, Failure> {
+pub(crate) fn directory(session: &Session) -> Result<PathBuf, Failure> {
     let given = session.global.state.as_deref().unwrap_or("/var/lib/freehold");
     std::path::absolute(given).map_err(|e| Failure::host("cannot tell the agent's directory", e))
 }
 
 impl Told {
     /// The agent with this state; `stop` ends what is under way.
-    fn agent(&self, poll: Duration, stop: &Arc<AtomicBool>, session: &Session) -> Result<Agent, Failure> {
-        let trusted = keys::trusted(&self.trusted_key)?;
-        if trusted.is_empty() && !self.allow_unsigned {
-            return Err(Failure::usage("nobody's manifest is trusted")
-                .hint("say `--trusted-key KEY`, which `freehold cache keygen` has printed, or `--allow-unsigned`"));
-        }
+    fn agent(
+        &self,
+        poll: Duration,
+        notify: Option<Arc<Notify>>,
+        stop: &Arc<AtomicBool>,
+        session: &Session,
+    ) -> Result<Agent, Failure> {
+        let trusted = self.keys()?;
         let state = directory(session)?;
         let options = AgentOptions {
             board: Board::new(Depot::open(&self.from)?),
@@ -122,6 +137,8 @@ impl Told {
             nix: Nix::find()?,
             poll,
             retry: self.retry,
+            report: self.report()?,
+            notify,
         };
         let voice = Box::new(Talk(Arc::clone(&session.ui)));
         Ok(Agent::open(options, voice, Arc::clone(stop))?)
@@ -162,12 +179,18 @@ impl Told {
         let default = self.runtime.unwrap_or(if has_systemd { Kind::Systemd } else { Kind::Process });
         let Some(at) = runtimes.iter().position(|(kind, _)| *kind == default) else {
             let names: Vec<&str> = runtimes.iter().map(|(_, runtime)| runtime.name()).collect();
-            let word = serde_json::to_value(default).ok().and_then(|json| json.as_str().map(str::to_owned));
-            let message = format!("this host has no runtime `{}`", word.unwrap_or_default());
+            let message = format!("this host has no runtime `{}`", word_of(default));
             return Err(Failure::usage(message).hint(format!("there is {}", names.join(", "))));
         };
         runtimes.swap(0, at);
         Ok(runtimes)
+    }
+
+    fn report(&self) -> Result<Option<ReportPlace>, Failure> {
+        let Some(url) = &self.report else { return Ok(None) };
+        let token = self.report_token_file.as_ref().map(fs_err::read_to_string).transpose()?;
+        let token = token.map(|token| Sensitive::new(token.trim().to_owned()));
+        Ok(Some(ReportPlace::open(url, token)?))
     }
 
     fn router(&self) -> Result<Option<Arc<dyn Router>>, Failure> {
@@ -179,6 +202,20 @@ impl Told {
         };
         let settings = Settings { listen: self.caddy_listen.clone(), https, ..Settings::default() };
         Ok(Some(Arc::new(CaddyRouter::new(Caddy::with_settings(endpoint, settings)?))))
+    }
+}
+
+/// A runtime's name in manifests.
+fn word_of(runtime: Kind) -> String {
+    let word = serde_json::to_value(runtime).ok().and_then(|json| json.as_str().map(str::to_owned));
+    word.unwrap_or_default()
+}
+
+/// A name that manifests can say: another would name nobody, and everything that runs here would be stopped.
+fn named_host(text: &str) -> Result<String, String> {
+    match freehold_manifest::is_host_name(text) {
+        true => Ok(text.to_owned()),
+        false => Err("a host is named by letters, digits, `-`, `_` and `.`".to_owned()),
     }
 }
 

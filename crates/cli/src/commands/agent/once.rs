@@ -22,8 +22,11 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     let stop = session.stopper()?;
-    let mut agent = args.told.agent(Duration::ZERO, &stop, session)?;
-    let Some(round) = agent.once()? else { return Ok(Exit::Interrupted) };
+    let mut agent = args.told.agent(Duration::ZERO, None, &stop, session)?;
+    let Some(round) = agent.once()? else {
+        session.ui.warn("stopped in the middle; the next round goes on from here");
+        return Ok(Exit::Interrupted);
+    };
     if session.ui.json {
         session.ui.json(&serde_json::to_value(&round).unwrap_or_default());
     } else {

@@ -36,6 +36,7 @@ pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     let depot = Depot::open(&args.at)?;
     let keep = paths::store_paths(&args.keep)?;
     let stop = session.stopper()?;
+    depot.heed(&stop);
     let age = args.older_than.unwrap_or(limits::CACHE_GC_AGE);
     let options = GcOptions { keep: &keep, age, delete: args.delete };
     let collected = freehold_cache::gc(&depot, &options, &stop)?;

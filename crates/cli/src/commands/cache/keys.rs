@@ -36,10 +36,10 @@ pub(crate) fn signing(given: Option<&Path>, session: &Session) -> Result<SecretK
     Ok(key)
 }
 
-/// The keys that are trusted: each `NAME:BASE64`, or a file that holds such lines.
+/// The keys that are trusted: each `NAME:BASE64`, or a file that holds such lines. There is none only when none was given.
 ///
 /// # Errors
-/// When one is neither.
+/// When one is neither, or a file without a key.
 pub(crate) fn trusted(given: &[String]) -> Result<TrustedKeys, Failure> {
     let mut keys = Vec::new();
     for text in given {
@@ -53,6 +53,12 @@ pub(crate) fn trusted(given: &[String]) -> Result<TrustedKeys, Failure> {
             return Err(PublicKey::parse(text).err().map_or_else(|| Failure::user("no key"), Failure::from));
         }
         let found = TrustedKeys::parse(&read(path)?).map_err(|error| named(path, error))?;
+        if found.is_empty() {
+            // What checks nothing must not look like what found everything well.
+            return Err(Failure::user(format!("there is no key in `{}`", path.display())).hint(
+                "it should hold a line `NAME:BASE64`, as in the `.pub` file that `freehold cache keygen` writes",
+            ));
+        }
         keys.extend(found.keys().iter().cloned());
     }
     Ok(TrustedKeys::new(keys))

@@ -25,6 +25,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     let depot = Depot::open(&args.at)?;
     let stop = session.stopper()?;
+    depot.heed(&stop);
     let mut infos = freehold_cache::list(&depot, &stop)?;
     if let Some(name) = &args.name {
         infos.retain(|info| info.path.base_name().contains(name.as_str()));

@@ -10,6 +10,7 @@ pub(crate) mod moving;
 pub(crate) mod paths;
 mod pull;
 mod push;
+mod serve;
 mod verify;
 
 use clap::Subcommand;
@@ -36,6 +37,7 @@ enum Command {
     Verify(verify::Args),
     Ls(ls::Args),
     Gc(gc::Args),
+    Serve(serve::Args),
 }
 
 pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
@@ -46,5 +48,6 @@ pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
         Command::Verify(args) => verify::run(args, session),
         Command::Ls(args) => ls::run(args, session),
         Command::Gc(args) => gc::run(args, session),
+        Command::Serve(args) => serve::run(args, session),
     }
 }

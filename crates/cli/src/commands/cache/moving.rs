@@ -51,6 +51,11 @@ impl<'a> Moving<'a> {
                 self.detail(&format!("{path} ({how})"));
             }
             Progress::Publishing => self.detail("making them known"),
+            Progress::Behind => self.ui.warn("another pull of the same paths is under way; waiting for it"),
+            Progress::Differs { path } => self.ui.warn(&format!(
+                "the cache has other contents of `{path}` than the store here, signed by others: it stays as it is"
+            )),
+            Progress::Waiting => self.ui.warn("garbage is being collected in the cache; waiting for its end"),
             Progress::Again => self.ui.warn("garbage was collected meanwhile; looking again"),
         }
         if self.live && state.shown.is_none_or(|at| at.elapsed() > TICK) {

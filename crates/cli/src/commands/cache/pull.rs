@@ -41,6 +41,7 @@ pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     let staging = args.staging.map_or_else(|| paths::staging_dir(&args.from, &roots), Ok)?;
     let nix = Nix::find()?;
     let stop = session.stopper()?;
+    depot.heed(&stop);
     let moving = Moving::new(&session.ui, "pulled");
     let pulled = freehold_cache::pull(&nix, &depot, &roots, &trusted, &staging, &|news| moving.hear(news), &stop)?;
     drop(moving);

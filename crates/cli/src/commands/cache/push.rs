@@ -57,6 +57,7 @@ pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     let key = keys::signing(args.key.as_deref(), session)?;
     let nix = Nix::find()?;
     let stop = session.stopper()?;
+    depot.heed(&stop);
     let mut roots = paths::store_paths(&args.paths)?;
     for installable in &args.installable {
         let built = nix.build_installable(installable, &session.cwd()?, &stop, &mut |_| {})?;
@@ -90,13 +91,14 @@ fn tell(roots: &[StorePath], pushed: &Pushed, url: &str, session: &Session) {
         session.ui.json(&json!({
             "format": "freehold.cache-push/1", "cache": url,
             "paths": roots.iter().map(StorePath::as_str).collect::<Vec<_>>(),
-            "closure": pushed.paths, "new": pushed.new, "narBytes": pushed.nar_bytes,
+            "closure": pushed.paths, "new": pushed.new, "signed": pushed.signed, "narBytes": pushed.nar_bytes,
             "fileBytes": pushed.file_bytes, "travelledBytes": pushed.travelled_bytes,
         }));
         return;
     }
     let all = count(pushed.paths, "path", "paths");
     session.ui.talk(&match pushed.new {
+        0 if pushed.signed > 0 => format!("the cache has all {all} already: signed {} of them", pushed.signed),
         0 => format!("the cache has all {all} already"),
         new => format!("pushed {new} of {all}: {} as {}", bytes(pushed.nar_bytes), bytes(pushed.file_bytes)),
     });

@@ -30,8 +30,8 @@ pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     let depot = Depot::open(&args.at)?;
     let trusted = keys::trusted(&args.trusted_key)?;
     let stop = session.stopper()?;
-    let options =
-        VerifyOptions { trusted: Some(&trusted).filter(|trusted| !trusted.is_empty()), contents: !args.quick };
+    depot.heed(&stop);
+    let options = VerifyOptions { trusted: (!args.trusted_key.is_empty()).then_some(&trusted), contents: !args.quick };
     let moving = Moving::new(&session.ui, "verified");
     let verified = freehold_cache::verify(&depot, options, &|news| moving.hear(news), &stop)?;
     drop(moving);

@@ -27,15 +27,15 @@ pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     let board = args.at.board()?;
     let current = board.current()?.map(|current| current.manifest);
     let to = match &args.to {
-        Some(generation) => Some(board.generation(generation)?),
+        Some(generation) => Some(board.generation(generation)?.manifest),
         None => current,
     };
     let from = match &args.from {
-        Some(generation) => Some(board.generation(generation)?),
+        Some(generation) => Some(board.generation(generation)?.manifest),
         None => {
             let newest = |generation: &_| Some(generation) != to.as_ref().map(|manifest| &manifest.generation);
             let before = board.archived()?.into_iter().rfind(newest);
-            before.map(|generation| board.generation(generation.as_str())).transpose()?
+            before.map(|generation| Ok::<_, Failure>(board.from_archive(&generation)?.manifest)).transpose()?
         }
     };
     let differences = diff(from.as_ref(), to.as_ref());

@@ -1,13 +1,10 @@
 //! `freehold manifest remove`.
 
-use std::path::PathBuf;
-
-use clap::ValueHint;
 use freehold_manifest::Edit;
 use serde_json::json;
 
 use super::At;
-use crate::commands::cache::keys;
+use crate::commands::signing::Signing;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -20,14 +17,13 @@ pub(crate) struct Args {
     service: String,
     #[command(flatten)]
     at: At,
-    /// File of the signing key [default: $NIX_CACHE_KEY, then ~/.config/nix/cache-priv-key.pem]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    key: Option<PathBuf>,
+    #[command(flatten)]
+    signing: Signing,
 }
 
 pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
-    let key = keys::signing(args.key.as_deref(), session)?;
-    let published = args.at.board()?.publish(Some(&key), &|_| Ok(Edit::Remove(args.service.clone())))?;
+    let signer = args.signing.signer(session)?;
+    let published = args.at.board()?.publish(Some(&signer.publisher()), &|_| Ok(Edit::Remove(args.service.clone())))?;
     let generation = &published.manifest.generation;
     if session.ui.json {
         session.ui.json(&json!({

@@ -23,7 +23,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     let manifest = match &args.generation {
-        Some(generation) => Some(args.at.board()?.generation(generation)?),
+        Some(generation) => Some(args.at.board()?.generation(generation)?.manifest),
         None => args.at.current()?.map(|current| current.manifest),
     };
     let Some(manifest) = manifest else {

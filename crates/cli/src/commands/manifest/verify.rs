@@ -1,6 +1,7 @@
 //! `freehold manifest verify`.
 
 use freehold_manifest::{Manifest, suspicions};
+use freehold_nar::StorePath;
 use serde_json::json;
 
 use super::At;
@@ -9,7 +10,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
 
-/// Check the current manifest: its form, its signature, that closures are there, that nothing looks like a secret
+/// Check the current manifest: its form, its signature, that closures are there whole, that nothing looks like a secret
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -25,14 +26,20 @@ pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
         session.ui.talk("there is no manifest yet, which is no fault");
         return Ok(Exit::Ok);
     };
-    let signer = if trusted.is_empty() { None } else { Some(Manifest::verify(&current.bytes, &trusted)?) };
-    let board = args.at.board()?;
-    let mut problems = Vec::new();
+    let trusted = (!args.trusted_key.is_empty()).then_some(&trusted);
+    let signer = trusted.map(|trusted| Manifest::verify(&current.bytes, trusted)).transpose()?;
+    let mut roots = Vec::new();
     for service in &current.manifest.services {
-        let path = freehold_nar::StorePath::parse(&service.artifact.store_path)?;
-        if board.depot().head(&freehold_nar::NarInfo::key_of(&path))?.is_none() {
-            problems.push(format!("service `{}`: {path} is not in the cache", service.name));
-        }
+        roots.push(StorePath::parse(&service.artifact.store_path)?);
+    }
+    let stop = session.stopper()?;
+    let board = args.at.board()?;
+    board.depot().heed(&stop);
+    let gaps = freehold_cache::gaps(board.depot(), &roots, trusted, &stop)?;
+    let mut problems = Vec::new();
+    for (service, root) in current.manifest.services.iter().zip(&roots) {
+        let own = gaps.iter().filter(|gap| gap.root == *root);
+        problems.extend(own.map(|gap| format!("service `{}`: {} {}", service.name, gap.path, gap.what)));
     }
     for found in suspicions(&current.manifest) {
         problems.push(format!("service `{}`: `{}` looks like a secret: {}", found.service, found.at, found.why));

@@ -29,6 +29,12 @@ pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     });
     let intents = engine.stores().flat_map(|store| store.view().intents());
     let open: Vec<_> = intents.filter(|i| i.member.is_within(&args.member)).collect();
+    if !args.member.is_root() && records.is_empty() && open.is_empty() {
+        let recorded: Vec<&MemberPath> =
+            engine.stores().flat_map(|store| store.view().records().map(|(path, _)| path)).collect();
+        let what = "record of a member";
+        return Err(held::unknown_member(what, &args.member, recorded.into_iter(), "freehold state list"));
+    }
     if session.ui.json {
         let intents: Vec<_> = open
             .iter()

@@ -45,9 +45,7 @@ pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
             if target.place() == engine.store().place() {
                 return Err(Failure::user("the records are in that state already"));
             }
-            locked(engine.store_mut(), &owner, |here| {
-                locked(&mut target, &owner, |there| Ok(commands::move_to(here, there, &from)?))
-            })?
+            send(&mut engine, &owner, &from, &mut target)?
         }
         (None, None) => return Err(Failure::usage("the new path is missing").hint("freehold state mv FROM TO")),
     };
@@ -57,6 +55,24 @@ pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
         session.ui.data(&format!("moved {}\n", count(moved, "record", "records")));
     }
     Ok(Exit::Ok)
+}
+
+/// To another state. Records that a member holds stay with it, which goes; those that are asked for alone leave it.
+fn send(engine: &mut Engine, owner: &Owner, from: &MemberPath, target: &mut Store) -> Result<usize, Failure> {
+    let has = |store: &Store| store.view().records_within(from).next().is_some();
+    if has(engine.store()) {
+        return locked(engine.store_mut(), owner, |here| {
+            locked(target, owner, |there| Ok(commands::move_to(here, there, from)?))
+        });
+    }
+    let mut moved = 0;
+    for store in engine.stores_mut().filter(|store| has(store)) {
+        moved += locked(store, owner, |here| locked(target, owner, |there| Ok(commands::move_to(here, there, from)?)))?;
+    }
+    match moved {
+        0 => Err(StateError::NoRecord { member: from.clone() }.into()),
+        _ => Ok(moved),
+    }
 }
 
 /// In every log that has records at or below `from`; nothing moves when one of them cannot.
