@@ -27,50 +27,30 @@
           }) systems
         );
 
-      workspace = (builtins.fromTOML (builtins.readFile ./Cargo.toml)).workspace;
-
-      package =
-        pkgs:
-        pkgs.rustPlatform.buildRustPackage {
-          pname = "freehold";
-          inherit (workspace.package) version;
-          src = pkgs.lib.fileset.toSource {
-            root = ./.;
-            fileset = pkgs.lib.fileset.unions [
-              ./Cargo.toml
-              ./Cargo.lock
-              ./crates
-              ./providers
-              ./xtask
-              ./nix
-              ./examples
-            ];
-          };
-          cargoLock.lockFile = ./Cargo.lock;
-          cargoBuildFlags = [
-            "--package"
-            "freehold-cli"
-            "--bin"
-            "freehold"
-          ];
-          # The tests want several versions of Nix and an S3 server: `./x test` runs them.
-          doCheck = false;
-          meta = {
-            description = "Plans and applies deployments of resources written in Nix";
-            license = with pkgs.lib.licenses; [
-              mit
-              asl20
-            ];
-            mainProgram = "freehold";
-          };
-        };
+      package = import ./nix/package.nix;
     in
     {
       # For a flake: `freehold = inputs.freehold.lib.mkRoot { inherit (nixpkgs) lib; modules = [ … ]; };`
       lib = (import ./nix { }).lib;
 
-      # `imports = [ inputs.freehold.nixosModules.agent ];`: the agent of a host, `services.freehold.agent`.
-      nixosModules.agent = ./nix/nixos/agent.nix;
+      # `imports = [ inputs.freehold.nixosModules.coop-cloud ];`
+      nixosModules = {
+        # The agent of a host, `services.freehold.agent`.
+        agent = ./nix/nixos/agent.nix;
+        # Swarm and proxy of a host, `services.coop-cloud-base`, and all apps, `services.coop-cloud.<app>`.
+        coop-cloud-base = ./nix/nixos/coop-cloud-base.nix;
+        coop-cloud = ./nix/nixos/coop-cloud.nix;
+      }
+      # One app by itself: `nixosModules.coop-cloud-ghost`.
+      // builtins.listToAttrs (
+        map (recipe: {
+          name = "coop-cloud-${recipe}";
+          value = self.lib.ccApps.${recipe} { };
+        }) (builtins.attrNames self.lib.ccApps)
+      );
+
+      # `nixpkgs.overlays = [ inputs.freehold.overlays.default ];` gives the modules their `pkgs.freehold`.
+      overlays.default = final: _: { freehold = package final; };
 
       templates = {
         default = self.templates.hello;

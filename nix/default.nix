@@ -28,6 +28,7 @@ let
         local = builtins.fromJSON (builtins.readFile ./providers/local.json);
         nix = builtins.fromJSON (builtins.readFile ./providers/nix.json);
         s3 = builtins.fromJSON (builtins.readFile ./providers/s3.json);
+        workload = builtins.fromJSON (builtins.readFile ./providers/workload.json);
       };
 
   self = {
@@ -49,6 +50,14 @@ let
       renderProviderDocs
       ;
     inherit (import ./lib/sequence.nix) mkSequence;
+
+    # Co-op Cloud apps: NixOS modules, and the same apps as data.
+    inherit (import ./lib/coop-cloud.nix)
+      ccApps
+      ccAppSettings
+      mkCcApp
+      mkCoopCloud
+      ;
 
     # reveal :: token -> value
     #

@@ -15,7 +15,20 @@
     in
     {
       __functor = _: args: {
-        members = f args;
+        members =
+          let
+            given = f args;
+            inner = given.members;
+          in
+          # Written as every other composite is: `{ members.key = …; }`.
+          if
+            builtins.attrNames given == [ "members" ]
+            && builtins.isAttrs inner
+            && !(inner ? type || inner ? inputs || inner ? members || inner ? __functor)
+          then
+            inner
+          else
+            given;
       };
       __functionArgs = {
         members = true;

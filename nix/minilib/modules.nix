@@ -156,7 +156,12 @@ let
       extra = removeAttrs m moduleKeys;
       body = {
         file = toString (m._file or file);
-        key = toString (m.key or key);
+        key = toString (
+          if isAttrs (m.key or null) then
+            throw "`key' in `${toString file}' is an attribute set, and has a meaning of its own in a module (a text). Is it to be a member? Then write `members.key'."
+          else
+            m.key or key
+        );
         disabled = m.disabledModules or [ ];
         imports = m.imports or [ ] ++ m.require or [ ];
         class = m._class or null;
@@ -197,7 +202,9 @@ let
     let
       load =
         parentFile: parentKey: index: m:
-        if isPath m || isString m then
+        if isString m && builtins.substring 0 1 m != "/" then
+          throw "Expected a module (a function, an attribute set or a path), but found the text ${builtins.toJSON m} in `${toString parentFile}'."
+        else if isPath m || isString m then
           apply (toString m) (toString m) (import m)
         else if isAttrs m && m ? outPath && !(m ? _type) && !(m ? config) then
           apply (toString m) (toString m) (import m)

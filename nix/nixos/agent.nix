@@ -13,6 +13,7 @@ let
     mkIf
     mkMerge
     mkOption
+    optionalAttrs
     types
     ;
   cfg = config.services.freehold.agent;
@@ -32,6 +33,10 @@ let
     key
   ]) cfg.trustedKeys
   ++ lib.optionals cfg.createUsers [ "--create-users" ]
+  ++ lib.optionals (cfg.report != null) [
+    "--report"
+    cfg.report
+  ]
   ++ (
     if cfg.caddy.enable then
       [
@@ -43,10 +48,8 @@ let
   )
   ++ cfg.extraArgs;
 
-  # As systemd reads a command line: every word in quotes, `%` and `$` doubled.
-  word =
-    text: "\"${builtins.replaceStrings [ "\\" "\"" "%" "$" "\n" ] [ "\\\\" "\\\"" "%%" "$$" "\\n" ] text}\"";
-  command = verb: more: lib.concatStringsSep " " (map word ([ "${cfg.package}/bin/freehold" "agent" verb ] ++ arguments ++ more));
+  inherit (import ../lib/systemd.nix) commandLine;
+  command = verb: more: commandLine ([ "${cfg.package}/bin/freehold" "agent" verb ] ++ arguments ++ more);
 
   common = {
     description = "Freehold agent";
@@ -59,7 +62,9 @@ let
       Environment = [ "HOME=/root" ];
       StateDirectory = lib.removePrefix "/var/lib/" cfg.stateDir;
       StateDirectoryMode = "0700";
-    };
+    }
+    # Supervisors of services are children of the agent that started them, and outlive it.
+    // optionalAttrs (cfg.runtime == "process") { KillMode = "process"; };
   };
 in
 {
@@ -120,6 +125,18 @@ in
       example = "/run/secrets/freehold-agent";
       description = "A file with `AWS_ACCESS_KEY_ID` and its like, for reading the bucket.";
     };
+    report = mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      example = "s3://shop-reports?endpoint=s3.example.org&profile=reports";
+      description = "Where this host reports how it stands, for `freehold publish --wait`.";
+    };
+    metrics = mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      example = "127.0.0.1:9464";
+      description = "Where Prometheus finds metrics, on the loopback interface; they are on `agent.sock` in the state anyway.";
+    };
     substituter = mkOption {
       type = types.nullOr types.str;
       default = null;
@@ -163,12 +180,22 @@ in
         {
           wantedBy = [ "multi-user.target" ];
           serviceConfig = {
-            ExecStart = command "run" [
+            ExecStart = command "run" ([
               "--poll"
               cfg.poll
               "--leave-running"
-            ];
-            ExecReload = "/bin/kill -HUP $MAINPID";
+            ]
+            ++ lib.optionals (cfg.metrics != null) [
+              "--metrics"
+              cfg.metrics
+            ]);
+            # Not every host has a program `kill` where one would look for it.
+            ExecReload = commandLine [ "${cfg.package}/bin/freehold" "agent" "poke" "--state" cfg.stateDir ];
+            # It is ready after its first round, which may have to pull what is missing.
+            Type = "notify";
+            NotifyAccess = "main";
+            TimeoutStartSec = "infinity";
+            WatchdogSec = 120;
             Restart = "always";
             RestartSec = 5;
           };

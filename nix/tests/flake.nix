@@ -1,6 +1,6 @@
 # flake.nix evaluates as far as it can without nixpkgs: `lib` and `templates` with an input that must not be touched, the
 # rest with a stand-in for nixpkgs.
-{ ... }:
+{ lib, ... }:
 let
   outputsOf =
     nixpkgs:
@@ -61,9 +61,85 @@ in
     expr = (without.lib.mkRoot { modules = [ ]; })._type;
     expected = "nixops4Component";
   };
-  "the NixOS module of the agent is there" = {
-    expr = builtins.pathExists without.nixosModules.agent;
-    expected = true;
+  "the NixOS modules are there, one for each app" = {
+    expr = {
+      files = map builtins.pathExists [
+        without.nixosModules.agent
+        without.nixosModules.coop-cloud
+        without.nixosModules.coop-cloud-base
+      ];
+      apps =
+        map (name: "coop-cloud-${name}") (builtins.attrNames without.lib.ccApps)
+        ++ [
+          "agent"
+          "coop-cloud"
+          "coop-cloud-base"
+        ];
+    };
+    expected = {
+      files = [
+        true
+        true
+        true
+      ];
+      apps =
+        builtins.filter (name: builtins.match "coop-cloud-.*" name != null && name != "coop-cloud-base") (
+          builtins.attrNames without.nixosModules
+        )
+        ++ [
+          "agent"
+          "coop-cloud"
+          "coop-cloud-base"
+        ];
+    };
+  };
+  "one app's module, the factory and the overlay make the units of that app" = {
+    expr =
+      let
+        config =
+          (lib.evalModules {
+            modules = [
+              (import ./nixos-options.nix { inherit lib; })
+              without.nixosModules.coop-cloud-ghost
+              (without.lib.mkCcApp {
+                recipe = "wiki";
+                domain = "wiki.example.org";
+                version = "1.0.0+1.0";
+              })
+              {
+                _module.args.pkgs = pkgs // without.overlays.default pkgs pkgs;
+                services.coop-cloud.ghost = {
+                  enable = true;
+                  domain = "blog.example.org";
+                  version = "1.3.0+6.42.0-alpine";
+                };
+              }
+            ];
+          }).config;
+        pkgs = stub // {
+          git = "/git";
+          openssh = "/openssh";
+          coreutils = "/coreutils";
+          rustPlatform.buildRustPackage = x: {
+            type = "derivation";
+            name = x.pname;
+            outPath = "/built";
+          };
+          writeText = name: _: {
+            type = "derivation";
+            inherit name;
+            outPath = "/store/${name}";
+          };
+        };
+      in
+      map (name: config.systemd.services.${name}.serviceConfig.ExecStart) [
+        "cc-app-ghost"
+        "cc-app-wiki"
+      ];
+    expected = [
+      ''"/built/bin/freehold" "app" "deploy" "blog.example.org" "--settings" "/store/cc-app-ghost.json"''
+      ''"/built/bin/freehold" "app" "deploy" "wiki.example.org" "--settings" "/store/cc-app-wiki.json"''
+    ];
   };
   "templates need no nixpkgs, and are there" = {
     expr = builtins.attrValues (builtins.mapAttrs (_: t: builtins.pathExists (t.path + "/freehold.nix")) without.templates);

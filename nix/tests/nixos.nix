@@ -74,6 +74,23 @@ in
     expr = (unit { }).serviceConfig.ExecStart;
     expected = ''"/freehold/bin/freehold" "agent" "run" "--from" "s3://shop" "--host" "web1" "--state" "/var/lib/freehold" "--runtime" "systemd" "--trusted-key" "k:1" "--no-routes" "--poll" "5m" "--leave-running"'';
   };
+  "systemd hears that it is ready, and that it lives" = {
+    expr = {
+      inherit ((unit { }).serviceConfig) Type NotifyAccess WatchdogSec;
+    };
+    expected = {
+      Type = "notify";
+      NotifyAccess = "main";
+      WatchdogSec = 120;
+    };
+  };
+  "it reports and shows metrics where it is told to" = {
+    expr = builtins.match ".*(\"--report\".*)" (unit {
+      report = "s3://reports";
+      metrics = "127.0.0.1:9464";
+    }).serviceConfig.ExecStart;
+    expected = [ "\"--report\" \"s3://reports\" \"--no-routes\" \"--poll\" \"5m\" \"--leave-running\" \"--metrics\" \"127.0.0.1:9464\"" ];
+  };
   "words are quoted as systemd reads them" = {
     expr = builtins.match ".*(\"--from\" \"[^ ]*\").*" (unit { from = "file:///a%20$b\"c"; }).serviceConfig.ExecStart;
     expected = [ "\"--from\" \"file:///a%%20$$b\\\"c\"" ];
@@ -87,6 +104,21 @@ in
       Type = "oneshot";
       OnCalendar = "*:0/5";
     };
+  };
+  "services of the runtime process outlive the agent that started them" = {
+    expr = map (settings: (unit settings).serviceConfig.KillMode or "control-group") [
+      { }
+      { runtime = "process"; }
+      {
+        runtime = "process";
+        timer = "*:0/5";
+      }
+    ];
+    expected = [
+      "control-group"
+      "process"
+      "process"
+    ];
   };
   "with Caddy its socket is named on both sides" = {
     expr =

@@ -43,6 +43,31 @@ in
     expected = "pubt";
   };
 
+  "a sequence may be written as every other composite" = {
+    expr =
+      (eval {
+        members.host = mkSequence (
+          { members, ... }:
+          {
+            members.key = {
+              type = "ssh.keypair";
+            };
+            members.use = memo members.key.outputs.publicKey;
+          }
+        );
+      }).host.members.use.resource.inputs.initialize_with;
+    expected = "pub";
+  };
+
+  "a member of a sequence may be called `members`" = {
+    expr = builtins.attrNames (eval {
+      members.host = mkSequence (_: {
+        members = memo "x";
+      });
+    }).host.members;
+    expected = [ "members" ];
+  };
+
   "a sequence is the same as nested members" = {
     expr =
       (eval {

@@ -21,6 +21,8 @@ let
 
   groups = {
     component = import ./component.nix args;
+    coopCloud = import ./coop-cloud.nix args;
+    coopCloudApps = import ./coop-cloud-apps.nix args;
     dynamic = import ./dynamic.nix args;
     examples = import ./examples.nix args;
     flake = import ./flake.nix args;

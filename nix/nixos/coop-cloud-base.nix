@@ -1,0 +1,338 @@
+# NixOS module: what every Co-op Cloud app of a host stands on, `services.coop-cloud-base`.
+#
+# Docker, a Swarm of (at first) one node with the overlay network `proxy`, Traefik from its own recipe with a wildcard
+# certificate and no ACME, the firewall, and a timer that removes images which nothing would go back to. Apps import this
+# themselves; a host only says where its certificate lies.
+#
+# Every step is a oneshot that looks, and does what is missing: at boot, and on each activation, also when nothing in it has
+# changed. For that the activation script names the units to `switch-to-configuration`. What is active is restarted by way of
+# `swarm-init`: `Requires=` carries its restart on to all that comes after it, as one job, in order. (The others are
+# "NOT restarted" by themselves, says `nixos-rebuild`.) What is not active, or has failed, is started.
+#
+# It joins no further nodes (`docker swarm join` does) and makes no certificate.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+let
+  inherit (lib)
+    mkEnableOption
+    mkIf
+    mkMerge
+    mkOption
+    types
+    ;
+  cfg = config.services.coop-cloud-base;
+  systemd = import ../lib/systemd.nix;
+  cc = import ../lib/cc-settings.nix;
+  names = builtins.attrNames;
+
+  freehold = words: systemd.commandLine ([ "${cfg.package}/bin/freehold" "app" ] ++ words);
+
+  infrastructure = {
+    after = [ "docker.service" ];
+    requires = [ "docker.service" ];
+    inherit (cfg) path environment;
+    unitConfig.StartLimitIntervalSec = 0;
+    serviceConfig = {
+      Type = "oneshot";
+      StateDirectory = "coop-cloud";
+    };
+  };
+
+  reconciled = [ "swarm-init.service" ] ++ map (n: cfg.apps.${n}.unit) (names cfg.apps);
+
+  # Apps that would take each other's place: the same domain, or names that Docker cuts to the same stack.
+  clashes = builtins.concatMap (
+    name:
+    map (other: {
+      assertion = false;
+      message =
+        if cfg.apps.${name}.domain == cfg.apps.${other}.domain then
+          "services.coop-cloud.${name} and services.coop-cloud.${other} have one domain, `${cfg.apps.${name}.domain}`: give one of them another, such as `services.coop-cloud.${other}.domain = \"${other}.${cfg.apps.${name}.domain}\";`"
+        else
+          "services.coop-cloud.${name} and services.coop-cloud.${other} would be one stack, `${cc.stackName cfg.apps.${name}.domain}`: the first 45 characters of their domains are the same; shorten `services.coop-cloud.${other}.domain`";
+    }) (
+      builtins.filter (
+        other: name < other && cc.stackName cfg.apps.${name}.domain == cc.stackName cfg.apps.${other}.domain
+      ) (names cfg.apps)
+    )
+  ) (names cfg.apps);
+in
+{
+  imports = [ (import ../apps/traefik.nix { mkCcApp = import ../lib/mkCcApp.nix; }) ];
+
+  options.services.coop-cloud-base = {
+    enable = mkEnableOption "Docker Swarm and the proxy for Co-op Cloud apps; an enabled app enables it, too";
+    package = mkOption {
+      type = types.package;
+      default = pkgs.freehold or (throw "services.coop-cloud-base.package: set it to the `freehold` package of the flake, or use its overlay");
+      defaultText = lib.literalExpression "pkgs.freehold";
+      description = "The package with `bin/freehold`.";
+    };
+    abraDir = mkOption {
+      type = types.strMatching "/.*";
+      default = "/root/.abra";
+      description = "`$ABRA_DIR`: the apps' `.env` files, shared with abra. Outside the store, and changed by deployments.";
+    };
+    alertsDir = mkOption {
+      type = types.strMatching "/.*";
+      default = "/var/lib/coop-cloud/alerts";
+      description = "Where `<app>.json` lies while an update of an app is held or has been taken back.";
+    };
+    recipeBase = mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      example = "https://git.example.org/recipes";
+      description = "Where recipes are fetched from, one repository for each; the Co-op Cloud forge when left out.";
+    };
+    advertiseAddress = mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      example = "192.0.2.7";
+      description = "The address that other nodes reach this one by; needed on hosts with several.";
+    };
+    openSwarmPorts = mkOption {
+      type = types.bool;
+      default = false;
+      description = "Whether other nodes may join: opens 2377/tcp, 7946/tcp and udp, 4789/udp.";
+    };
+    proxy = {
+      enable = mkOption {
+        type = types.bool;
+        default = true;
+        description = "Whether to run Traefik from its recipe (`deploy-proxy.service`; its options are `services.coop-cloud.traefik`).";
+      };
+      domain = mkOption {
+        type = types.str;
+        default = "traefik.${config.networking.fqdnOrHostName}";
+        defaultText = lib.literalExpression "\"traefik.\${config.networking.fqdnOrHostName}\"";
+        description = "The name of Traefik itself, for its dashboard and its stack.";
+      };
+      certificateDirectory = mkOption {
+        type = types.strMatching "/.*";
+        default = "/var/lib/ci-certs/live";
+        description = "Where the wildcard certificate lies. When it changes, Traefik gets it within seconds.";
+      };
+      certificate = mkOption {
+        type = types.str;
+        default = "fullchain.pem";
+        description = "The file with the certificate and its chain, in `certificateDirectory`.";
+      };
+      key = mkOption {
+        type = types.str;
+        default = "privkey.pem";
+        description = "The file with the private key, in `certificateDirectory`.";
+      };
+    };
+    prune = {
+      enable = mkOption {
+        type = types.bool;
+        default = true;
+        description = "Whether images that no app runs and none would go back to are removed now and then.";
+      };
+      schedule = mkOption {
+        type = types.str;
+        default = "Sun 05:00:00";
+        description = "When (`OnCalendar`).";
+      };
+    };
+    sweep = {
+      enable = mkEnableOption "one nightly run over all apps of the host, instead of a timer for each: `freehold app reconcile --all`";
+      schedule = mkOption {
+        type = types.str;
+        default = "03:00:00";
+        description = "When (`OnCalendar`).";
+      };
+    };
+    apps = mkOption {
+      internal = true;
+      default = { };
+      description = "The enabled apps.";
+      type = types.attrsOf (
+        types.submodule {
+          options = {
+            domain = mkOption { type = types.str; };
+            unit = mkOption { type = types.str; };
+          };
+        }
+      );
+    };
+    path = mkOption {
+      internal = true;
+      type = types.listOf types.raw;
+      default = [
+        config.virtualisation.docker.package
+        pkgs.git
+        pkgs.openssh
+      ];
+      description = "Programs that Freehold calls.";
+    };
+    environment = mkOption {
+      internal = true;
+      type = types.attrsOf types.str;
+      description = "The environment of every unit.";
+      default = {
+        # git and docker look for their settings there.
+        HOME = "/root";
+        ABRA_DIR = cfg.abraDir;
+        FREEHOLD_ALERTS = cfg.alertsDir;
+      }
+      // lib.optionalAttrs (cfg.recipeBase != null) { FREEHOLD_RECIPE_BASE = cfg.recipeBase; };
+    };
+  };
+
+  config = mkIf cfg.enable (mkMerge [
+    {
+      assertions = clashes;
+      environment.systemPackages = [ cfg.package ];
+      # `freehold app …` by hand finds the same apps.
+      environment.variables = removeAttrs cfg.environment [ "HOME" ];
+
+      virtualisation.docker.enable = true;
+      # dockerd refuses to be in a Swarm with it, and NixOS turns it on.
+      virtualisation.docker.liveRestore = false;
+
+      networking.firewall.allowedTCPPorts = [
+        80
+        443
+      ]
+      ++ lib.optionals cfg.openSwarmPorts [
+        2377
+        7946
+      ];
+      networking.firewall.allowedUDPPorts = lib.optionals cfg.openSwarmPorts [
+        4789
+        7946
+      ];
+
+      systemd.services.swarm-init = mkMerge [
+        infrastructure
+        {
+          description = "Docker Swarm and its network `proxy`";
+          after = [ "network-online.target" ];
+          wants = [ "network-online.target" ];
+          wantedBy = [ "multi-user.target" ];
+          stopIfChanged = false;
+          serviceConfig = {
+            RemainAfterExit = true;
+            TimeoutStartSec = 300;
+            ExecStart = freehold (
+              [
+                "swarm"
+                "init"
+              ]
+              ++ lib.optionals (cfg.advertiseAddress != null) [
+                "--advertise-addr"
+                cfg.advertiseAddress
+              ]
+            );
+          };
+        }
+      ];
+
+      system.activationScripts.coop-cloud = {
+        supportsDryActivation = true;
+        # At boot NIXOS_ACTION is not set, and systemd starts the units anyway.
+        text = ''
+          case "''${NIXOS_ACTION:-}" in
+            switch|test) coopCloudList=/run/nixos/activation-restart-list ;;
+            dry-activate) coopCloudList=/run/nixos/dry-activation-restart-list ;;
+            *) coopCloudList= ;;
+          esac
+          if [ -n "$coopCloudList" ]; then
+            mkdir -p /run/nixos
+            printf '%s\n' ${lib.concatStringsSep " " reconciled} >> "$coopCloudList"
+          fi
+        '';
+      };
+    }
+
+    (mkIf cfg.proxy.enable {
+      services.coop-cloud.traefik = {
+        enable = lib.mkDefault true;
+        domain = lib.mkDefault cfg.proxy.domain;
+        secrets.ssl_cert.file = lib.mkDefault "${cfg.proxy.certificateDirectory}/${cfg.proxy.certificate}";
+        secrets.ssl_key.file = lib.mkDefault "${cfg.proxy.certificateDirectory}/${cfg.proxy.key}";
+      };
+      # A renewed certificate reaches Traefik without an activation.
+      systemd.paths.deploy-proxy-certificate = {
+        description = "Watch over the wildcard certificate";
+        wantedBy = [ "multi-user.target" ];
+        pathConfig = {
+          PathChanged = [
+            "${cfg.proxy.certificateDirectory}/${cfg.proxy.certificate}"
+            "${cfg.proxy.certificateDirectory}/${cfg.proxy.key}"
+          ];
+          Unit = "deploy-proxy-certificate.service";
+        };
+      };
+      systemd.services.deploy-proxy-certificate = mkMerge [
+        infrastructure
+        {
+          description = "Give Traefik the renewed wildcard certificate";
+          after = [ "deploy-proxy.service" ];
+          restartIfChanged = false;
+          serviceConfig = {
+            inherit (config.systemd.services.deploy-proxy.serviceConfig) ExecStart SuccessExitStatus TimeoutStartSec;
+            # Certificate and key are written one after the other.
+            ExecStartPre = "${pkgs.coreutils}/bin/sleep 5";
+          };
+        }
+      ];
+    })
+
+    (mkIf cfg.prune.enable {
+      systemd.services.coop-cloud-prune = mkMerge [
+        infrastructure
+        {
+          description = "Remove images of Co-op Cloud apps that nothing would go back to";
+          restartIfChanged = false;
+          serviceConfig = {
+            ExecStart = freehold [ "prune" ];
+            TimeoutStartSec = 3600;
+          };
+        }
+      ];
+      systemd.timers.coop-cloud-prune = {
+        description = "Remove images of Co-op Cloud apps";
+        wantedBy = [ "timers.target" ];
+        timerConfig = {
+          OnCalendar = cfg.prune.schedule;
+          Persistent = true;
+        };
+      };
+    })
+
+    (mkIf cfg.sweep.enable {
+      systemd.services.coop-cloud-sweep = mkMerge [
+        infrastructure
+        {
+          description = "Nightly run over all Co-op Cloud apps";
+          after = reconciled;
+          restartIfChanged = false;
+          stopIfChanged = false;
+          serviceConfig = {
+            SuccessExitStatus = 4;
+            # One app after the other; each has limits of its own.
+            TimeoutStartSec = "infinity";
+            ExecStart = freehold [
+              "reconcile"
+              "--all"
+            ];
+          };
+        }
+      ];
+      systemd.timers.coop-cloud-sweep = {
+        description = "Nightly run over all Co-op Cloud apps";
+        wantedBy = [ "timers.target" ];
+        timerConfig = {
+          OnCalendar = cfg.sweep.schedule;
+          Persistent = true;
+        };
+      };
+    })
+  ]);
+}

@@ -1,0 +1,5 @@
+{ freehold, ... }:
+freehold.lib.mkCcApp {
+  recipe = "ghost";
+  appName = "My Blog";
+}

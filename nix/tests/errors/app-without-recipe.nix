@@ -1,0 +1,1 @@
+{ freehold, ... }: freehold.lib.mkCcApp { healthPath = "/"; }

@@ -1,0 +1,9 @@
+{ eval, ... }:
+eval (
+  { providers, ... }:
+  {
+    members.a = {
+      key = { type = providers.local.uuid; };
+    };
+  }
+)

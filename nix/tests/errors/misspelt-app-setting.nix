@@ -1,0 +1,5 @@
+{ freehold, ... }:
+freehold.lib.ccAppSettings "ghost" {
+  domain = "blog.example.org";
+  environment = { };
+}

@@ -1,0 +1,1 @@
+{ freehold, ... }: freehold.lib.ccAppSettings "ghosts" { domain = "blog.example.org"; }
