@@ -8,8 +8,9 @@
 use std::str::FromStr as _;
 
 use freehold_model::{MemberPath, PathError};
-use freehold_nar::{CacheInfo, NarInfo, PublicKey, SecretKey, Sha256, StorePath, TrustedKeys};
+use freehold_nar::{CacheInfo, Compression, NarInfo, PublicKey, SecretKey, Sha256, StorePath, TrustedKeys};
 use freehold_protocol::{WireAttrs, WireValue, v0, v1};
+use freehold_recipe::{AbraSh, AppType, Backup, ComposeFile, EnvFile, Modifiers, Pin, Stack, Subject, Version, lint};
 use freehold_rollout::{Decision, Effect, Event, Gate, Look, Machine, Record, Settling};
 use freehold_state::nixops4::{import_nixops4, nixops4_event, nixops4_patch, parse_nixops4};
 
@@ -17,7 +18,7 @@ use freehold_state::nixops4::{import_nixops4, nixops4_event, nixops4_patch, pars
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets by the name of their corpus folder.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 17] = [
     ("state_log", state_log),
     ("nixops4_state", nixops4_state),
     ("provider_v1", provider_v1),
@@ -28,7 +29,13 @@ pub const TARGETS: [Target; 11] = [
     ("rollout_record", rollout_record),
     ("narinfo", narinfo),
     ("cache_key", cache_key),
+    ("nar", nar),
+    ("signature", signature),
     ("manifest", manifest),
+    ("recipe_env", recipe_env),
+    ("recipe_abra_sh", recipe_abra_sh),
+    ("recipe_version", recipe_version),
+    ("recipe_compose", recipe_compose),
 ];
 
 /// A state log never panics, and when a log can be read, so can what was there after each of its lines.
@@ -249,4 +256,146 @@ pub fn cache_key(data: &[u8]) {
     if let Ok(keys) = TrustedKeys::parse(text) {
         assert_eq!(TrustedKeys::parse(&keys.to_string()), Ok(keys), "keys change when they are written");
     }
+}
+
+/// The file of a NAR, by its first byte in one of the compressions, is unpacked within its limit or refused; what it unpacks to is
+/// hashed as it is.
+pub fn nar(data: &[u8]) {
+    const LIMIT: u64 = 1 << 20;
+    let Some((first, file)) = data.split_first() else {
+        return;
+    };
+    let compression = match first % 3 {
+        0 => Compression::None,
+        1 => Compression::Zstd,
+        _ => Compression::Xz,
+    };
+    let Ok((hash, size)) = freehold_cache::digest(file, &compression, LIMIT) else {
+        return;
+    };
+    assert!(size <= LIMIT, "{size} bytes were unpacked");
+    if compression == Compression::None {
+        assert_eq!((hash, size), (Sha256::of(file), file.len() as u64), "it is not hashed as it is");
+    }
+}
+
+/// A text that nobody has signed is no signature of anything, of whatever form it is: of a narinfo, of a manifest, among others.
+pub fn signature(data: &[u8]) {
+    use freehold_manifest::Manifest;
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    // A key of the fuzzer's own, the same each time; nobody has signed with it.
+    let Ok(key) = PublicKey::parse("k:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=") else {
+        return;
+    };
+    assert!(!key.verify(b"anything", text), "`{text}` is taken for a signature");
+    let trusted = TrustedKeys::new(vec![key]);
+    let texts: Vec<String> = text.lines().map(str::to_owned).collect();
+    assert!(trusted.signer(b"anything", &texts).is_none(), "one of several is taken for a signature");
+    let (name, sig) = text.split_once(':').unwrap_or(("k", text));
+    let manifest = serde_json::json!({
+        "version": 1, "generation": "2026-11-21T12:00:00Z", "services": [], "signatures": [{ "key": name, "sig": sig }],
+    });
+    assert!(Manifest::verify(manifest.to_string().as_bytes(), &trusted).is_err(), "a manifest is taken for signed");
+}
+
+/// An `.env` that is read keeps its bytes; a value that is set is read back, and what stands in the other lines stays.
+pub fn recipe_env(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let Ok(env) = EnvFile::parse("fuzz.env", text) else {
+        return;
+    };
+    assert_eq!(env.text(), text, "reading changes a text");
+    let _ = AppType::of(&env);
+    for assignment in env.assignments() {
+        let _ = Modifiers::of(assignment);
+    }
+    let value = text.lines().last().unwrap_or_default();
+    for name in env.variables().into_keys().take(3).chain(["FUZZ".to_owned()]) {
+        let mut changed = env.clone();
+        if changed.set(&name, value).is_ok() {
+            assert_eq!(changed.get(&name), Some(value), "a value changes when it is written");
+            assert!(changed.assignments().len() >= env.assignments().len(), "an assignment is lost");
+        }
+        let mut removed = env.clone();
+        assert_eq!(removed.unset(&name), env.get(&name).is_some(), "it is not told whether `{name}` was there");
+        assert_eq!(removed.get(&name), None, "`{name}` stays after its removal");
+        let others = env.assignments().iter().filter(|assignment| assignment.name != name).map(|other| &other.name);
+        let left = removed.assignments().iter().map(|assignment| &assignment.name);
+        assert!(left.eq(others), "removing `{name}` removes others");
+    }
+}
+
+/// An `abra.sh` never panics, and what it exports can be written as it was read.
+pub fn recipe_abra_sh(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let Ok(read) = AbraSh::parse("abra.sh", text) else {
+        return;
+    };
+    for (name, value) in read.exports.iter().filter(|(_, value)| !value.contains('\'')) {
+        let again = AbraSh::parse("abra.sh", &format!("export {name}='{value}'\n"));
+        assert!(again.is_ok_and(|again| again.exports.get(name) == Some(value)), "`{name}` changes when it is written");
+    }
+}
+
+/// A version is read back as it was written, and two of them have one order, and the same distance either way.
+pub fn recipe_version(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let read: Vec<Version> = text.lines().take(8).filter_map(|line| line.parse().ok()).collect();
+    for a in &read {
+        assert_eq!(a.to_string().parse().as_ref(), Ok(a), "a version changes when it is written");
+        for b in &read {
+            assert_eq!(a.cmp(b), b.cmp(a).reverse(), "`{a}` and `{b}` have two orders");
+            assert_eq!(a.jumps(b).longest(), b.jumps(a).longest(), "`{a}` and `{b}` have two distances");
+        }
+    }
+    let mut sorted = read.clone();
+    sorted.sort();
+    assert!(sorted.windows(2).all(|pair| pair[0] <= pair[1]), "an order that does not hold");
+    if let Ok(pin) = text.parse::<Pin>() {
+        assert_eq!(pin.to_string().parse().as_ref(), Ok(&pin), "a pin changes when it is written");
+    }
+}
+
+/// A compose file never panics, as it is written or as it is composed; what is put into a stack is read back from what is deployed.
+pub fn recipe_compose(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let file = ComposeFile::parse("compose.yml", text);
+    let Ok(mut stack) = Stack::parse(text) else {
+        return;
+    };
+    let _ = Backup::of(&stack);
+    if let (Ok(file), Ok(env)) = (file, EnvFile::parse("fuzz.env", "A=1\n")) {
+        let files = [file];
+        let _ = freehold_recipe::secrets(&stack, &files, &env);
+        let subject = Subject {
+            files: &files,
+            texts: &std::collections::BTreeMap::new(),
+            env: &env,
+            sample: None,
+            abra_sh: &AbraSh::default(),
+            stack: &stack,
+            stack_name: "s",
+            domain: "s.org",
+            tags: &[],
+            wildcard: Some("org"),
+            taken: &[],
+            served: &[],
+        };
+        let _ = lint(&subject);
+    }
+    stack.set_label("fuzz", "$1");
+    let services: Vec<_> = stack.services().collect();
+    assert!(services.iter().all(|service| service.labels().get("fuzz") == Some(&"$1")), "a label is lost");
+    let deployed: Result<serde_json::Value, _> = serde_json::from_str(&stack.to_deploy());
+    assert!(deployed.is_ok(), "what is deployed is not JSON");
 }

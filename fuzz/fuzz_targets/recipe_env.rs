@@ -1,0 +1,4 @@
+//! Gives made-up bytes to `freehold_fuzz::recipe_env`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| freehold_fuzz::recipe_env(data));
