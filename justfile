@@ -25,6 +25,7 @@ tidy:
 # write what is generated: reference docs, JSON schemas, provider tables for Nix
 generate:
     cargo run --quiet --package xtask -- generate
+    nix/tests/coop-cloud-docs.sh --update
 
 # a static release binary, with its size
 release:

@@ -5,10 +5,10 @@
 //! removed, or reported by `--check`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use crate::Outcome;
+use crate::cargo::cargo;
 
 /// Folders in which every file is generated.
 const OWNED: [&str; 2] = ["docs/reference/generated", "docs/schemas"];
@@ -69,18 +69,16 @@ fn compare(root: &Path) -> Outcome<BTreeMap<String, State>> {
 
 /// Everything that the binary generates, by path.
 fn make(root: &Path) -> Outcome<BTreeMap<String, Vec<u8>>> {
-    let scratch = Scratch::new()?;
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .current_dir(root)
+    let scratch = tempfile::tempdir().map_err(|error| format!("cannot make a directory: {error}"))?;
+    let status = cargo(root)
         .args(["run", "--quiet", "--package", "freehold-cli", "--bin", "freehold", "--", "internal", "generate"])
-        .arg(&scratch.0)
+        .arg(scratch.path())
         .status()
         .map_err(|error| format!("cannot run cargo: {error}"))?;
     if !status.success() {
         return Err(format!("`freehold internal generate` failed: {status}"));
     }
-    files_below(&scratch.0)
+    files_below(scratch.path())
 }
 
 fn files_below(folder: &Path) -> Outcome<BTreeMap<String, Vec<u8>>> {
@@ -113,21 +111,4 @@ fn make_parent(path: &Path) -> Outcome<()> {
 
 fn failed(verb: &str, path: &Path, error: &std::io::Error) -> String {
     format!("cannot {verb} `{}`: {error}", path.display())
-}
-
-/// A directory that is removed at the end.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Outcome<Self> {
-        let path = std::env::temp_dir().join(format!("fh-generate-{}", std::process::id()));
-        std::fs::create_dir_all(&path).map_err(|error| failed("make", &path, &error))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }

@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a command line tool")]
 
 mod bench;
+mod cargo;
 mod generate;
 mod release;
 mod tidy;

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::cargo::cargo;
 use crate::{Outcome, stdout_of};
 
 const MUSL: &str = "x86_64-unknown-linux-musl";
@@ -33,9 +34,7 @@ fn has_musl(root: &Path) -> bool {
 }
 
 fn build(root: &Path, target: &str) -> Outcome<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .current_dir(root)
+    let status = cargo(root)
         .args(["build", "--release", "--locked", "--package", "freehold-cli", "--bin", "freehold", "--target", target])
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         .env("CC_x86_64_unknown_linux_musl", "musl-gcc")

@@ -2,10 +2,9 @@
 //!
 //! Times are of whole commands, evaluation by Nix included; memory is the main process's own.
 
-use std::path::Path;
 use std::time::Duration;
 
-use super::Scratch;
+use super::scratch;
 use super::measure::{self, Cost};
 use super::tool::{Shape, Tool};
 use crate::Outcome;
@@ -39,13 +38,13 @@ fn deployment(freehold: &Tool, shape: Shape, members: usize, budgets: [&str; 3])
         Shape::Files => "`local.file`",
         Shape::Pairs => "`local.memo`, every second of another's output",
     };
-    let scratch = Scratch::new("budgets")?;
-    freehold.write_generated(&scratch.0, shape, members)?;
+    let scratch = scratch()?;
+    freehold.write_generated(scratch.path(), shape, members)?;
     let [apply, plan, quick] = budgets;
-    row(&format!("{members} new {what}"), "apply --yes", apply, &mut freehold.apply(&scratch.0))?;
-    row(&format!("{members} recorded {what}, no change"), "plan", plan, &mut freehold.plan(&scratch.0, true))?;
-    row("the same, not looked at", "plan --no-refresh", quick, &mut freehold.plan(&scratch.0, false))?;
-    let records = freehold.remembered(Path::new(&scratch.0))?.records;
+    row(&format!("{members} new {what}"), "apply --yes", apply, &mut freehold.apply(scratch.path()))?;
+    row(&format!("{members} recorded {what}, no change"), "plan", plan, &mut freehold.plan(scratch.path(), true))?;
+    row("the same, not looked at", "plan --no-refresh", quick, &mut freehold.plan(scratch.path(), false))?;
+    let records = freehold.remembered(scratch.path())?.records;
     if records == members { Ok(()) } else { Err(format!("{records} of {members} are recorded")) }
 }
 

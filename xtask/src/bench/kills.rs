@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::Scratch;
+use super::scratch;
 use super::measure::{kill_group, spawn};
 use super::tool::{Shape, Tool};
 use crate::Outcome;
@@ -40,10 +40,10 @@ pub(super) fn run(tools: &[Tool], kills: usize) -> Outcome<()> {
 
 /// Kills one apply once `threshold` files exist; returns how many there are in the end, and how many of them are forgotten.
 fn kill_once(tool: &Tool, threshold: usize) -> Outcome<(usize, usize)> {
-    let scratch = Scratch::new("kills")?;
-    let out = scratch.0.join("out");
-    tool.write(&scratch.0, Shape::Files, FILES)?;
-    let mut command = tool.apply(&scratch.0);
+    let scratch = scratch()?;
+    let out = scratch.path().join("out");
+    tool.write(scratch.path(), Shape::Files, FILES)?;
+    let mut command = tool.apply(scratch.path());
     command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
     let mut child = spawn(&mut command)?;
     let began = Instant::now();
@@ -55,7 +55,7 @@ fn kill_once(tool: &Tool, threshold: usize) -> Outcome<(usize, usize)> {
     let _ = child.wait();
     kill_group(&mut child);
     let files = files_in(&out);
-    let remembered = tool.remembered(&scratch.0)?;
+    let remembered = tool.remembered(scratch.path())?;
     Ok((files, files.saturating_sub(remembered.records + remembered.open_intents)))
 }
 

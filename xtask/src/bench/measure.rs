@@ -1,5 +1,7 @@
 //! Runs a command and says how long it took and how much memory its main process had at most.
 
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -18,8 +20,8 @@ pub(super) struct Cost {
 
 /// Runs the command to its end; its output is kept for the error only.
 pub(super) fn run(command: &mut Command, limit: Duration) -> Outcome<Cost> {
-    let log = tempfile_for_output()?;
-    let writer = || log.1.try_clone().map_err(|error| format!("cannot share the log: {error}"));
+    let mut log = tempfile::tempfile().map_err(|error| format!("cannot make a file for the output: {error}"))?;
+    let writer = || log.try_clone().map_err(|error| format!("cannot share the file for the output: {error}"));
     let began = Instant::now();
     let mut child = spawn(command.stdout(writer()?).stderr(writer()?))?;
     let mut memory_bytes = 0;
@@ -35,12 +37,11 @@ pub(super) fn run(command: &mut Command, limit: Duration) -> Outcome<Cost> {
         }
     };
     let time = began.elapsed();
-    let output = std::fs::read_to_string(&log.0).unwrap_or_default();
-    let _ = std::fs::remove_file(&log.0);
     kill_group(&mut child);
     if status.success() {
         return Ok(Cost { time, memory_bytes });
     }
+    let output = from_the_start(&mut log);
     let end: Vec<&str> = output.lines().rev().take(20).collect();
     let end: Vec<&str> = end.into_iter().rev().collect();
     Err(format!("{command:?} failed: {status}\n{}", end.join("\n")))
@@ -64,10 +65,11 @@ fn high_water(process: u32) -> u64 {
     kilobytes.unwrap_or(0) * 1024
 }
 
-fn tempfile_for_output() -> Outcome<(std::path::PathBuf, std::fs::File)> {
-    let path = std::env::temp_dir().join(format!("fh-bench-{}.log", std::process::id()));
-    let file = std::fs::File::create(&path).map_err(|error| format!("cannot make `{}`: {error}", path.display()))?;
-    Ok((path, file))
+fn from_the_start(log: &mut File) -> String {
+    let mut bytes = Vec::new();
+    // What cannot be read is missing in the error, which is told nevertheless.
+    let _ = log.rewind().and_then(|()| log.read_to_end(&mut bytes));
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]
@@ -76,14 +78,14 @@ mod tests {
 
     #[test]
     fn a_failure_shows_what_was_printed() {
-        let failure = run(Command::new("sh").args(["-c", "echo why; exit 3"]), Duration::from_secs(10)).err();
+        let failure = run(Command::new("sh").args(["-c", "echo why; exit 3"]), Duration::from_secs(60)).err();
         assert!(failure.as_deref().is_some_and(|text| text.ends_with("why")), "{failure:?}");
     }
 
     #[test]
     fn time_and_memory_are_measured() {
-        let cost = run(Command::new("sleep").arg("0.05"), Duration::from_secs(10)).unwrap();
-        assert!(cost.time >= Duration::from_millis(50));
+        let cost = run(Command::new("sleep").arg("1"), Duration::from_secs(60)).unwrap();
+        assert!(cost.time >= Duration::from_secs(1));
         assert!(cost.memory_bytes > 0);
     }
 }

@@ -11,9 +11,10 @@ mod measure;
 mod peers;
 mod tool;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::Outcome;
+use crate::cargo::cargo;
 
 const USAGE: &str = "usage: xtask bench [--large | --bench NAME] | bench peers [--sizes 1000,5000] [--kills 4]";
 
@@ -57,15 +58,18 @@ const BENCHES: &[(&str, &str, &str)] = &[
         "cache",
         "pushing: to a directory at least as fast as `nix copy`, over 20 ms three times as fast; 2,000 unchanged paths < 300 ms",
     ),
+    (
+        "freehold-app",
+        "apps",
+        "apps on a Swarm: a deploy at most 1.5 × `docker stack deploy` until it runs; nothing to do: 50 ms of CPU; 50 apps: 500 ms",
+    ),
     ("freehold-apply", "machines", "planner and executor alone: they grow linearly"),
 ];
 
 /// One of them, with `cargo bench`.
 fn own(root: &Path, (package, name, budget): &(&str, &str, &str)) -> Outcome<()> {
     println!("\n### {budget}\n\n`cargo bench -p {package} --bench {name}`\n");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = std::process::Command::new(cargo)
-        .current_dir(root)
+    let status = cargo(root)
         .args(["bench", "--quiet", "--package", package, "--bench", name])
         .status()
         .map_err(|error| format!("cannot run cargo: {error}"))?;
@@ -90,20 +94,8 @@ fn parse(words: &[&str]) -> Outcome<Options> {
 }
 
 /// A directory that is removed at the end.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Outcome<Self> {
-        let path = std::env::temp_dir().join(format!("fh-bench-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&path).map_err(|error| format!("cannot make `{}`: {error}", path.display()))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+fn scratch() -> Outcome<tempfile::TempDir> {
+    tempfile::tempdir().map_err(|error| format!("cannot make a directory: {error}"))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Scratch;
+use super::scratch;
 use super::measure::{self, Cost};
 use super::tool::{Shape, Tool};
 use crate::Outcome;
@@ -38,11 +38,11 @@ pub(super) fn run(tools: &[Tool], sizes: &[usize]) -> Outcome<()> {
 }
 
 fn row(tool: &Tool, shape: Shape, size: usize) -> Outcome<String> {
-    let scratch = Scratch::new("peers")?;
-    tool.write(&scratch.0, shape, size)?;
-    let apply = measure::run(&mut tool.apply(&scratch.0), LIMIT)?;
-    let plan = measure::run(&mut tool.plan(&scratch.0, true), LIMIT)?;
-    let quick = measure::run(&mut tool.plan(&scratch.0, false), LIMIT)?;
+    let scratch = scratch()?;
+    tool.write(scratch.path(), shape, size)?;
+    let apply = measure::run(&mut tool.apply(scratch.path()), LIMIT)?;
+    let plan = measure::run(&mut tool.plan(scratch.path(), true), LIMIT)?;
+    let quick = measure::run(&mut tool.plan(scratch.path(), false), LIMIT)?;
     let peak = [&apply, &plan, &quick].iter().map(|cost| cost.memory_bytes).max().unwrap_or(0);
     let seconds = |cost: &Cost| format!("{:.2} s", cost.time.as_secs_f64());
     Ok(format!("{} | {} | {} | {} MB", seconds(&apply), seconds(&plan), seconds(&quick), peak / 1_000_000))

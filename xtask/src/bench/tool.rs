@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{Outcome, stdout_of};
+use crate::Outcome;
+use crate::cargo::cargo;
 
 /// The same deployment for each program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,7 +167,10 @@ fn freehold(root: &Path) -> Result<PathBuf, String> {
         return Ok(binary.into());
     }
     let build = ["build", "--release", "--quiet", "--package", "freehold-cli", "--bin", "freehold"];
-    stdout_of(root, "cargo", &build)?;
+    let status = cargo(root).args(build).status().map_err(|error| format!("cannot run cargo: {error}"))?;
+    if !status.success() {
+        return Err(format!("freehold does not build: {status}"));
+    }
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     Ok(target.join("release/freehold"))
 }

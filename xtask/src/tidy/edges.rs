@@ -10,7 +10,7 @@ use super::{Finding, Tree};
 use crate::{Outcome, stdout_of};
 
 /// A crate may depend on crates of ours with a lower rank only.
-const RANKS: [(&str, u32); 29] = [
+const RANKS: [(&str, u32); 32] = [
     ("freehold-model", 0),
     ("freehold-protocol", 1),
     ("freehold-plan", 2),
@@ -26,6 +26,8 @@ const RANKS: [(&str, u32); 29] = [
     ("freehold-state", 5),
     ("freehold-eval", 5),
     ("freehold-router", 5),
+    ("freehold-recipe-source", 5),
+    ("freehold-swarm", 5),
     ("freehold-cache", 6),
     ("freehold-runtime", 6),
     ("freehold-publish", 7),
@@ -33,13 +35,14 @@ const RANKS: [(&str, u32); 29] = [
     ("freehold-provider-s3", 7),
     ("freehold-provider-nix", 7),
     ("freehold-provider-host", 7),
-    ("freehold-provider-workload", 7),
+    ("freehold-provider-workload", 9),
     ("freehold-provider-opentofu", 7),
     ("freehold-engine", 8),
     ("freehold-agent", 8),
+    ("freehold-app", 8),
     ("freehold-ci", 8),
     ("freehold-panel", 8),
-    ("freehold-cli", 9),
+    ("freehold-cli", 10),
 ];
 
 /// Crates that do no IO, have no clock and no threads.
