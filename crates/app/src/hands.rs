@@ -30,9 +30,9 @@ pub(crate) struct AppHands<'a> {
     pub(crate) hint: Option<String>,
     /// When the stack was sent.
     sent: Option<Instant>,
-    /// When its tasks were first seen to run since then, and what was then still red.
+    /// When its tasks were first seen to run since then; what was still red at the last look, and when that look began.
     settled: Option<Instant>,
-    red: Option<String>,
+    red: Option<(String, Instant)>,
     /// Tasks that failed since, and when the last one was noticed.
     seen: Seen,
     failed: Option<(usize, Instant)>,
@@ -99,11 +99,12 @@ impl<'a> AppHands<'a> {
     }
 
     /// Whether the tasks run for longer than the gate may take, and it never was green. The machine's own clock runs for the sum
-    /// of both times.
+    /// of both times. Only a look that began when the time was over tells: between two of a busy machine all of it may have passed.
     fn is_red_too_long(&mut self) -> bool {
         let since = *self.settled.get_or_insert_with(Instant::now);
         let limit = Duration::from_secs(u64::from(self.app.settings.gate.timeout_seconds));
-        self.sent.is_some() && self.red.is_some() && since.elapsed() >= limit
+        let is_late = |begun: Instant| begun.saturating_duration_since(since) >= limit;
+        self.sent.is_some() && self.red.as_ref().is_some_and(|(_, begun)| is_late(*begun))
     }
 
     /// Why tasks that run do not count yet: one of them failed a moment ago, and a crash loop runs between two crashes.
@@ -316,7 +317,7 @@ impl Hands for AppHands<'_> {
                 Settling::Broken { reason: format!("{reason} after {} s", limit.as_secs()) }
             }
             Settling::Settled if self.is_red_too_long() => {
-                Settling::Broken { reason: self.red.take().unwrap_or_default() }
+                Settling::Broken { reason: self.red.take().map(|(reason, _)| reason).unwrap_or_default() }
             }
             settled => settled,
         }
@@ -326,9 +327,10 @@ impl Hands for AppHands<'_> {
         let env = vec![("FREEHOLD_RELEASE".to_owned(), release.id().to_owned())];
         let target = ProbeTarget { env, ..ProbeTarget::default() };
         let gates = std::iter::once(gate).chain(&self.app.settings.probes);
+        let begun = Instant::now();
         for gate in gates {
             if let Look::Red { reason } = look(gate, &target) {
-                self.red = Some(reason.clone());
+                self.red = Some((reason.clone(), begun));
                 return Look::Red { reason };
             }
         }

@@ -169,12 +169,13 @@ mod tests {
 
     #[test]
     fn a_sops_that_hangs_is_given_up_and_a_value_is_whole() {
-        let told = |script: &str| answer(Command::new("sh").args(["-c", script]), Duration::from_secs(2));
-        assert_eq!(told("printf value").unwrap().expose(), b"value");
-        let (reason, hint) = told("sleep 30").unwrap_err();
-        assert_eq!(reason, "`sops` does not come to an end within 2 s");
+        let told =
+            |script: &str, seconds| answer(Command::new("sh").args(["-c", script]), Duration::from_secs(seconds));
+        assert_eq!(told("printf value", 600).unwrap().expose(), b"value");
+        let (reason, hint) = told("sleep 600", 1).unwrap_err();
+        assert_eq!(reason, "`sops` does not come to an end within 1 s");
         assert!(hint.contains("key service"), "{hint}");
-        assert_eq!(told("echo no key >&2; exit 1").unwrap_err().0, "no key");
+        assert_eq!(told("echo no key >&2; exit 1", 600).unwrap_err().0, "no key");
     }
 
     #[test]

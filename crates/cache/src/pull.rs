@@ -56,7 +56,9 @@ pub fn pull(
     let Some(first) = roots.first().filter(|_| !infos.is_empty()) else { return Ok(Pulled::default()) };
     staging::sweep(staging);
     let (staging, waited) = Staging::open(staging, &|| listener(Progress::Behind), stop)?;
-    if waited {
+    // Another pull may have brought some of it meanwhile: one that was waited for, or one that had ended before it was met.
+    let paths: Vec<String> = infos.keys().map(ToString::to_string).collect();
+    if waited || nix.missing(&paths)?.len() < paths.len() {
         infos = pull.planned(roots)?;
     }
     if infos.is_empty() {

@@ -120,7 +120,7 @@ pub const MANIFEST_SERVICES: usize = 10_000;
 /// Longest name of a service in bytes: a unit's name is made of it.
 pub const SERVICE_NAME_BYTES: usize = 64;
 /// How long a supervisor of the runtime `process` may take from its start to its first answer.
-pub const SUPERVISOR_START: Duration = Duration::from_secs(10);
+pub const SUPERVISOR_START: Duration = Duration::from_secs(60);
 /// How long a supervisor may take to answer a question; it may be ending its child meanwhile.
 pub const SUPERVISOR_ANSWER: Duration = Duration::from_secs(60);
 /// How long a process that was asked to end may go on before it is killed.
@@ -139,8 +139,8 @@ pub const PROCESS_LOG_BYTES: u64 = 16 * 1024 * 1024;
 pub const ROLLOUT_LOOK: Duration = Duration::from_secs(60);
 /// Largest object that a depot reads into memory (a manifest, a narinfo), in bytes.
 pub const DEPOT_OBJECT_BYTES: u64 = 64 * 1024 * 1024;
-/// How long a writer of a depot in a directory waits for the others.
-pub const DEPOT_LOCK: Duration = Duration::from_secs(10);
+/// How long a writer of a depot in a directory waits for the others, each of whom may wait for a slow disk.
+pub const DEPOT_LOCK: Duration = Duration::from_secs(60);
 /// Age after which an unfinished file in a depot is litter of a process that was killed.
 pub const DEPOT_DRAFT_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Questions to a cache under way at once (what is there, narinfos).
@@ -208,7 +208,7 @@ pub const UNIT_JOB: Duration = Duration::from_secs(60);
 /// How long a unit may take to start or to stop when it does not say: systemd's own default.
 pub const UNIT_TIMEOUT: Duration = Duration::from_secs(90);
 /// How long the journal may be searched for the last words of a service.
-pub const JOURNAL_WORDS: Duration = Duration::from_secs(2);
+pub const JOURNAL_WORDS: Duration = Duration::from_secs(10);
 /// How long a program of the host (`systemd-sysusers`, `getent`) may take.
 pub const HOST_PROGRAM: Duration = Duration::from_secs(30);
 /// How long Caddy's admin API may take to accept a connection.
@@ -240,7 +240,7 @@ pub const ROUTER_OWNER_BYTES: usize = 32;
 /// How long ago a file must have been changed before its times tell it from any later version: file systems stamp by the second at worst.
 pub const FILE_SETTLED: Duration = Duration::from_secs(2);
 /// How long a lock that somebody else has is waited for, before it counts as theirs.
-pub const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+pub const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 /// Rounds in a row without the manifest after which an alert stands.
 pub const AGENT_MANIFEST_FAILURES: u32 = 3;
 /// Between two looks of a waiting agent whether its routes are still there.
@@ -272,7 +272,7 @@ pub const REPORT_REQUEST: Duration = Duration::from_secs(30);
 /// Pause before a report that could not be written is tried again.
 pub const REPORT_RETRY: Duration = Duration::from_secs(10);
 /// How long an agent that ends waits for its last report to be written.
-pub const REPORT_LAST: Duration = Duration::from_secs(10);
+pub const REPORT_LAST: Duration = Duration::from_secs(30);
 /// How long `publish --wait` waits for hosts, unless it is told otherwise.
 pub const PUBLISH_WAIT: Duration = Duration::from_secs(10 * 60);
 /// Pause between two looks at the reports of hosts.
@@ -321,7 +321,7 @@ pub const SWARM_LATE: Duration = Duration::from_secs(10);
 /// `defaultOldTaskTimeout`); a task that found no node never goes.
 pub const SWARM_OLD_TASK: Duration = Duration::from_secs(60);
 /// How long a connection has to stay open to count: a proxy in front takes it also where nobody listens, and drops it at once.
-pub const TCP_STAYS_OPEN: Duration = Duration::from_millis(300);
+pub const TCP_STAYS_OPEN: Duration = Duration::from_secs(1);
 /// Bytes of what the docker CLI says that are kept for a message.
 pub const DOCKER_WORDS_BYTES: usize = 16 * 1024;
 /// Largest composed stack, in bytes.

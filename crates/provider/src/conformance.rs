@@ -54,9 +54,9 @@ impl Report {
 }
 
 /// Longest wait for one answer.
-const ANSWER: Duration = Duration::from_secs(30);
+const ANSWER: Duration = Duration::from_secs(120);
 /// Longest wait for a provider to end after its input has.
-const END: Duration = Duration::from_secs(10);
+const END: Duration = Duration::from_secs(30);
 
 type Checked = Result<(), Problem>;
 

@@ -26,12 +26,29 @@ pub struct Ended {
 /// # Errors
 /// It cannot be started.
 pub fn run_within(command: &mut Command, limit: Duration, most: usize) -> std::io::Result<Ended> {
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let out = child.stdout.take().map(|pipe| Pipe::read(pipe, most));
-    let err = child.stderr.take().map(|pipe| Pipe::read(pipe, limits::DOCKER_WORDS_BYTES));
-    let well = end(&mut child, limit);
-    let kept = |pipe: Option<Pipe>| pipe.map(Pipe::kept).unwrap_or_default();
-    Ok(Ended { well, out: kept(out), err: kept(err) })
+    Ok(Running::start(command, most)?.end_within(limit))
+}
+
+/// A program that was started, and what is read of it meanwhile.
+struct Running {
+    child: Child,
+    out: Option<Pipe>,
+    err: Option<Pipe>,
+}
+
+impl Running {
+    fn start(command: &mut Command, most: usize) -> std::io::Result<Self> {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let out = child.stdout.take().map(|pipe| Pipe::read(pipe, most));
+        let err = child.stderr.take().map(|pipe| Pipe::read(pipe, limits::DOCKER_WORDS_BYTES));
+        Ok(Self { child, out, err })
+    }
+
+    fn end_within(mut self, limit: Duration) -> Ended {
+        let well = end(&mut self.child, limit);
+        let kept = |pipe: Option<Pipe>| pipe.map(Pipe::kept).unwrap_or_default();
+        Ended { well, out: kept(self.out), err: kept(self.err) }
+    }
 }
 
 /// Whether it ended well; `None` when it did not end in time, and was killed.
@@ -88,13 +105,16 @@ mod tests {
 
     use super::*;
 
-    fn sh(script: &str, limit: Duration, most: usize) -> Ended {
-        run_within(Command::new("sh").args(["-c", script]), limit, most).unwrap()
+    fn sh(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
     }
 
     #[test]
     fn what_it_says_is_kept_up_to_a_limit() {
-        let ended = sh("echo 0123456789abc; echo words >&2; exit 3", Duration::from_secs(60), 10);
+        let mut command = sh("echo 0123456789abc; echo words >&2; exit 3");
+        let ended = run_within(&mut command, Duration::from_secs(600), 10).unwrap();
         assert_eq!(
             (ended.well, ended.out.as_slice(), ended.err.as_slice()),
             (Some(false), &b"0123456789"[..], &b"words\n"[..])
@@ -104,10 +124,15 @@ mod tests {
     #[test]
     fn who_keeps_the_pipes_open_is_not_waited_for() {
         // As a credential helper that hangs: it goes on when the program that started it is gone.
-        let told =
-            [("exit 1", Duration::from_secs(600), Some(false)), ("sleep 3600", Duration::from_millis(300), None)];
+        let told = [("exit 1", Duration::from_secs(600), Some(false)), ("sleep 3600", Duration::ZERO, None)];
         for (then, limit, well) in told {
-            let ended = sh(&format!("sleep 3600 & echo words >&2; echo $!; {then}"), limit, 100);
+            let mut command = sh(&format!("sleep 3600 & echo words >&2; echo $!; {then}"));
+            let running = Running::start(&mut command, 100).unwrap();
+            // It is given no time only when it has said all, however long it takes to begin.
+            while !running.out.as_ref().unwrap().kept.lock().unwrap().ends_with(b"\n") {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            let ended = running.end_within(limit);
             assert_eq!((ended.well, ended.err.as_slice()), (well, &b"words\n"[..]));
             // Whoever has the pipes is there still: nobody has waited for it.
             let helper = String::from_utf8(ended.out).unwrap();

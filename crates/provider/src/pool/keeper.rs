@@ -23,7 +23,8 @@ use crate::redact::Redactor;
 use crate::{Call, CallError, CallEvent, Launch, PoolOptions, ProtocolChoice, ProviderError, Reply, Request, Scene};
 
 /// How long the pipes of a process that has ended and owes no answer may still bring something (a grandchild may hold them open for ever).
-const PIPES_AFTER_EXIT: Duration = Duration::from_millis(250);
+/// On a busy machine its last words are read a good while after its end is known.
+const PIPES_AFTER_EXIT: Duration = Duration::from_secs(2);
 /// Ids of the handshake.
 const INITIALIZE: u64 = 1;
 const CONFIGURE: u64 = 2;

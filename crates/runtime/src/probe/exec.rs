@@ -12,8 +12,8 @@ use super::ProbeTarget;
 
 /// Most of what it says that becomes part of a reason.
 const SAID_BYTES: u64 = 1024;
-/// How long its last words may take to arrive.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long its last words may take to arrive: at once, unless the host is busy, or somebody it has left behind holds the other end.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 /// How often it is looked whether it has ended.
 const POLL: Duration = Duration::from_millis(10);
 

@@ -93,12 +93,15 @@ pub(crate) fn status(place: &Place) -> Option<Status> {
     serde_json::from_str(&line).ok()
 }
 
-/// Ends the supervisor and its child; waits until both are gone.
-pub(crate) fn stop(place: &Place) -> Result<(), RuntimeError> {
+/// Ends the supervisor and its child; waits until both are gone. Gives the lock, which keeps another supervisor from beginning.
+pub(crate) fn stop(place: &Place) -> Result<fs_err::File, RuntimeError> {
     let mut asked = false;
     let end = Instant::now() + limits::PROCESS_STOP + Duration::from_secs(10);
-    // Gone is who no longer holds the lock, not who said so.
-    while place.lock()?.is_none() {
+    loop {
+        // Gone is who no longer holds the lock, not who said so.
+        if let Some(lock) = place.lock()? {
+            return Ok(lock);
+        }
         asked = asked || ask(place, "stop").is_some();
         if Instant::now() > end {
             let what = format!("the supervisor in `{}`", place.dir().display());
@@ -106,7 +109,6 @@ pub(crate) fn stop(place: &Place) -> Result<(), RuntimeError> {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    Ok(())
 }
 
 fn ask(place: &Place, question: &str) -> Option<String> {

@@ -229,7 +229,7 @@ fn end(place: &Place) -> Result<(), RuntimeError> {
     if !place.dir().exists() {
         return Ok(());
     }
-    client::stop(place)?;
-    place.end_orphan()?;
+    let lock = client::stop(place)?;
+    place.end_orphan(&lock)?;
     place.remove()
 }

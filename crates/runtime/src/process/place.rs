@@ -92,26 +92,32 @@ impl Place {
 
     /// The child that still runs although its supervisor is gone.
     pub(crate) fn orphan(&self) -> Option<i32> {
-        let child: Child = self.read("child.json").ok()??;
-        let is_alive = began(child.pid) == Some(child.began);
-        let is_alone = self.lock().is_ok_and(|lock| lock.is_some());
-        (is_alive && is_alone).then_some(child.pid)
+        let pid = self.living_child()?;
+        self.lock().is_ok_and(|lock| lock.is_some()).then_some(pid)
     }
 
-    /// Ends the orphan and all it has started, politely first.
-    pub(crate) fn end_orphan(&self) -> Result<(), RuntimeError> {
+    /// The child that was noted, if it still runs.
+    fn living_child(&self) -> Option<i32> {
+        let child: Child = self.read("child.json").ok()??;
+        (began(child.pid) == Some(child.began)).then_some(child.pid)
+    }
+
+    /// Ends the orphan and all it has started, politely first. Whoever calls has the lock, so that what runs is one: asked for again the
+    /// lock could seem taken, by a child that another thread is starting and that has not become another program yet, and the orphan
+    /// would be left to itself.
+    pub(crate) fn end_orphan(&self, _lock: &fs_err::File) -> Result<(), RuntimeError> {
         for (signal, patience) in [(Signal::TERM, limits::PROCESS_STOP), (Signal::KILL, Duration::from_secs(5))] {
-            let Some(pid) = self.orphan() else { return Ok(()) };
+            let Some(pid) = self.living_child() else { return Ok(()) };
             if let Some(pid) = Pid::from_raw(pid) {
                 // Gone already is as good.
                 let _ = rustix::process::kill_process_group(pid, signal);
             }
             let end = Instant::now() + patience;
-            while self.orphan().is_some() && Instant::now() < end {
+            while self.living_child().is_some() && Instant::now() < end {
                 std::thread::sleep(Duration::from_millis(10));
             }
         }
-        match self.orphan() {
+        match self.living_child() {
             None => Ok(()),
             Some(pid) => Err(RuntimeError::TooLong { what: format!("process {pid}"), action: "end", seconds: 5 }),
         }

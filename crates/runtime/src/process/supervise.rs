@@ -25,6 +25,8 @@ use crate::{RuntimeError, ServiceRelease, environment};
 
 /// How often it is looked whether the child has ended.
 const POLL: Duration = Duration::from_millis(50);
+/// How long an asker may take to say what it wants; on a busy host some time passes between connecting and asking.
+const QUESTION: Duration = Duration::from_secs(10);
 
 /// A question, and where the answer goes.
 enum Question {
@@ -141,16 +143,8 @@ impl<'a> Supervisor<'a> {
                 self.end();
                 return Ok(());
             }
-            match self.questions.recv_timeout(POLL) {
-                Ok(Question::Status(asker)) => answer(asker, &self.status()),
-                Ok(Question::Stop(asker)) => {
-                    self.end();
-                    answer(asker, &self.status());
-                    return Ok(());
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => std::thread::sleep(POLL),
-            }
+            let question = self.questions.recv_timeout(POLL);
+            // An end that nobody has seen yet is part of the answer.
             if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
                 self.child = None;
                 self.ended = Some(words(status));
@@ -159,6 +153,16 @@ impl<'a> Supervisor<'a> {
                 // A new start finds what it needs, such as its port, free.
                 end_strays();
                 start_at = self.goes_on.then(|| Instant::now() + self.pause());
+            }
+            match question {
+                Ok(Question::Status(asker)) => answer(asker, &self.status()),
+                Ok(Question::Stop(asker)) => {
+                    self.end();
+                    answer(asker, &self.status());
+                    return Ok(());
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => std::thread::sleep(POLL),
             }
             if start_at.is_some_and(|at| at <= Instant::now()) {
                 self.restarts = self.restarts.saturating_add(1);
@@ -278,7 +282,7 @@ fn listen(place: &Place, sender: Sender<Question>) -> Result<(), RuntimeError> {
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             // Who says nothing in time has nothing to ask.
-            let _ = stream.set_read_timeout(Some(Duration::from_secs(1)));
+            let _ = stream.set_read_timeout(Some(QUESTION));
             let Ok(copy) = stream.try_clone() else { continue };
             let mut line = String::new();
             let _ = BufReader::new(copy).read_line(&mut line);
