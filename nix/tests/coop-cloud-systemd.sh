@@ -73,9 +73,10 @@ calls() { tr '\n' ',' <"$work/log"; }
 forget() { : >"$work/log"; }
 settled() {
   tries=0
-  until [ -z "$(ctl list-jobs --no-legend --plain | grep -v 'No jobs' || true)" ]; do
+  # A systemd that is too busy to answer has not said that nothing is left.
+  until jobs=$(ctl list-jobs --no-legend --plain) && [ -z "$(echo "$jobs" | grep -v 'No jobs' || true)" ]; do
     tries=$((tries + 1))
-    [ $tries -lt 200 ] || return 1
+    [ $tries -lt 3000 ] || return 1
     sleep 0.1
   done
 }
@@ -83,7 +84,7 @@ awaited() { # LINE in the log
   tries=0
   until grep -qxF "$1" "$work/log"; do
     tries=$((tries + 1))
-    [ $tries -lt 200 ] || return 1
+    [ $tries -lt 6000 ] || return 1
     sleep 0.05
   done
 }
@@ -98,7 +99,7 @@ inside() {
   tries=0
   until [ -S /run/user/0/systemd/private ] && ctl list-units >/dev/null; do
     tries=$((tries + 1))
-    [ $tries -lt 100 ] || exit 77
+    [ $tries -lt 600 ] || exit 77
     sleep 0.1
   done
 

@@ -6,12 +6,13 @@ mod common;
 
 use std::fs::File;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use common::Farm;
 use freehold_agent::{Agent, Round, ServiceState};
 use freehold_manifest::Edit;
-use freehold_model::limits;
 use freehold_rollout::Outcome;
+use freehold_runtime::Fingerprint;
 use serde_json::{Value as Json, json};
 
 /// A host on which `web` was found well often enough for the next round to know it.
@@ -37,7 +38,13 @@ impl Stand {
     /// What was written just now is not relied on: rounds until everything is old enough.
     fn settle(&mut self) {
         self.round();
-        std::thread::sleep(limits::FILE_SETTLED);
+        let files = [self.record(), self.farm.scratch.join("state/manifest.json")];
+        let end = Instant::now() + Duration::from_secs(120);
+        // Files are stamped by another clock than pauses are measured by.
+        while !files.iter().all(|file| Fingerprint::of(file).is_some_and(|file| file.is_settled())) {
+            assert!(Instant::now() < end, "{files:?} do not become old enough");
+            std::thread::sleep(Duration::from_millis(20));
+        }
         self.round();
     }
 

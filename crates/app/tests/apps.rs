@@ -31,7 +31,7 @@ fn apps_are_deployed_updated_and_taken_back_with_their_data_on_a_swarm() {
 
 fn deploys_after_its_secret_is_there(swarm: &Swarm) {
     let options = ["--health-origin", "http://127.0.0.1:18080", "--stateful", "--health-window", "1"];
-    let timeouts = ["--health-timeout", "5", "--timeout", "60"];
+    let timeouts = ["--health-timeout", "30", "--timeout", "300"];
     let refused = swarm.app(&[&["deploy", DOMAIN][..], &options, &timeouts].concat()).code(1);
     assert!(refused.stderr.contains("blog_example_org_token_v1"), "{}", refused.stderr);
     assert_eq!(swarm.docker(&["service", "ls", "--quiet"]), "", "nothing is half deployed");

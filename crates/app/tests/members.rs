@@ -40,7 +40,7 @@ freehold.lib.mkRoot {{
         type = providers.workload.app;
         inputs = {{
           recipe = "stub"; domain = "{DOMAIN}"; version = "{version}"; stateful = true;
-          healthOrigin = "http://127.0.0.1:18080"; healthOk = [ 200 ]; healthTimeout = 5; timeout = 60;
+          healthOrigin = "http://127.0.0.1:18080"; healthOk = [ 200 ]; healthTimeout = 30; timeout = 300;
           secrets.token = members.token.outputs.password; {more}
         }};
       }};

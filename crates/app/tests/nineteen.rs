@@ -22,7 +22,8 @@ use swarm::{Swarm, inside};
 const AT_ONCE: usize = 6;
 const FIRST: &str = "1.0.0+1.0.0";
 const SECOND: &str = "1.1.0+1.1.0";
-const LIMIT: Duration = Duration::from_secs(120);
+/// How long something may take that comes for certain: this machine may be busy with every other test.
+const LIMIT: Duration = Duration::from_secs(300);
 
 #[test]
 fn each_of_the_nineteen_apps_deploys_is_gated_and_is_taken_back_on_a_wrong_code_on_a_swarm() {
@@ -73,8 +74,8 @@ fn settings(swarm: &Swarm) -> Map<String, Json> {
     domain = "${{name}}.example.org";
     version = "{FIRST}";
     proxyDomain = "traefik.example.org";
-    healthTimeout = 4;
-    timeout = 120;
+    healthTimeout = 30;
+    timeout = 300;
     healthOrigin = "http://127.0.0.1:${{toString (20000 + at)}}";
     composeFiles = [ "compose.port.yml" ];
     env = {{ HEALTH_PORT = 20000 + at; PROBE_PORT = 20100 + at; }} // needs.${{name}}.env or {{ }};
@@ -110,7 +111,8 @@ fn story(swarm: &Swarm, stub: &Stub, at: usize, settings: &Json) -> Result<(), S
     let done = deploy(FIRST, 0)?;
     expect(&done, "action", &json!("deployed"))?;
     expect(&done, "healthy", &json!(true))?;
-    let before = data(swarm, stub);
+    // The gate has asked the app alone: the others run, and may be yet to write.
+    let before = data_once(swarm, stub, |data| data.iter().all(|(_, text)| !text.is_empty()));
     stub.publish(&recipes, SECOND, Behaviour::Answers(stub.wrong));
     let done = deploy(SECOND, 3)?;
     expect(&done, "action", &json!("rolled-back"))?;
@@ -128,7 +130,8 @@ fn story(swarm: &Swarm, stub: &Stub, at: usize, settings: &Json) -> Result<(), S
         false => before.iter().map(|(at, text)| (at.clone(), format!("{text}1.1.0\n1.0.0\n"))).collect(),
     };
     // A service that was never other than it was, was stopped and started with the app, or not touched at all.
-    for ((at, text), (_, expected)) in data(swarm, stub).into_iter().zip(expected) {
+    let after = data_once(swarm, stub, |data| data == expected.as_slice());
+    for ((at, text), (_, expected)) in after.into_iter().zip(expected) {
         if text != expected {
             return Err(format!("the volume {at} has {text:?} instead of {expected:?}"));
         }
@@ -139,7 +142,8 @@ fn story(swarm: &Swarm, stub: &Stub, at: usize, settings: &Json) -> Result<(), S
 fn write(swarm: &Swarm, stub: &Stub, at: usize, settings: &Json, version: &str) -> String {
     let mut settings = settings.clone();
     settings["version"] = json!(version);
-    settings["gate"]["windowSeconds"] = json!(1);
+    // Docker's proxy takes connections for nobody, too, and closes them late on a busy machine: such an app is looked at several times.
+    settings["gate"]["windowSeconds"] = json!(if stub.wrong == 0 { 5 } else { 1 });
     // The one probe of another name.
     let origin = format!("http://127.0.0.1:{}", 20100 + at);
     for probe in settings["probes"].as_array_mut().unwrap() {
@@ -161,6 +165,18 @@ fn run(swarm: &Swarm, words: &[&str], code: i32) -> Result<Json, String> {
 
 fn expect(json: &Json, name: &str, value: &Json) -> Result<(), String> {
     if json[name] == *value { Ok(()) } else { Err(format!("`{name}` is not {value}: {json}")) }
+}
+
+/// What its volumes hold, by name: once it is as it has to become, or after a time what it is instead.
+fn data_once(swarm: &Swarm, stub: &Stub, is_there: impl Fn(&[(String, String)]) -> bool) -> Vec<(String, String)> {
+    let end = Instant::now() + LIMIT;
+    loop {
+        let data = data(swarm, stub);
+        if is_there(&data) || Instant::now() >= end {
+            return data;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// What its volumes hold, by name.

@@ -16,6 +16,9 @@ use swarm::{Swarm, inside};
 
 type Story = fn(&Swarm, &App);
 
+/// How long something may take that comes for certain: this machine may be busy with every other test.
+const LIMIT: Duration = Duration::from_secs(300);
+
 /// In the order of their length, the longest first.
 const STORIES: [(&str, Story); 19] = [
     ("killed", goes_on_after_kill_9_at_every_stage),
@@ -121,7 +124,7 @@ impl App {
     fn deploy(&self, swarm: &Swarm, options: &[&str]) {
         self.plain(swarm, "1.0.0+1.0.0", "STATUS=200");
         swarm.done(&["new", self.recipe, "--domain", &self.domain]);
-        swarm.done(&[&["deploy", &self.domain, "--health-window", "1", "--timeout", "60"][..], options].concat());
+        swarm.done(&[&["deploy", &self.domain, "--health-window", "1", "--timeout", "300"][..], options].concat());
     }
 
     fn origin(&self) -> String {
@@ -130,7 +133,7 @@ impl App {
 }
 
 fn goes_on_after_kill_9_at_every_stage(swarm: &Swarm, app: &App) {
-    app.deploy(swarm, &["--stateful", "--health-origin", &app.origin(), "--health-timeout", "20"]);
+    app.deploy(swarm, &["--stateful", "--health-origin", &app.origin(), "--health-timeout", "60"]);
     let mut expected = "1.0.0\n".to_owned();
     let mut reached = 0;
     for (at, stage) in
@@ -157,7 +160,7 @@ fn goes_on_after_kill_9_at_every_stage(swarm: &Swarm, app: &App) {
 fn killed_at(swarm: &Swarm, domain: &str, command: &str, stage: &str) -> bool {
     let record = swarm.scratch.join(format!("state/records/{domain}.json"));
     let mut run = swarm.command(&[command, domain]).spawn();
-    let end = Instant::now() + Duration::from_secs(120);
+    let end = Instant::now() + LIMIT;
     loop {
         let text = std::fs::read_to_string(&record).unwrap_or_default();
         let is_met = text.contains(&format!("\"stage\":\"{stage}\""));
@@ -165,15 +168,17 @@ fn killed_at(swarm: &Swarm, domain: &str, command: &str, stage: &str) -> bool {
             run.signal("KILL");
         }
         if is_met || run.child().try_wait().unwrap().is_some() {
-            let _ = run.wait_at_most(Duration::from_secs(20));
+            let _ = run.wait_at_most(LIMIT);
             return is_met;
         }
         assert!(Instant::now() < end, "`{stage}` was never reached: {text}");
+        // Every stage writes its record durably, which takes longer; without a pause the other stories would have one core less.
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
 fn gives_a_stateful_app_its_data_back_byte_by_byte(swarm: &Swarm, app: &App) {
-    app.deploy(swarm, &["--stateful", "--health-origin", &app.origin(), "--health-timeout", "5"]);
+    app.deploy(swarm, &["--stateful", "--health-origin", &app.origin(), "--health-timeout", "30"]);
     let volume = swarm.volume(&app.domain);
     let blob: Vec<u8> =
         (0..1_500_000_u32).map(|at| u8::try_from(at.wrapping_mul(2_654_435_761) >> 24).unwrap()).collect();
@@ -205,7 +210,7 @@ fn starts_again_what_ran_when_the_disk_is_full(swarm: &Swarm, app: &App) {
     app.plain(swarm, "1.1.0+1.1.0", "STATUS=200");
     let failed = run(&["reconcile", &app.domain, "--json"]).code(3);
     assert!(failed.stdout.contains("No space left") || failed.stdout.contains("no room"), "{}", failed.stdout);
-    assert_eq!(swarm.answer_at(app.port), "1.0.0", "what ran runs on");
+    assert_eq!(swarm.first_answer_at(app.port), "1.0.0", "what ran runs on");
     let left = run(&["backup", &app.domain, "--list"]).success().stdout;
     assert_eq!(left, "", "half a copy is none");
     let checked = run(&["check", &app.domain]);
@@ -216,19 +221,23 @@ fn notices_that_the_swarm_took_an_update_back(swarm: &Swarm, app: &App) {
     let rollback = "update_config: {order: stop-first, failure_action: rollback, monitor: 2s}";
     app.publish(swarm, "1.0.0+1.0.0", "STATUS=200", "", rollback);
     swarm.done(&["new", app.recipe, "--domain", &app.domain]);
-    swarm.done(&["deploy", &app.domain, "--no-health", "--health-window", "1", "--timeout", "60"]);
+    swarm.done(&["deploy", &app.domain, "--no-health", "--health-window", "1", "--timeout", "300"]);
     app.publish(swarm, "1.1.0+1.1.0", "START=crash", "", rollback);
     let done = swarm.json(&["reconcile", &app.domain], 3);
     assert_eq!(done["action"], "rolled-back", "{done}");
     assert!(done["reason"].as_str().unwrap().contains("Swarm took the update of `app` back"), "{done}");
-    assert_eq!(swarm.answer_at(app.port), "1.0.0");
+    assert_eq!(swarm.first_answer_at(app.port), "1.0.0");
     assert!(swarm.env_file(&app.domain).contains(":1.0.0+1.0.0"));
     assert_eq!(swarm.alert(&app.domain).unwrap()["kind"], "rolled-back");
 }
 
 fn takes_back_what_does_not_listen(swarm: &Swarm, app: &App) {
     let port = app.port.to_string();
-    app.deploy(swarm, &["--health-tcp", &port, "--health-timeout", "4"]);
+    app.plain(swarm, "1.0.0+1.0.0", "STATUS=200");
+    swarm.done(&["new", app.recipe, "--domain", &app.domain]);
+    // Several looks in the window: Docker's proxy takes connections for nobody, too, and closes them late on a busy machine.
+    let gate = ["--health-tcp", &port, "--health-timeout", "30", "--health-window", "5"];
+    swarm.done(&[&["deploy", &app.domain, "--timeout", "300"][..], &gate].concat());
     app.plain(swarm, "1.1.0+1.1.0", "START=deaf");
     let done = swarm.json(&["reconcile", &app.domain], 3);
     assert_eq!((done["action"].as_str(), done["healthy"].as_bool()), (Some("rolled-back"), Some(false)), "{done}");
@@ -246,6 +255,7 @@ fn lets_one_of_two_reconciles_at_once_do_it(swarm: &Swarm, app: &App) {
     assert!(codes.iter().any(|(code, said)| *code == 0 && said.contains("upgraded")), "{codes:?}");
     // The other came later and found it done, or was told that somebody is at it.
     assert!(codes.iter().all(|(code, _)| matches!(code, 0 | 1)), "{codes:?}");
+    assert_eq!(swarm.first_answer_at(app.port), "1.1.0");
     assert_eq!(swarm.data_of(&app.domain), "1.0.0\n1.1.0\n", "it was started once");
 }
 
@@ -277,7 +287,7 @@ fn ends_a_log_that_is_followed_when_told_to(swarm: &Swarm, domain: &str) {
     std::io::BufRead::read_line(&mut said, &mut line).unwrap();
     assert!(line.starts_with("version "), "{line}");
     follow.signal("TERM");
-    assert!(follow.wait_at_most(Duration::from_secs(60)).is_some(), "it goes on");
+    assert!(follow.wait_at_most(LIMIT).is_some(), "it goes on");
 }
 
 /// A volume that is left out, one of which only a path is named (it is copied as a whole), and all four hooks, which write to the
@@ -337,7 +347,7 @@ fn deploys_a_work_tree_and_leaves_it_alone(swarm: &Swarm, app: &App) {
     let done = swarm.json(&["deploy", &app.domain, "--chaos"], 0);
     let to = done["to"].as_str().unwrap().to_owned();
     assert!(to.ends_with("+U") && to.len() == 10, "{done}");
-    assert_eq!(swarm.answer_at(app.port), "mine");
+    assert_eq!(swarm.first_answer_at(app.port), "mine");
     assert!(swarm.env_file(&app.domain).contains(&format!("TYPE={}:{to}", app.recipe)));
     let service = format!("{}_app", app.domain.replace('.', "_"));
     let labels = swarm.docker(&["service", "inspect", "--format", "{{json .Spec.Labels}}", &service]);
@@ -347,7 +357,7 @@ fn deploys_a_work_tree_and_leaves_it_alone(swarm: &Swarm, app: &App) {
     assert_eq!(swarm.json(&["reconcile", &app.domain], 0)["action"], "none", "a person's work tree stays");
     let _ = swarm.docker(&["stack", "rm", &app.domain.replace('.', "_")]);
     assert_eq!(swarm.json(&["reconcile", &app.domain], 0)["action"], "deployed", "and is what comes back");
-    assert_eq!(swarm.answer_at(app.port), "mine");
+    assert_eq!(swarm.first_answer_at(app.port), "mine");
     assert_eq!(swarm.json(&["deploy", &app.domain, "--version", "1.1.0"], 0)["to"], "1.1.0+1.1.0");
 }
 
@@ -357,7 +367,7 @@ fn goes_back_and_is_not_brought_forward_again(swarm: &Swarm, app: &App) {
     swarm.done(&["upgrade", &app.domain]);
     assert_eq!(swarm.json(&["rollback", &app.domain], 0)["to"], "1.0.0+1.0.0");
     assert_eq!(swarm.json(&["reconcile", &app.domain], 4)["action"], "held");
-    assert_eq!(swarm.answer_at(app.port), "1.0.0");
+    assert_eq!(swarm.first_answer_at(app.port), "1.0.0");
     let refused = swarm.app(&["rollback", &app.domain, "1.1.0"]).code(1);
     assert!(refused.stderr.contains("is not older"), "{}", refused.stderr);
     swarm.done(&["restart", &app.domain]);
@@ -368,7 +378,7 @@ fn goes_back_and_is_not_brought_forward_again(swarm: &Swarm, app: &App) {
     assert!(killed_at(swarm, &app.domain, "rollback", "gating"));
     assert_eq!(swarm.json(&["reconcile", &app.domain], 0)["to"], "1.0.0+1.0.0", "the night ends what a person began");
     assert_eq!(swarm.json(&["reconcile", &app.domain], 4)["action"], "held");
-    assert_eq!(swarm.answer_at(app.port), "1.0.0");
+    assert_eq!(swarm.first_answer_at(app.port), "1.0.0");
 }
 
 /// A network that others use stays, and must not keep the app from coming back.
@@ -390,12 +400,13 @@ fn comes_back_while_others_use_its_network(swarm: &Swarm, app: &App) {
     };
     publish("1.0.0");
     swarm.done(&["new", app.recipe, "--domain", &app.domain]);
-    swarm.done(&["deploy", &app.domain, "--stateful", "--no-health", "--health-window", "1", "--timeout", "60"]);
+    swarm.done(&["deploy", &app.domain, "--stateful", "--no-health", "--health-window", "1", "--timeout", "300"]);
     let network = format!("{}_inner", app.domain.replace('.', "_"));
     let other = ["service", "create", "--detach", "--no-resolve-image", "--name", "guest", "--endpoint-mode", "dnsrr"];
     let _ = swarm.docker(&[&other[..], &["--network", &network, "--env", "STATUS=200", "freehold-stub:1"]].concat());
     publish("1.1.0");
     assert_eq!(swarm.json(&["reconcile", &app.domain], 0)["action"], "upgraded");
+    assert_eq!(swarm.first_answer_at(app.port), "1.1.0");
     assert_eq!(swarm.data_of(&app.domain), "1.0.0\n1.1.0\n");
     let _ = swarm.docker(&["service", "rm", "guest"]);
 }
@@ -403,7 +414,9 @@ fn comes_back_while_others_use_its_network(swarm: &Swarm, app: &App) {
 fn gives_a_crash_loop_up(swarm: &Swarm, app: &App) {
     app.plain(swarm, "1.0.0+1.0.0", "START=crash");
     swarm.done(&["new", app.recipe, "--domain", &app.domain]);
-    let done = swarm.json(&["deploy", &app.domain, "--no-health", "--timeout", "60"], 3);
+    // A busy machine starts it rarely and tells late that it has ended: ten times have to fit in, and none may pass for good.
+    let words = ["deploy", &app.domain, "--no-health", "--health-window", "30", "--timeout", "600"];
+    let done = swarm.json(&words, 3);
     assert!(done["reason"].as_str().unwrap().contains("crashes again and again"), "{done}");
     assert_eq!(swarm.services_of(&app.domain), "", "nothing is left of it");
     assert_eq!(swarm.alert(&app.domain).unwrap()["kind"], "failed");
@@ -411,6 +424,10 @@ fn gives_a_crash_loop_up(swarm: &Swarm, app: &App) {
 
 /// A job beside the app: done, it settles; failed, it is told at once; and what is left of it is taken away with the app.
 fn judges_jobs_and_takes_them_away(swarm: &Swarm, app: &App) {
+    if !swarm.has_shell {
+        not_run("jobs beside an app", "no static busybox here; apt-get install busybox-static");
+        return;
+    }
     let publish = |version: &str, code: u8| {
         let compose = format!(
             "version: \"3.8\"\nservices:\n  app:\n    image: freehold-stub:1\n    stop_signal: SIGKILL\n    \
@@ -444,11 +461,11 @@ fn a_node_that_is_cut_off_is_told_and_comes_back(swarm: &Swarm) {
     swarm.publish("nodes", "1.0.0+1.0.0", &[("compose.yml", compose), (".env.sample", sample)]);
     let domain = "nodes.example.org";
     swarm.done(&["new", "nodes", "--domain", domain]);
-    swarm.done(&["deploy", domain, "--no-health", "--health-window", "1", "--timeout", "60"]);
+    swarm.done(&["deploy", domain, "--no-health", "--health-window", "1", "--timeout", "300"]);
     let worker = swarm.command(&["check", domain]).env("DOCKER_HOST", &node.socket).run().code(1);
     assert!(worker.stderr.contains("it is a worker"), "{}", worker.stderr);
     let until = |code: i32| {
-        let end = Instant::now() + Duration::from_secs(120);
+        let end = Instant::now() + LIMIT;
         loop {
             let checked = swarm.app(&["check", domain]);
             if checked.code == code {
@@ -481,7 +498,7 @@ fn deploys_to_a_context(swarm: &Swarm, app: &App) {
     let _ = run(&["new", app.recipe, "--domain", &app.domain]);
     let _ = run(&["deploy", &app.domain, "--no-health", "--health-window", "1"]);
     assert!(run(&["ls"]).stdout.contains("elsewhere"));
-    assert_eq!(swarm.answer_at(app.port), "1.0.0");
+    assert_eq!(swarm.first_answer_at(app.port), "1.0.0");
     assert!(swarm.scratch.exists(format!("abra/servers/elsewhere/{}.env", app.domain)));
 }
 
@@ -513,7 +530,8 @@ fn removes_only_what_is_its_own(swarm: &Swarm, app: &App) {
         swarm.done(&["deploy", domain, "--no-health", "--health-window", "1"]);
     }
     // Both services are called `app` on `proxy`; each answers for itself.
-    assert_eq!((swarm.answer_at(app.port), swarm.answer_at(app.port + 50)), (app.domain.clone(), longer.clone()));
+    let answers = [app.port, app.port + 50].map(|port| swarm.first_answer_at(port));
+    assert_eq!(answers, [app.domain.clone(), longer.clone()]);
     swarm.done(&["undeploy", &app.domain]);
     let gone = swarm.json(&["rm", &app.domain, "--yes"], 0);
     assert_eq!(gone["secrets"], serde_json::json!(["removed_example_org_token_v1"]), "{gone}");
@@ -544,10 +562,10 @@ fn a_version_that_needs_another_secret_says_where_it_is_made(swarm: &Swarm, app:
 fn what_the_last_good_version_needs_is_not_removed(swarm: &Swarm, domain: &str) {
     swarm.done(&["secret", "rotate", domain, "token"]);
     let record = swarm.scratch.join(format!("state/records/{domain}.json"));
-    // Nothing listens there.
+    // Nothing listens there. Tasks may come late on a busy machine, also on the way back.
     let mut run =
-        swarm.command(&["deploy", domain, "--health-tcp", "1", "--health-timeout", "15", "--timeout", "20"]).spawn();
-    let end = Instant::now() + Duration::from_secs(60);
+        swarm.command(&["deploy", domain, "--health-tcp", "1", "--health-timeout", "30", "--timeout", "90"]).spawn();
+    let end = Instant::now() + LIMIT;
     while !std::fs::read_to_string(&record).unwrap_or_default().replace(' ', "").contains("\"stage\":\"gating\"") {
         assert!(Instant::now() < end, "it does not come to its gate");
         std::thread::sleep(Duration::from_millis(20));
@@ -555,7 +573,7 @@ fn what_the_last_good_version_needs_is_not_removed(swarm: &Swarm, domain: &str) 
     let busy = swarm.app(&["secret", "rm", domain]).code(1);
     assert!(busy.stderr.contains("somebody else works on"), "{}", busy.stderr);
     run.signal("KILL");
-    let _ = run.wait_at_most(Duration::from_secs(20));
+    let _ = run.wait_at_most(LIMIT);
     assert_eq!(swarm.json(&["secret", "rm", domain], 0)["removed"], serde_json::json!([]));
     assert_eq!(swarm.json(&["deploy", domain], 3)["action"], "rolled-back");
     let service = format!("{}_app", domain.replace('.', "_"));

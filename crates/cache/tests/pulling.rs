@@ -6,10 +6,10 @@ mod common;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::{on_one_nix, server};
+use common::{on_one_nix, patient, server, wait_until};
 use freehold_cache::{CacheError, Condition, Kind, Progress, pull};
 use freehold_nar::NarInfo;
-use freehold_testkit::s3::Fault;
+use freehold_testkit::s3::{Fault, Seen};
 
 #[test]
 fn several_pulls_of_one_path_at_once_take_turns_and_find_the_work_done() {
@@ -40,12 +40,13 @@ fn a_pull_that_waits_for_another_can_be_stopped() {
         let app = world.build("app");
         world.push(&depot, &[&app]).unwrap();
         world.forget();
-        server.inject(Fault::Delay(Duration::from_secs(3)), "GET", "/nar/", 1);
+        // The first one gets no NAR until the second has given up.
+        server.inject(Fault::Unavailable, "GET", "/nar/", usize::MAX);
+        let held_up = patient(&server);
         std::thread::scope(|scope| {
-            let first = scope.spawn(|| world.pull(&depot, &app, &world.trusted()));
-            while !world.scratch.exists("staging/.freehold-staging") {
-                std::thread::sleep(Duration::from_millis(2));
-            }
+            let first = scope.spawn(|| world.pull(&held_up, &app, &world.trusted()));
+            let asks = |seen: &Seen| seen.method == "GET" && seen.target.contains("/nar/");
+            wait_until("no NAR is asked for", || server.seen().iter().any(asks));
             let stop = AtomicBool::new(false);
             let hear = |progress| {
                 if matches!(progress, Progress::Behind) {
@@ -53,8 +54,9 @@ fn a_pull_that_waits_for_another_can_be_stopped() {
                 }
             };
             let (roots, staging) = (std::slice::from_ref(&app), world.scratch.join("staging"));
-            let error = pull(&world.nix, &depot, roots, &world.trusted(), &staging, &hear, &stop).unwrap_err();
-            assert!(matches!(error, CacheError::Stopped), "{error:?}");
+            let second = pull(&world.nix, &depot, roots, &world.trusted(), &staging, &hear, &stop);
+            server.clear_faults();
+            assert!(matches!(second, Err(CacheError::Stopped)), "{second:?}");
             assert_eq!(first.join().unwrap().unwrap().new, 4);
         });
     });

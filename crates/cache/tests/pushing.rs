@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{World, on_one_nix, server};
+use common::{World, on_one_nix, patient, server, wait_until};
 use freehold_cache::{CacheError, Condition, Depot, GcOptions, Kind, Progress, VerifyOptions, gc, verify};
 use freehold_nar::{Compression, NarInfo, StorePath};
 use freehold_testkit::s3::{Fault, S3Server};
@@ -238,7 +238,7 @@ fn collects(world: &World, depot: &Depot) {
     world.push(depot, &[&app, &other]).unwrap();
     manifest(depot, "manifest.json", &other);
     manifest(depot, "manifests/manifest-1.json", &lib);
-    let young = gc(depot, &GcOptions { age: Duration::from_secs(60), ..ago(0) }, &NEVER).unwrap();
+    let young = gc(depot, &GcOptions { age: Duration::from_secs(3600), ..ago(0) }, &NEVER).unwrap();
     assert_eq!((young.paths.len(), young.nars, young.kept), (0, 0, 5), "what was just pushed stays");
     let dry = gc(depot, &GcOptions { delete: false, ..ago(0) }, &NEVER).unwrap();
     assert_eq!(dry.paths.len(), 2, "{dry:?}");
@@ -362,15 +362,6 @@ fn an_old_root_that_is_pushed_again_is_young_for_the_next_collection() {
     });
 }
 
-/// Waits for something that another thread does.
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = std::time::Instant::now() + Duration::from_secs(60);
-    while !is_so() {
-        assert!(std::time::Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
 fn deletes(server: &S3Server) -> usize {
     server.count("DELETE")
 }
@@ -381,18 +372,23 @@ fn a_push_that_starts_while_a_collection_deletes_keeps_its_paths() {
         let (server, depot) = server();
         let (app, lib) = (world.build("app"), world.build("lib"));
         world.push(&depot, &[&app]).unwrap();
-        server.inject(Fault::Delay(Duration::from_millis(1_500)), "DELETE", "narinfo", 1);
+        // The first deletion is done and not answered for, until the push is seen to wait.
+        server.inject(Fault::ErrorAfterEffect, "DELETE", "narinfo", usize::MAX);
+        let held_up = patient(&server);
         let waited = AtomicUsize::new(0);
         std::thread::scope(|scope| {
-            let collection = scope.spawn(|| gc(&depot, &ago(0), &NEVER));
+            let collection = scope.spawn(|| gc(&held_up, &ago(0), &NEVER));
             wait_until("nothing is deleted", || deletes(&server) > 0);
             // `app` is gone, `lib` and `base` are still there and about to go.
             let hear = |progress| {
                 if matches!(progress, Progress::Waiting) {
                     waited.fetch_add(1, Ordering::Relaxed);
+                    server.clear_faults();
                 }
             };
-            world.push_heard(&depot, &[&lib], Compression::Zstd, &NEVER, &hear).unwrap();
+            let pushed = world.push_heard(&depot, &[&lib], Compression::Zstd, &NEVER, &hear);
+            server.clear_faults();
+            pushed.unwrap();
             assert_eq!(collection.join().unwrap().unwrap().paths.len(), 4);
         });
         assert_eq!(waited.load(Ordering::Relaxed), 1, "it is told that it waits");
@@ -467,11 +463,14 @@ fn a_collection_whose_mark_was_taken_away_deletes_no_more() {
         let (server, depot) = server();
         let app = world.build("app");
         world.push(&depot, &[&app]).unwrap();
-        server.inject(Fault::Delay(Duration::from_millis(500)), "DELETE", "narinfo", 1);
+        // The first deletion is done and not answered for, until the mark is another's.
+        server.inject(Fault::ErrorAfterEffect, "DELETE", "narinfo", usize::MAX);
+        let held_up = patient(&server);
         std::thread::scope(|scope| {
-            let collection = scope.spawn(|| gc(&depot, &ago(0), &NEVER));
+            let collection = scope.spawn(|| gc(&held_up, &ago(0), &NEVER));
             wait_until("nothing is deleted", || deletes(&server) > 0);
             depot.put("freehold-epoch", b"other\n", Kind::Text, &Condition::None).unwrap();
+            server.clear_faults();
             let error = collection.join().unwrap().unwrap_err();
             assert!(matches!(error, CacheError::Overtaken { .. }), "{error:?}");
         });

@@ -37,7 +37,7 @@ fn served(depot: &Depot, work: impl FnOnce(SocketAddr)) -> Vec<Served> {
 /// Sends requests over one connection, which the server closes after the last; gives all that comes.
 fn said(address: SocketAddr, requests: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
     stream.write_all(requests.as_bytes()).unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
@@ -120,7 +120,7 @@ fn a_connection_stays_for_several_requests_and_a_head_has_no_body() {
         let text = String::from_utf8(depot.get(&key).unwrap().unwrap().body).unwrap();
         let heard = served(&depot, |address| {
             let mut stream = TcpStream::connect(address).unwrap();
-            stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
             // Both are sent before the first is answered.
             let both = format!("HEAD /{key} HTTP/1.1\r\nHost: x\r\n\r\nGET /{key} HTTP/1.1\r\nHost: x\r\n\r\n");
             stream.write_all(both.as_bytes()).unwrap();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use freehold_testkit::{Nix, Scratch, SmallDisk, freehold_binary, nixes, run_limited};
 use serde_json::Value as Json;
 
-const LIMIT: Duration = Duration::from_secs(90);
+const LIMIT: Duration = Duration::from_secs(300);
 const MB: u64 = 1024 * 1024;
 
 /// A host whose store, or whose agent's state, is on a small disk; the bucket is elsewhere.

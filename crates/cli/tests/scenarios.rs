@@ -13,7 +13,7 @@ use freehold_testkit::s3::{Fault, S3Server};
 use freehold_testkit::{Nix, Scratch, freehold_binary, nixes, repository_root, run_limited};
 use regex_lite::Regex;
 
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// Variables that a script finds beside the usual ones; their values are shown by their names.
 type Variables<'a> = &'a [(&'a str, &'a str)];
@@ -106,7 +106,7 @@ fn plain(text: &str, scratch: &Scratch) -> String {
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
         (r"(?m)^\d{4}-\d\d-\d\d$", "DAY"),
         (r"\b\d\d:\d\d:\d\d\b", "HH:MM:SS"),
-        (r"\b\d+(\.\d+)? s\b", "N s"),
+        (r"\b(\d+ min )?\d+(\.\d+)? s\b", "N s"),
         (r#""seconds":\s*[0-9.e-]+"#, r#""seconds":N"#),
         (r"ada@[A-Za-z0-9._-]+", "ada@HOST"),
         (r"`ada` on `[^`]*` \(pid \d+", "`ada` on `HOST` (pid PID"),

@@ -544,7 +544,7 @@ fn a_member_on_which_an_operation_is_open_can_be_given_another_holder() {
 
 #[track_caller]
 fn wait_until(what: &str, done: impl Fn() -> bool) {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(180);
     while !done() {
         assert!(std::time::Instant::now() < deadline, "never: {what}");
         std::thread::sleep(std::time::Duration::from_millis(10));

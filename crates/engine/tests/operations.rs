@@ -18,7 +18,7 @@ use common::{Place, assert_has, assert_lacks};
 /// Waits for something that another process does.
 #[track_caller]
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(180);
     while !done() {
         assert!(Instant::now() < deadline, "never: {what}");
         std::thread::sleep(Duration::from_millis(5));
@@ -82,6 +82,8 @@ fn an_operation_works_on_what_is_recorded_when_it_has_the_lock_and_its_notes_are
 #[test]
 fn an_import_does_not_replace_what_somebody_has_recorded_meanwhile() {
     let place = vault("");
+    // The first Nix in a store makes its database, which is no work for two at once.
+    place.run(&["plan"]);
     let mut first = place.call(&["import", "token", "one"]).env("VAULT_WAIT", "1").spawn();
     wait_until("it asks for the schema", || place.has("schema-begun"));
     place.run(&["import", "token", "two"]);
@@ -99,7 +101,7 @@ fn ctrl_c_stops_an_operation_and_leaves_nothing_open() {
         r#"members.plain = {
              type = providers.local.memo; inputs.initialize_with = 1;
              operations.wait = { executable = "/bin/sh"; args = [ "-c" "touch script; sleep 60" ]; };
-             operations.leave = { executable = "/bin/sh"; args = [ "-c" "sleep 60 & echo left" ]; };
+             operations.leave = { executable = "/bin/sh"; args = [ "-c" "sleep 300 & echo left" ]; };
            };"#,
     );
     place.run(&["apply", "--yes"]);
@@ -112,7 +114,7 @@ fn ctrl_c_stops_an_operation_and_leaves_nothing_open() {
             run.signal("INT");
             std::thread::sleep(Duration::from_millis(300));
         }
-        assert_eq!(run.wait_at_most(Duration::from_secs(20)).and_then(|s| s.code()), Some(130), "{args:?}");
+        assert_eq!(run.wait_at_most(Duration::from_secs(60)).and_then(|s| s.code()), Some(130), "{args:?}");
         let mut said = String::new();
         let _ = run.child().stderr.take().map(|mut p| std::io::Read::read_to_string(&mut p, &mut said));
         assert_has(&said, "was stopped before it ended");
@@ -121,7 +123,7 @@ fn ctrl_c_stops_an_operation_and_leaves_nothing_open() {
     // What a script leaves behind with its output does not hold it.
     let began = Instant::now();
     assert_eq!(place.run(&["run", "plain", "leave"]).stdout, "left\n");
-    assert!(began.elapsed() < Duration::from_secs(30));
+    assert!(began.elapsed() < Duration::from_secs(120));
 }
 
 #[test]
@@ -141,7 +143,7 @@ fn an_operation_whose_freehold_was_killed_is_closed_by_whoever_writes_next() {
         let mut run = place.call(&["run", "plain", "wait"]).spawn();
         wait_until("it runs", || place.has("script"));
         run.signal("KILL");
-        run.wait_at_most(Duration::from_secs(20));
+        run.wait_at_most(Duration::from_secs(60));
         assert_has(&place.run(&["state", "list"]).stderr, "run of `plain` was begun");
         place.write("go", "");
         place.run(next);

@@ -11,15 +11,20 @@
 
 mod common;
 
+use std::io::BufRead as _;
 use std::time::{Duration, Instant};
 
 use common::{Place, assert_has, assert_lacks};
-use freehold_testkit::SmallDisk;
+use freehold_testkit::{Guarded, SmallDisk};
+
+/// Keeps Nix busy for longer than any test lasts, in little memory.
+const ENDLESS: &str = "(let ns = builtins.genList (n: n) 5000; sum = builtins.foldl' (a: b: a + b); in
+    builtins.foldl' (a: _: builtins.foldl' (a: _: sum a ns) a ns) 0 ns)";
 
 /// Waits for something that another process does.
 #[track_caller]
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(180);
     while !done() {
         assert!(Instant::now() < deadline, "never: {what}");
         std::thread::sleep(Duration::from_millis(5));
@@ -430,9 +435,9 @@ fn what_repeats_a_secret_input_is_a_secret_whoever_says_it() {
 
 #[test]
 fn an_evaluator_that_is_killed_again_and_again_is_given_up() {
-    let busy = r#"members.a = { type = providers.local.file; inputs = { path = "a";
-        contents = toString (builtins.foldl' (a: b: a + b) 0 (builtins.genList (n: n) 200000000)); }; };"#;
-    let place = Place::with(busy);
+    let busy =
+        r#"members.a = { type = providers.local.file; inputs = { path = "a"; contents = toString ENDLESS; }; };"#;
+    let place = Place::with(&busy.replace("ENDLESS", ENDLESS));
     let mut plan = place.call(&["plan"]).spawn();
     let pid = plan.child().id();
     let nix = || {
@@ -467,8 +472,8 @@ fn an_evaluator_that_is_killed_again_and_again_is_given_up() {
 
 /// The process ends with this code; gives back what it said.
 #[track_caller]
-fn ends(mut process: freehold_testkit::Guarded, code: i32) -> String {
-    let ended = process.wait_at_most(Duration::from_secs(60)).and_then(|s| s.code());
+fn ends(mut process: Guarded, code: i32) -> String {
+    let ended = process.wait_at_most(Duration::from_secs(120)).and_then(|s| s.code());
     let mut said = String::new();
     let _ = process.child().stdout.take().map(|mut p| std::io::Read::read_to_string(&mut p, &mut said));
     let _ = process.child().stderr.take().map(|mut p| std::io::Read::read_to_string(&mut p, &mut said));
@@ -479,9 +484,10 @@ fn ends(mut process: freehold_testkit::Guarded, code: i32) -> String {
 #[test]
 fn what_was_made_is_told_when_its_conditions_are_not_waited_for() {
     let place = Place::with(
-        r#"members.id = { type = providers.local.random; inputs.bytes = 4; postconditions = [ {
-             assertion = builtins.stringLength members.id.outputs.hex + builtins.foldl' (a: b: a + b) 0 (builtins.genList (n: n) 200000000) > 0;
-             message = "m"; } ]; };"#,
+        &r#"members.id = { type = providers.local.random; inputs.bytes = 4; postconditions = [ {
+             assertion = builtins.stringLength members.id.outputs.hex + ENDLESS > 0;
+             message = "m"; } ]; };"#
+            .replace("ENDLESS", ENDLESS),
     );
     let apply = place.call(&["apply", "--yes"]).spawn();
     wait_until("it is made", || place.run(&["state", "list"]).stdout.contains("id"));
@@ -493,21 +499,31 @@ fn what_was_made_is_told_when_its_conditions_are_not_waited_for() {
 
 #[test]
 fn an_object_that_waits_for_a_build_is_not_made_after_ctrl_c() {
-    let place = Place::with(
-        r#"members.f = { type = providers.local.file; inputs = { path = "f"; contents = "${derivation {
-             name = "slow"; system = builtins.currentSystem; builder = "/bin/sh"; args = [ "-c" "PATH=/bin:/usr/bin; sleep 30 || while :; do :; done; echo > $out" ]; }}"; }; };
-           members.other = { type = providers.local.memo; inputs.initialize_with = 1; };"#,
+    let place = Place::new();
+    // The build lasts far longer than its end is waited for.
+    place.deploy(
+        &r#"members.f = { type = providers.local.file; inputs = { path = "f"; contents = "${derivation {
+             name = "slow"; system = builtins.currentSystem; builder = "/bin/sh"; args = [ "-c" "PATH=/bin:/usr/bin; echo > HERE/builds; sleep 600 || while :; do :; done; echo > $out" ]; }}"; }; };
+           members.other = { type = providers.local.memo; inputs.initialize_with = 1; };"#
+            .replace("HERE", &place.dir.display().to_string()),
     );
     let apply = place.call(&["apply", "--yes"]).spawn();
     wait_until("the rest is made", || place.run(&["state", "list"]).stdout.contains("other"));
-    std::thread::sleep(Duration::from_millis(500));
-    let began = Instant::now();
+    wait_until("it is built", || place.has("builds"));
     apply.signal("INT");
     let said = ends(apply, 130);
-    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     assert_has(&said, "1 created, 1 not begun");
     assert!(!place.has("f"));
     assert_lacks(&place.run(&["state", "list"]).stderr, "was begun");
+}
+
+/// Waits until it says that it has heard of the first Ctrl-C; what it says after that is heard by nobody, and may still be said.
+#[track_caller]
+fn hears_the_signal(apply: &mut Guarded) {
+    let mut lines = std::io::BufReader::new(apply.child().stderr.take().unwrap()).lines().map_while(Result::ok);
+    let heard = lines.any(|line| line.contains("stopping: "));
+    assert!(heard, "it ended without a word of the signal");
+    std::thread::spawn(move || lines.for_each(drop));
 }
 
 #[test]
@@ -519,7 +535,7 @@ fn an_interrupted_apply_finishes_what_runs_and_begins_nothing_new() {
     let mut apply = place.call(&["apply", "--yes"]).spawn();
     wait_until("it runs", || place.has("begun"));
     apply.signal("INT");
-    std::thread::sleep(Duration::from_millis(300));
+    hears_the_signal(&mut apply);
     place.write("go", "");
     assert_eq!(apply.wait_at_most(Duration::from_secs(60)).and_then(|s| s.code()), Some(130));
     assert!(!place.has("second"));
@@ -532,7 +548,8 @@ fn an_interrupted_apply_finishes_what_runs_and_begins_nothing_new() {
     let mut apply = place.call(&["apply", "--yes"]).spawn();
     wait_until("it runs", || place.has("begun"));
     apply.signal("INT");
-    std::thread::sleep(Duration::from_millis(300));
+    // Two signals before either is heard are one.
+    hears_the_signal(&mut apply);
     apply.signal("INT");
     assert_eq!(apply.wait_at_most(Duration::from_secs(60)).and_then(|s| s.code()), Some(130));
     assert_has(&place.run(&["state", "list"]).stderr, "create of `first` was begun");

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Bench, nixes, outputs, path};
+use common::{Bench, nix_processes, nixes, outputs, path, processor_time};
 use std::collections::BTreeSet;
 
 use freehold_model::Value;
@@ -492,7 +492,8 @@ fn many_members_that_share_a_default_of_a_missing_output_do_not_take_for_ever() 
         let said = bench.settle();
         assert_eq!(said.declared.len(), 801, "{said:?}");
         assert_eq!((said.input("m1399", "x"), said.input("m1400", "x")), ("7".into(), "of its own".into()));
-        assert!(start.elapsed() < std::time::Duration::from_secs(60));
+        let worked = processor_time(nix_processes(&bench)[0]);
+        assert!(worked < std::time::Duration::from_secs(60), "{worked:?}");
     });
 }
 

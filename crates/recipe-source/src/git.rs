@@ -302,7 +302,7 @@ mod tests {
         let started = Instant::now();
         // Whoever adopts it reaps it in his own time; a zombie has no command line.
         while !std::fs::read(left.join("cmdline")).unwrap_or_default().is_empty() {
-            assert!(started.elapsed() < Duration::from_secs(10), "it runs on");
+            assert!(started.elapsed() < Duration::from_secs(300), "it runs on");
             std::thread::sleep(TICK);
         }
     }

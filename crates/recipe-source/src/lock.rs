@@ -55,6 +55,6 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(matches!(during, Err(SourceError::Locked { .. })));
-        take(Duration::from_secs(10)).unwrap();
+        take(Duration::from_secs(300)).unwrap();
     }
 }

@@ -160,7 +160,7 @@ fn docker_stack_config(
     let mut command = Command::new("docker");
     command.current_dir(folder).args(["stack", "config"]).args(args).env_clear();
     command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).envs(variables);
-    let output = run_limited(&mut command, input, Duration::from_secs(60));
+    let output = run_limited(&mut command, input, Duration::from_secs(300));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }

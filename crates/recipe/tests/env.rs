@@ -57,7 +57,7 @@ fn what_is_recorded_is_what_godotenv_says() {
         let file = scratch.write("x.env", case["in"].as_str().unwrap());
         let mut command = Command::new(&program);
         command.env_clear().arg("-f").arg(file).args(["/usr/bin/env", "-0"]);
-        let output = run_limited(&mut command, b"", Duration::from_secs(60));
+        let output = run_limited(&mut command, b"", Duration::from_secs(300));
         let printed = String::from_utf8_lossy(&output.stdout);
         let Some(recorded) = case["out"].as_object() else {
             assert!(!output.status.success(), "{line}: {printed:?}");

@@ -4,13 +4,14 @@
 mod common;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{ATTEMPTS, LONG, Service, answers, ask, ask_again, until};
+use common::{ATTEMPTS, LONG, Port, Service, answers, answers_always, ask, ask_again, until};
 use freehold_model::ErrorKind;
 use freehold_router::{Caddy, Drained, Endpoint, Https, Route, RouterError, Settings, Switched};
-use freehold_testkit::{CaddyProgram, CaddyServer, Scratch, free_port};
+use freehold_testkit::{CaddyProgram, CaddyServer, Scratch};
 use serde_json::{Value as Json, json};
 
 /// A running Caddy and what is known of it.
@@ -19,6 +20,8 @@ struct Story {
     admin: String,
     /// Where requests go.
     port: u16,
+    /// Its ports, kept for it also while it is restarted.
+    _kept: [Port; 3],
 }
 
 /// What one calls `foreign`: a Caddy that somebody set up, with a site, a filter for all sites, and a page for the rest.
@@ -36,8 +39,11 @@ fn foreign(port: u16) -> Json {
 }
 
 impl Story {
-    fn with(program: &CaddyProgram, admin: String, servers: impl Fn(u16) -> Json) -> Self {
-        let (port, https) = (free_port(), free_port());
+    /// With these servers; its admin API is a socket at this path, or else on a port.
+    fn with(program: &CaddyProgram, socket: Option<&Path>, servers: impl Fn(u16) -> Json) -> Self {
+        let kept = [Port::keep(), Port::keep(), Port::keep()];
+        let (port, https) = (kept[1].number(), kept[2].number());
+        let admin = socket.map_or_else(|| kept[0].address(), |path| format!("unix/{}", path.display()));
         let config = json!({
             "admin": { "listen": admin, "config": { "persist": false } },
             "apps": {
@@ -46,13 +52,12 @@ impl Story {
                 "pki": { "certificate_authorities": { "local": { "install_trust": false } } },
             },
         });
-        Self { server: CaddyServer::start(program, &admin, &config.to_string()), admin, port }
+        Self { server: CaddyServer::start(program, &admin, &config.to_string()), admin, port, _kept: kept }
     }
 
     /// With a foreign server for plain HTTP.
     fn beside_foreign(program: &CaddyProgram) -> Self {
-        let admin = format!("127.0.0.1:{}", free_port());
-        Self::with(program, admin, |port| {
+        Self::with(program, None, |port| {
             let automatic = json!({ "disable": true });
             json!({ "theirs": { "listen": [format!("127.0.0.1:{port}")], "automatic_https": automatic, "routes": foreign(port) } })
         })
@@ -331,9 +336,7 @@ fn a_switch_under_load_loses_no_request() {
         let caddy = story.caddy();
         let (blue, green) = (Service::start("blue"), Service::start("green"));
         caddy.sync(&[route("web", &["web.test"], &blue)]).unwrap();
-        until("the listener before is gone", || {
-            (0..50).all(|_| ask_again(story.port, "web.test", "/").unwrap().1.starts_with("blue "))
-        });
+        answers_always(story.port, "web.test", "/", "blue");
         let (done, asked) = (AtomicBool::new(false), AtomicU32::new(0));
         let seen: Vec<Seen> = std::thread::scope(|scope| {
             let clients: Vec<_> = (0..4).map(|_| scope.spawn(|| keep_asking(story.port, &done, &asked))).collect();
@@ -373,6 +376,7 @@ fn draining_waits_for_a_slow_request_also_through_other_changes() {
         let wanted = [route("web", &["web.test"], &blue)];
         caddy.sync(&wanted).unwrap();
         let port = story.port;
+        answers_always(port, "web.test", "/", "blue");
         // Caddy may close a connection unanswered that it takes while it reloads.
         let slow = std::thread::spawn(move || (0..3).find_map(|_| ask(port, "web.test", "/slow").ok()).unwrap());
         blue.wait_for_slow(1);
@@ -426,7 +430,7 @@ fn where_nothing_listens_a_server_of_our_own_comes_and_goes() {
     on_each_caddy(|program| {
         let scratch = Scratch::new();
         let socket = scratch.join("admin.sock");
-        let story = Story::with(program, format!("unix/{}", socket.display()), |_| json!({}));
+        let story = Story::with(program, Some(&socket), |_| json!({}));
         let (caddy, web) = (story.caddy(), Service::start("web"));
         caddy.sync(&[route("web", &["web.test"], &web)]).unwrap();
         answers(story.port, "web.test", "/", "web");
@@ -441,14 +445,15 @@ fn where_nothing_listens_a_server_of_our_own_comes_and_goes() {
 #[test]
 fn a_caddy_without_any_configuration_gets_one() {
     on_each_caddy(|program| {
-        let admin = format!("127.0.0.1:{}", free_port());
+        let (at, port) = (Port::keep(), Port::keep());
+        let admin = at.address();
         let only_admin = json!({ "admin": { "listen": admin, "config": { "persist": false } } });
         let server = CaddyServer::start(program, &admin, &only_admin.to_string());
-        let (web, port) = (Service::start("web"), free_port());
-        let settings = Settings { https: Https::Off, listen: vec![format!("127.0.0.1:{port}")], ..Settings::default() };
+        let web = Service::start("web");
+        let settings = Settings { https: Https::Off, listen: vec![port.address()], ..Settings::default() };
         let caddy = Caddy::with_settings(format!("http://{admin}").parse().unwrap(), settings).unwrap();
         assert_eq!(caddy.sync(&[route("web", &["web.test"], &web)]).unwrap().writes, 1);
-        answers(port, "web.test", "/", "web");
+        answers(port.number(), "web.test", "/", "web");
         drop(server);
     });
 }
@@ -456,8 +461,7 @@ fn a_caddy_without_any_configuration_gets_one() {
 #[test]
 fn names_are_certified_by_the_internal_authority_when_that_is_asked() {
     on_each_caddy(|program| {
-        let admin = format!("127.0.0.1:{}", free_port());
-        let story = Story::with(program, admin, |_| json!({}));
+        let story = Story::with(program, None, |_| json!({}));
         let (web, settings) = (Service::start("web"), Settings { https: Https::Internal, ..Settings::default() });
         let caddy = Caddy::with_settings(story.endpoint(), settings).unwrap();
         let wanted = [route("web", &["web.test", "*.web.test"], &web)];
@@ -481,7 +485,7 @@ fn names_are_certified_by_the_internal_authority_when_that_is_asked() {
             ]);
             curl.args(["--cacert", &story.server.internal_root().display().to_string(), "--noproxy", "*"]);
             curl.args(["--resolve", &format!("{host}:{port}:127.0.0.1"), &format!("https://{host}:{port}/x")]);
-            let output = freehold_testkit::run_limited(&mut curl, b"", Duration::from_secs(60));
+            let output = freehold_testkit::run_limited(&mut curl, b"", LONG);
             format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
         };
         for host in ["web.test", "a.web.test"] {
@@ -514,7 +518,8 @@ fn a_caddy_that_is_away_is_said_with_what_it_means() {
 #[test]
 fn a_closed_admin_api_is_told_from_one_that_is_away() {
     on_each_caddy(|program| {
-        let admin = format!("127.0.0.1:{}", free_port());
+        let at = Port::keep();
+        let admin = at.address();
         let config = json!({ "admin": { "listen": admin, "origins": ["caddy.test"], "config": { "persist": false } } });
         let _server = CaddyServer::start(program, &admin, &config.to_string());
         let error = Caddy::new(format!("http://{admin}").parse().unwrap()).routes().unwrap_err();

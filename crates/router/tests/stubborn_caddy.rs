@@ -6,6 +6,7 @@ mod common;
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
+use common::LONG;
 use common::fake::{Fake, Fault};
 use freehold_model::{ErrorKind, limits};
 use freehold_router::{Caddy, Drained, Endpoint, Https, Route, RouterError, Settings};
@@ -20,6 +21,10 @@ fn site() -> Json {
 fn web() -> Vec<Route> {
     vec![Route::local("web", &["web.test"], 8000)]
 }
+
+/// What ends by its own limit, of a second at most, has ended by then also on a busy machine; without that limit it would take longer:
+/// the limit that stands where none is said is `limits::ROUTER_ANSWER`.
+const ENDED: Duration = Duration::from_secs(50);
 
 fn writes(fake: &Fake) -> usize {
     fake.requests().iter().filter(|request| !request.starts_with("GET ")).count()
@@ -149,12 +154,12 @@ fn a_silent_or_dripping_caddy_is_given_up_in_time() {
             let fake = Fake::with(site());
             fake.always(method, fault);
             let begun = Instant::now();
-            let result = fake.caddy().sync(&web());
+            let result = fake.impatient_caddy().sync(&web());
             // A write that is answered at length is a good answer, whatever follows.
             if (fault, method) != (Fault::Drip, "write") {
                 assert!(matches!(result, Err(RouterError::Slow { .. })), "{fault:?} {method}: {result:?}");
             }
-            assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+            assert!(begun.elapsed() < ENDED, "{:?}", begun.elapsed());
         }
     }
 }
@@ -164,15 +169,15 @@ fn a_socket_whose_server_no_longer_accepts_is_given_up() {
     let scratch = Scratch::new();
     let path = scratch.join("admin.sock");
     let listener = UnixListener::bind(&path).unwrap();
-    let settings = Settings { patience: Duration::from_millis(300), ..Settings::default() };
-    let caddy = Caddy::with_settings(Endpoint::Unix(path), settings).unwrap();
+    let settings = Settings { patience: Duration::from_secs(1), ..Settings::default() };
+    let caddy = Caddy::with_settings(Endpoint::Unix(path.clone()), settings).unwrap();
     let begun = Instant::now();
     let error = caddy.routes().unwrap_err();
     assert!(matches!(error, RouterError::Slow { .. }), "{error:?}");
-    assert!(begun.elapsed() < Duration::from_secs(10));
+    assert!(begun.elapsed() < ENDED, "{:?}", begun.elapsed());
     drop(listener);
-    // The socket's file is left behind: nobody listens.
-    assert!(matches!(caddy.routes().unwrap_err(), RouterError::Away { .. }));
+    // The socket's file is left behind: nobody listens. That is seen at once, and not because a patience is over.
+    assert!(matches!(Caddy::new(Endpoint::Unix(path)).routes().unwrap_err(), RouterError::Away { .. }));
 }
 
 #[test]
@@ -182,8 +187,8 @@ fn draining_ends_with_its_limit() {
     let begun = Instant::now();
     let drained = fake.caddy().drain("127.0.0.1:8000".parse().unwrap(), Duration::from_millis(250)).unwrap();
     assert_eq!(drained, Drained::Busy { requests: 2 });
-    assert!((250..5_000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
-    assert_eq!(fake.caddy().drain("127.0.0.1:9".parse().unwrap(), Duration::from_secs(5)).unwrap(), Drained::Empty);
+    assert!((Duration::from_millis(250)..ENDED).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    assert_eq!(fake.caddy().drain("127.0.0.1:9".parse().unwrap(), LONG).unwrap(), Drained::Empty);
 }
 
 #[test]

@@ -5,7 +5,9 @@
 
 use std::io::BufRead as _;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use freehold_manifest::{Runtime as Kind, Service};
 use freehold_rollout::{
@@ -51,13 +53,41 @@ impl Driver {
             Some("activate") => said(self.runtime.activate(&name(), &release(), strategy())),
             Some("commit") => said(self.runtime.commit(&name(), &release())),
             Some("stop") => said(self.runtime.stop(&name(), &StopWhat::Workload)),
-            Some("settle") => match self.runtime.settle(&name(), &release()) {
-                Settling::Settled => json!("settled"),
-                Settling::Busy { reason } => json!(format!("busy: {reason}")),
-                Settling::Broken { reason } => json!(format!("broken: {reason}")),
-            },
+            Some("settle") => json!(self.settle(&name(), &release())),
+            Some("kill") => json!(self.kill(&name(), &release())),
             other => json!(format!("unknown action {other:?}")),
         }
+    }
+
+    fn settle(&self, name: &str, release: &Release) -> String {
+        match self.runtime.settle(name, release) {
+            Settling::Settled => "settled".to_owned(),
+            Settling::Busy { reason } => format!("busy: {reason}"),
+            Settling::Broken { reason } => format!("broken: {reason}"),
+        }
+    }
+
+    /// Kills a service; what is seen of it, one after the other, until it has been broken and has settled again. It is looked at from
+    /// here, and all along: on a busy machine it could have settled before somebody outside has looked even once.
+    fn kill(&self, name: &str, release: &Release) -> Vec<String> {
+        let unit = format!("freehold-{name}.service");
+        let mut command = Command::new("systemctl");
+        command.args(["kill", "--signal=KILL", &unit]).stdout(Stdio::null());
+        assert!(command.status().expect("systemctl").success(), "{unit} cannot be killed");
+        let end = Instant::now() + Duration::from_secs(90);
+        let mut seen: Vec<String> = Vec::new();
+        while Instant::now() < end {
+            let look = self.settle(name, release);
+            let is_over = look == "settled" && seen.iter().any(|look| look.starts_with("broken: "));
+            if seen.last() != Some(&look) {
+                seen.push(look);
+            }
+            if is_over {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        seen
     }
 
     fn instance(&self, instance: &freehold_runtime::Instance) -> Json {

@@ -242,16 +242,17 @@ fn a_build_stops_when_told() {
         let slow = Target::parse(&format!("{}!out", store.derivation("slow"))).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
-        let begun = Instant::now();
+        let mut begun = Instant::now();
         let error = store
             .nix
             .realise(&[slow], RealiseOptions::default(), &stop, &mut |progress| {
-                if matches!(progress, Progress::Log { .. }) {
-                    told.store(true, Ordering::Relaxed);
+                if matches!(progress, Progress::Log { .. }) && !told.swap(true, Ordering::Relaxed) {
+                    begun = Instant::now();
                 }
             })
             .unwrap_err();
         assert!(matches!(error, StoreError::Stopped { .. }), "{error}");
-        assert!(begun.elapsed() < Duration::from_secs(10));
+        // The build itself has no end.
+        assert!(begun.elapsed() < Duration::from_secs(60));
     });
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::{Guarded, Scratch, not_run};
 
-const START_LIMIT: Duration = Duration::from_secs(30);
+const START_LIMIT: Duration = Duration::from_secs(120);
 
 /// A version of Caddy that is there.
 #[derive(Debug, Clone)]

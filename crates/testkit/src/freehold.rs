@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::{Guarded, Nix, Scratch, nixes, repository_root, run_limited};
 
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// The path of the `freehold` binary: `FREEHOLD_BIN`, or what `cargo build` makes now from this checkout.
 #[must_use]
@@ -98,7 +98,7 @@ impl Freehold {
         self
     }
 
-    /// Changes the time after which the test fails (120 s).
+    /// Changes the time after which the test fails (300 s).
     #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;

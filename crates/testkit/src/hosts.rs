@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use crate::{not_run, repository_root, run_limited};
 
 /// How long one command in a host may take.
-const COMMAND_LIMIT: Duration = Duration::from_secs(120);
+const COMMAND_LIMIT: Duration = Duration::from_secs(300);
 /// How long systemd may take to have started.
-const BOOT_LIMIT: Duration = Duration::from_secs(60);
+const BOOT_LIMIT: Duration = Duration::from_secs(300);
 /// How our containers are found again.
 const LABEL: &str = "freehold-test-host";
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::{Guarded, Scratch, free_port, not_run};
 
-const START_LIMIT: Duration = Duration::from_secs(30);
+const START_LIMIT: Duration = Duration::from_secs(120);
 const ATTEMPTS: usize = 3;
 
 /// A running MinIO with an empty disk; stopped and removed when dropped.

@@ -126,6 +126,25 @@ fn faults_come_before_or_after_the_effect_and_run_out() {
 }
 
 #[test]
+fn a_server_that_stands_still_executes_nothing_until_it_goes_on() {
+    let (server, client) = started();
+    server.hold_from("PUT", "/b", 2);
+    assert_eq!(status(client.put("b1", "text", &[])), 200);
+    assert_eq!(status(client.put("a", "text", &[])), 200);
+    std::thread::scope(|scope| {
+        let held = scope.spawn(|| client.put("b2", "text", &[]));
+        while server.count("PUT") < 3 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(!held.is_finished());
+        server.let_go();
+        assert_eq!(held.join().unwrap(), None);
+    });
+    assert!(!server.objects("things").contains_key("b2"));
+    assert_eq!(status(client.put("b2", "text", &[])), 200);
+}
+
+#[test]
 fn listings_come_in_pages_and_by_folder() {
     let (server, client) = started();
     for key in ["a/1", "a/2", "b", "c/1", "d"] {

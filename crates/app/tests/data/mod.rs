@@ -11,7 +11,7 @@ pub(crate) fn is_copied_and_put_back_as_a_whole(swarm: &Swarm, app: &App) {
     swarm.docker(&["volume", "create", &volume]);
     let brought = swarm.volume(domain).join("brought");
     std::fs::write(&brought, "by hand").unwrap();
-    app.deploy(swarm, &["--stateful", "--health-origin", &app.origin(), "--health-timeout", "5"]);
+    app.deploy(swarm, &["--stateful", "--health-origin", &app.origin(), "--health-timeout", "30"]);
     assert_eq!(swarm.docker(&["volume", "inspect", "--format", "{{json .Labels}}", &volume]), "null");
     swarm.done(&["backup", domain, "--name", "one"]);
     for (name, expected) in [

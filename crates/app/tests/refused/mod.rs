@@ -1,7 +1,6 @@
 //! Bad input: each is told clearly, nothing of it is half deployed, and the app's `.env` stays as somebody wrote it.
 
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt as _;
 
 use crate::App;
 use crate::swarm::Swarm;
@@ -151,8 +150,7 @@ fn docker_itself_is_looked_at(swarm: &Swarm) {
     // As 20.10 answers.
     let old = "#!/bin/sh\ncase \"$1\" in --version) echo 'Docker version 20.10.24, build 1' ;;\n\
         *) echo 'unknown flag: --compose-file' >&2; exit 125 ;; esac\n";
-    let program = swarm.scratch.write("old/docker", old);
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    swarm.program("old/docker", old);
     let path = format!("{}:/usr/bin:/bin", swarm.scratch.join("old").display());
     let refused = swarm.command(&["config", "light.example.org"]).env("PATH", path).run().code(1);
     assert!(refused.stderr.contains("the docker CLI 20.10.24 is too old"), "{}", refused.stderr);

@@ -9,7 +9,7 @@ use freehold_testkit::{Finished, Guarded, not_run, run_limited};
 use crate::App;
 use crate::swarm::{ADDRESS, Swarm};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(300);
 const PORT: u16 = 2222;
 
 pub(crate) fn is_deployed_to_over_ssh(swarm: &Swarm, app: &App) {
@@ -28,7 +28,7 @@ pub(crate) fn is_deployed_to_over_ssh(swarm: &Swarm, app: &App) {
     let done = |finished: Finished| drop(finished.success());
     done(run(&["new", app.recipe, "--domain", domain, "--server", "remote"]));
     done(run(&["deploy", domain, "--no-health", "--health-window", "1"]));
-    assert_eq!(swarm.answer_at(app.port), "1.0.0");
+    assert_eq!(swarm.first_answer_at(app.port), "1.0.0");
     assert_eq!(run(&["deploy", domain, "--json"]).success().stdout.matches("\"none\"").count(), 1);
     assert!(run(&["logs", domain]).success().stdout.contains("version 1.0.0 starts"));
     done(run(&["backup", domain, "--name", "one"]));
@@ -82,9 +82,7 @@ fn keys_and_shim(swarm: &Swarm) -> String {
         );
     }
     let config = swarm.scratch.write("ssh/config", config);
-    let shim =
-        swarm.scratch.write("ssh/bin/ssh", format!("#!/bin/sh\nexec /usr/bin/ssh -F {} \"$@\"\n", config.display()));
-    std::fs::set_permissions(shim, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    swarm.program("ssh/bin/ssh", &format!("#!/bin/sh\nexec /usr/bin/ssh -F {} \"$@\"\n", config.display()));
     format!("{}:{}", at("bin"), crate::swarm::PATH)
 }
 

@@ -19,7 +19,7 @@ pub(crate) use table::{ALL, Stub};
 
 /// The image that every name of an image is a tag of.
 pub(crate) const IMAGE: &str = "freehold-service:1";
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// How a version of an app behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

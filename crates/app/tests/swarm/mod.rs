@@ -14,7 +14,8 @@ pub(crate) const ADDRESS: &str = "10.99.0.1";
 const DOMAIN: &str = "blog.example.org";
 const INSIDE: &str = "FREEHOLD_TEST_INSIDE";
 pub(crate) const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
-const LIMIT: Duration = Duration::from_secs(120);
+/// How long one step may take: this machine may be busy with every other test.
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// The Swarm.
 pub(crate) struct Swarm {
@@ -195,7 +196,7 @@ impl Swarm {
             .env("FREEHOLD_ALERTS", path("alerts"))
             .env("FREEHOLD_RECIPE_BASE", format!("file://{}", path("recipes")))
             .args(words)
-            .limit(Duration::from_secs(300))
+            .limit(Duration::from_secs(900))
     }
 
     /// The same, which must succeed.
@@ -246,13 +247,46 @@ impl Swarm {
         self.answer_at(18080)
     }
 
-    /// What is answered at a port.
+    /// What is answered at a port, at once: a gate has seen that it answers.
     pub(crate) fn answer_at(&self, port: u16) -> String {
-        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
-        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        text.rsplit("\r\n").next().unwrap_or_default().to_owned()
+        ask(port).unwrap()
+    }
+
+    /// What is answered first at a port of an app without a gate: a task runs from when its program is started, and listens later.
+    pub(crate) fn first_answer_at(&self, port: u16) -> String {
+        let end = Instant::now() + LIMIT;
+        loop {
+            match ask(port) {
+                // Docker's proxy takes connections before the program does, and closes them.
+                Ok(answer) if !answer.is_empty() => return answer,
+                answered => assert!(Instant::now() < end, "nothing answers at port {port}: {answered:?}"),
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits for a program that nobody asks anything to have written this.
+    pub(crate) fn wait_for_text(&self, path: &std::path::Path, expected: &str) {
+        let end = Instant::now() + LIMIT;
+        loop {
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            if text == expected {
+                return;
+            }
+            assert!(Instant::now() < end, "`{}` holds {text:?} and not {expected:?}", path.display());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Writes a program. Another process does: what a thread beside us starts at that moment would have the open file from us for a
+    /// while, and until then nobody may execute it.
+    pub(crate) fn program(&self, relative: &str, text: &str) -> PathBuf {
+        let path = self.scratch.join(relative);
+        let mut command = Command::new("sh");
+        command.args(["-euc", "mkdir -p \"${1%/*}\"; cat >\"$1\"; chmod 755 \"$1\"", "sh"]).arg(&path);
+        let output = run_limited(&mut command, text.as_bytes(), LIMIT);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        path
     }
 
     /// What its volume holds.
@@ -359,6 +393,14 @@ impl Drop for Node {
         let _ = Command::new("kill").arg(self.daemon.id().to_string()).status();
         let _ = self.daemon.wait();
     }
+}
+
+fn ask(port: u16) -> std::io::Result<String> {
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port))?;
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    Ok(text.rsplit("\r\n").next().unwrap_or_default().to_owned())
 }
 
 fn ip(words: &str) {

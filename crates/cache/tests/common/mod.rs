@@ -9,6 +9,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use freehold_cache::{CacheError, Depot, DepotUrl, Progress, Pulled, PushOptions, Pushed, pull, push};
 use freehold_nar::{Compression, SecretKey, StorePath, TrustedKeys};
@@ -146,10 +147,15 @@ impl World {
 
 /// A bucket of the server, with its keys and little patience.
 pub(crate) fn bucket(endpoint: &str, name: &str, id: &str, secret: &str) -> Depot {
+    let retry = Retry { backoff: Duration::from_millis(5), ..Retry::default() };
+    bucket_asked(endpoint, name, id, secret, retry)
+}
+
+fn bucket_asked(endpoint: &str, name: &str, id: &str, secret: &str, retry: Retry) -> Depot {
     let url = format!("s3://{name}?endpoint={}&scheme=http", endpoint.trim_start_matches("http://"));
     let mut url = DepotUrl::parse(&url).unwrap();
     if let DepotUrl::Bucket { settings, .. } = &mut url {
-        settings.retry = Retry { backoff: std::time::Duration::from_millis(5), ..Retry::default() };
+        settings.retry = retry;
         settings.credentials = CredentialsSource::Keys(Keys {
             access_key_id: id.to_owned(),
             secret_access_key: freehold_model::Sensitive::new(secret.to_owned()),
@@ -165,4 +171,25 @@ pub(crate) fn server() -> (S3Server, Depot) {
     server.create_bucket("cache");
     let depot = bucket(&server.endpoint(), "cache", S3Server::ACCESS_KEY, S3Server::SECRET_KEY);
     (server, depot)
+}
+
+/// The depot of [`server`] for whoever is to be held up: it asks again and again, so that a fault lasts until the test takes it away,
+/// however long that takes.
+pub(crate) fn patient(server: &S3Server) -> Depot {
+    let retry = Retry {
+        attempts: 10_000,
+        backoff: Duration::from_millis(5),
+        backoff_max: Duration::from_millis(50),
+        ..Retry::default()
+    };
+    bucket_asked(&server.endpoint(), "cache", S3Server::ACCESS_KEY, S3Server::SECRET_KEY, retry)
+}
+
+/// Waits for something that another thread does.
+pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(180);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }

@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 use freehold_eval::{EvalError, Evaluator, Event, NixPrograms, Options};
 use freehold_model::{Attrs, Declaration, MemberPath, OutputRef, Structure, Value};
 
-/// Longest time that any test waits for one event.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest time that any test waits for one event, and for all of them: only what hangs takes so long, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The Nix versions at hand; what is missing is reported as not run.
 pub fn nixes() -> Vec<(String, PathBuf)> {
@@ -137,7 +137,7 @@ impl Bench {
     }
 
     pub fn next(&mut self) -> Event {
-        self.events.recv_timeout(PATIENCE).expect("the evaluator said nothing for a minute")
+        self.events.recv_timeout(PATIENCE).expect("the evaluator said nothing for minutes")
     }
 
     /// Wants the root and all below, publishes `answers` as members are declared, until nothing moves.
@@ -192,6 +192,32 @@ impl Bench {
         }
         false
     }
+}
+
+/// The Nix processes that evaluate for this bench, found by the directory they run in.
+pub fn nix_processes(bench: &Bench) -> Vec<u32> {
+    let deployment = bench.dir.path().join("deployment");
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
+        let here = std::fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd == deployment);
+        let cmdline = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        if here && String::from_utf8_lossy(&cmdline).contains("driver.nix") {
+            found.push(pid);
+        }
+    }
+    found
+}
+
+/// How long a process has worked so far, which a busy machine does not make longer.
+pub fn processor_time(pid: u32) -> Duration {
+    /// The units of `/proc` in a second, everywhere.
+    const TICKS: u64 = 100;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // Behind the name, which may hold anything: its own work and the kernel's for it are the fields 14 and 15 of all.
+    let fields = stat.rsplit_once(')').unwrap().1.split_whitespace().skip(11).take(2);
+    let ticks: u64 = fields.map(|field| field.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(ticks * 1000 / TICKS)
 }
 
 impl Said {

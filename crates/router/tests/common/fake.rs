@@ -9,6 +9,8 @@ use std::time::Duration;
 use freehold_router::{Caddy, Endpoint, Https, Settings};
 use serde_json::{Value as Json, json};
 
+use super::LONG;
+
 /// What is done with a request instead of answering it well.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Fault {
@@ -63,14 +65,23 @@ impl Fake {
         Self { address, state }
     }
 
-    /// A client that waits for half a second at most.
+    /// A client that waits for as long as a busy machine may take to answer.
     pub fn caddy(&self) -> Caddy {
         self.caddy_with(Settings { https: Https::Off, ..Settings::default() })
     }
 
     pub fn caddy_with(&self, settings: Settings) -> Caddy {
+        self.caddy_of(Settings { patience: LONG, ..settings })
+    }
+
+    /// A client for answers that never come, which waits for a second at most.
+    pub fn impatient_caddy(&self) -> Caddy {
+        self.caddy_of(Settings { https: Https::Off, patience: Duration::from_secs(1), ..Settings::default() })
+    }
+
+    fn caddy_of(&self, settings: Settings) -> Caddy {
         let endpoint: Endpoint = format!("http://{}", self.address).parse().unwrap();
-        Caddy::with_settings(endpoint, Settings { patience: Duration::from_millis(500), ..settings }).unwrap()
+        Caddy::with_settings(endpoint, settings).unwrap()
     }
 
     pub fn config(&self) -> Json {

@@ -60,6 +60,7 @@ pub struct Seen {
 
 struct Shared {
     faults: Vec<Rule>,
+    hold: Option<Hold>,
     latency: Duration,
     seen: Vec<Seen>,
 }
@@ -69,6 +70,15 @@ struct Rule {
     method: String,
     part: String,
     left: usize,
+}
+
+/// From which request on nothing is answered.
+struct Hold {
+    method: String,
+    part: String,
+    nth: usize,
+    /// Whether that request has come.
+    holds: bool,
 }
 
 impl S3Server {
@@ -92,7 +102,8 @@ impl S3Server {
     #[must_use]
     pub fn start_at(address: IpAddr) -> Self {
         let store = Arc::new(Mutex::new(Store::default()));
-        let shared = Arc::new(Mutex::new(Shared { faults: Vec::new(), latency: Duration::ZERO, seen: Vec::new() }));
+        let shared = Shared { faults: Vec::new(), hold: None, latency: Duration::ZERO, seen: Vec::new() };
+        let shared = Arc::new(Mutex::new(shared));
         let mut builder = S3ServiceBuilder::new(Objects::new(Arc::clone(&store)));
         let mut keys = SimpleAuth::from_single(Self::ACCESS_KEY, Self::SECRET_KEY);
         keys.register(Self::READER_KEY.to_owned(), Self::READER_SECRET.into());
@@ -139,6 +150,19 @@ impl S3Server {
         lock(&self.shared).faults.clear();
     }
 
+    /// Stands still from the `nth` request on with this method (`""`: any) whose target contains `part`, counted from the server's start:
+    /// that one and all that come after it are neither executed nor answered, and are lost when [`S3Server::let_go`] is called. So a
+    /// client can be looked at, or killed, in the middle of its work, however late that is.
+    pub fn hold_from(&self, method: &str, part: &str, nth: usize) {
+        let hold = Hold { method: method.to_owned(), part: part.to_owned(), nth, holds: false };
+        lock(&self.shared).hold = Some(hold);
+    }
+
+    /// Goes on after [`S3Server::hold_from`].
+    pub fn let_go(&self) {
+        lock(&self.shared).hold = None;
+    }
+
     /// Every request so far, in the order of arrival.
     #[must_use]
     pub fn seen(&self) -> Vec<Seen> {
@@ -183,6 +207,9 @@ impl Drop for S3Server {
     }
 }
 
+/// How often a request that is held looks whether it may go.
+const HOLD_LOOK: Duration = Duration::from_millis(5);
+
 /// The HTTP side: counts, delays and breaks requests before and after the S3 service sees them.
 #[derive(Clone)]
 struct Front {
@@ -204,7 +231,13 @@ impl std::error::Error for Lost {}
 
 impl Front {
     async fn answer(&self, request: hyper::Request<Incoming>) -> Result<HttpResponse, Lost> {
-        let (fault, latency) = self.arrive(&request);
+        let (fault, latency, is_held) = self.arrive(&request);
+        if is_held {
+            while self.holds() {
+                tokio::time::sleep(HOLD_LOOK).await;
+            }
+            return Err(Lost);
+        }
         tokio::time::sleep(latency).await;
         match fault {
             Some(Fault::LostRequest) => return Err(Lost),
@@ -232,10 +265,19 @@ impl Front {
         }
     }
 
-    fn arrive(&self, request: &hyper::Request<Incoming>) -> (Option<Fault>, Duration) {
+    fn holds(&self) -> bool {
+        lock(&self.shared).hold.is_some()
+    }
+
+    /// Notes a request; its fault, how late its answer comes, and whether it is held.
+    fn arrive(&self, request: &hyper::Request<Incoming>) -> (Option<Fault>, Duration, bool) {
         let target = request.uri().path_and_query().map_or("", hyper::http::uri::PathAndQuery::as_str);
         let seen = Seen { method: request.method().to_string(), target: target.to_owned() };
         let mut shared = lock(&self.shared);
+        shared.seen.push(seen.clone());
+        if shared.holds() {
+            return (None, Duration::ZERO, true);
+        }
         let fits = |rule: &&mut Rule| {
             rule.left > 0 && (rule.method.is_empty() || rule.method == seen.method) && seen.target.contains(&rule.part)
         };
@@ -243,8 +285,18 @@ impl Front {
             rule.left -= 1;
             rule.fault
         });
-        shared.seen.push(seen);
-        (fault, shared.latency)
+        (fault, shared.latency, false)
+    }
+}
+
+impl Shared {
+    /// Whether the last request that was seen, and all after it, are held.
+    fn holds(&mut self) -> bool {
+        let Some(hold) = &mut self.hold else { return false };
+        let fits =
+            |seen: &&Seen| (hold.method.is_empty() || hold.method == seen.method) && seen.target.contains(&hold.part);
+        hold.holds = hold.holds || self.seen.iter().filter(fits).count() >= hold.nth;
+        hold.holds
     }
 }
 

@@ -28,7 +28,7 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let mut launch = Launch::new("local", env!("CARGO_BIN_EXE_freehold-provider-local"));
         launch.cwd = Some(dir.path().to_owned());
-        let options = PoolOptions { call_timeout: Duration::from_secs(60), ..PoolOptions::default() };
+        let options = PoolOptions { call_timeout: Duration::from_secs(300), ..PoolOptions::default() };
         Self { dir, pool: Pool::new(options), launch }
     }
 
