@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use super::scratch;
 use super::measure::{self, Cost};
+use super::scratch;
 use super::tool::{Shape, Tool};
 use crate::Outcome;
 

@@ -5,8 +5,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::scratch;
 use super::measure::{kill_group, spawn};
+use super::scratch;
 use super::tool::{Shape, Tool};
 use crate::Outcome;
 
