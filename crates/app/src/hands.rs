@@ -30,14 +30,22 @@ pub(crate) struct AppHands<'a> {
     pub(crate) hint: Option<String>,
     /// When the stack was sent.
     sent: Option<Instant>,
-    /// When its tasks were first seen to run since then; what was still red at the last look, and when that look began.
+    /// When its tasks were first seen to run since then; what the last look found still red.
     settled: Option<Instant>,
-    red: Option<(String, Instant)>,
+    red: Option<Red>,
     /// Tasks that failed since, and when the last one was noticed.
     seen: Seen,
     failed: Option<(usize, Instant)>,
     /// What is told to people while it goes on.
     pub(crate) tell: &'a dyn Fn(&str),
+}
+
+/// A look that was red.
+struct Red {
+    reason: String,
+    begun: Instant,
+    /// How long the gate of its release may take.
+    limit: Duration,
 }
 
 impl<'a> AppHands<'a> {
@@ -102,9 +110,8 @@ impl<'a> AppHands<'a> {
     /// of both times. Only a look that began when the time was over tells: between two of a busy machine all of it may have passed.
     fn is_red_too_long(&mut self) -> bool {
         let since = *self.settled.get_or_insert_with(Instant::now);
-        let limit = Duration::from_secs(u64::from(self.app.settings.gate.timeout_seconds));
-        let is_late = |begun: Instant| begun.saturating_duration_since(since) >= limit;
-        self.sent.is_some() && self.red.as_ref().is_some_and(|(_, begun)| is_late(*begun))
+        let is_late = |red: &Red| red.begun.saturating_duration_since(since) >= red.limit;
+        self.sent.is_some() && self.red.as_ref().is_some_and(is_late)
     }
 
     /// Why tasks that run do not count yet: one of them failed a moment ago, and a crash loop runs between two crashes.
@@ -116,6 +123,16 @@ impl<'a> AppHands<'a> {
         let (count, at) = self.failed.filter(|_| self.sent.is_some())?;
         let calm = limits::SWARM_CALM;
         (at.elapsed() < calm).then(|| format!("{count} tasks have failed, the last one not {} s ago", calm.as_secs()))
+    }
+
+    /// What crashed says why; with its stack its log goes. It is told to whoever deploys and is no part of a record or an
+    /// alert, for nobody knows what an app prints.
+    fn tell_last_words(&self) {
+        for service in self.seen.failed() {
+            for line in self.docker.last_words(&self.app.stack, service) {
+                (self.tell)(&format!("`{service}` said: {line}"));
+            }
+        }
     }
 
     /// Somebody may be taking the stack away at this moment: its ports would seem to be another's, and what goes last would go from
@@ -312,25 +329,30 @@ impl Hands for AppHands<'_> {
             (Settling::Settled, Some(reason)) => Settling::Busy { reason },
             (settled, _) => settled,
         };
-        match settled {
+        let settled = match settled {
             Settling::Busy { reason } if self.sent.is_some_and(|sent| sent.elapsed() >= limit) => {
                 Settling::Broken { reason: format!("{reason} after {} s", limit.as_secs()) }
             }
             Settling::Settled if self.is_red_too_long() => {
-                Settling::Broken { reason: self.red.take().map(|(reason, _)| reason).unwrap_or_default() }
+                Settling::Broken { reason: self.red.take().map(|red| red.reason).unwrap_or_default() }
             }
             settled => settled,
+        };
+        if matches!(settled, Settling::Broken { .. }) {
+            self.tell_last_words();
         }
+        settled
     }
 
     fn probe(&mut self, release: &Release, gate: &Gate) -> Look {
         let env = vec![("FREEHOLD_RELEASE".to_owned(), release.id().to_owned())];
         let target = ProbeTarget { env, ..ProbeTarget::default() };
         let gates = std::iter::once(gate).chain(&self.app.settings.probes);
-        let begun = Instant::now();
+        // Each release has a gate of its own: the one that is gone back to may be slower.
+        let (begun, limit) = (Instant::now(), Duration::from_secs(u64::from(gate.timeout_seconds)));
         for gate in gates {
             if let Look::Red { reason } = look(gate, &target) {
-                self.red = Some((reason.clone(), begun));
+                self.red = Some(Red { reason: reason.clone(), begun, limit });
                 return Look::Red { reason };
             }
         }

@@ -416,8 +416,9 @@ fn gives_a_crash_loop_up(swarm: &Swarm, app: &App) {
     swarm.done(&["new", app.recipe, "--domain", &app.domain]);
     // A busy machine starts it rarely and tells late that it has ended: ten times have to fit in, and none may pass for good.
     let words = ["deploy", &app.domain, "--no-health", "--health-window", "30", "--timeout", "600"];
-    let done = swarm.json(&words, 3);
-    assert!(done["reason"].as_str().unwrap().contains("crashes again and again"), "{done}");
+    let done = swarm.app(&words).code(3);
+    assert!(done.stderr.contains("crashes again and again"), "{}", done.stderr);
+    assert!(done.stderr.contains("crash.example.org: `app` said: version 1.0.0 starts\n"), "{}", done.stderr);
     assert_eq!(swarm.services_of(&app.domain), "", "nothing is left of it");
     assert_eq!(swarm.alert(&app.domain).unwrap()["kind"], "failed");
 }

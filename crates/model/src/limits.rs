@@ -291,7 +291,7 @@ pub const DOCKER_CALL: Duration = Duration::from_secs(60);
 pub const DOCKER_DIAL: Duration = Duration::from_secs(30);
 /// How long `sops` may take to decrypt a value: a key service may have to be asked, and the app is locked meanwhile.
 pub const SOPS: Duration = Duration::from_secs(5 * 60);
-/// How long is waited for what an `ssh` that gave no connection has to say.
+/// How long is waited for what an `ssh` that gave no connection has to say, and a service that crashed.
 pub const DOCKER_LAST_WORDS: Duration = Duration::from_secs(2);
 /// How long the docker CLI may take to compose a stack, or to say which endpoint a context has.
 pub const DOCKER_COMPOSE: Duration = Duration::from_secs(60);

@@ -29,6 +29,11 @@ impl Seen {
     pub fn failures(&self) -> usize {
         self.0.values().map(|service| service.failed.len()).sum()
     }
+
+    /// The services of which tasks have failed.
+    pub fn failed(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|(_, service)| !service.failed.is_empty()).map(|(name, _)| name.as_str())
+    }
 }
 
 /// What is to be said of a stack at a moment. `wanted` are the names of its services; `is_ours` tells whether one is as it was sent.
