@@ -193,6 +193,12 @@ fn meaning(path: &AppPath, env: &EnvFile) -> Result<(AppType, String), AppError>
     Ok((AppType::of(env)?, stack_name(&path.domain, env)?))
 }
 
+/// A recipe's name without what may be left out of an address.
+fn plain(recipe: &str) -> &str {
+    let recipe = recipe.split_once("://").map_or(recipe, |(_, rest)| rest).trim_end_matches('/');
+    recipe.strip_suffix(".git").unwrap_or(recipe)
+}
+
 /// What a version's text asks for: a commit when it looks like one.
 pub(crate) fn wanted(text: &str) -> Wanted {
     match text.parse() {
@@ -244,9 +250,19 @@ impl App {
             places.create(&NewApp { path, recipe: recipe.clone(), version, env: settings.env.clone() })?;
         }
         let mut app = Self::open(places, domain, server, Some(settings))?;
+        app.check_recipe()?;
         let values = app.settings.env.clone();
         app.set(places, &values)?;
         Ok(app)
+    }
+
+    /// Whether it is an app of the recipe that is declared.
+    fn check_recipe(&self) -> Result<(), AppError> {
+        let said = &self.kind.recipe;
+        let Some(recipe) = self.settings.recipe.as_ref().filter(|recipe| plain(recipe) != plain(said)) else {
+            return Ok(());
+        };
+        Err(AppError::OtherRecipe { domain: self.domain().to_owned(), recipe: recipe.clone(), said: said.clone() })
     }
 
     /// The app's domain.

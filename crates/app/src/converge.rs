@@ -1,7 +1,7 @@
 //! One run for one app: what is declared, recorded and seen is decided on, carried out, and told in one word.
 
 use freehold_recipe::ReadLabels;
-use freehold_recipe_source::WorkTree;
+use freehold_recipe_source::{Revision, SourceError, Wanted, WorkTree};
 use freehold_rollout::{
     Alert, Decision, Declared, Entry, Exit, Look, Outcome, Record, Release, Report, Running, Settling, Stage, Wish,
     decide,
@@ -15,7 +15,7 @@ use crate::declared::declared;
 use crate::hands::{AppHands, is_of};
 use crate::left::{leave, stay};
 use crate::release::{LABEL, env_digest, version_of};
-use crate::source::Source;
+use crate::source::{Source, is_dirty};
 use crate::{App, AppError, AppRelease, Composed, Places};
 
 /// What is wanted of an app.
@@ -115,7 +115,11 @@ pub fn converge(places: &Places, app: &mut App, verb: &Verb, talk: &Talk<'_>) ->
             app.settings.remember(&app.dir)?;
             source = Some(from);
         }
-        let running = running(app, &docker, &record, source.as_ref())?;
+        let resolve = |wanted: &Wanted| match source.as_ref()? {
+            Source::Mirror(mirror) => Some(mirror.resolve(wanted)),
+            Source::Work(_) => None,
+        };
+        let running = running(app, &docker, &record, &resolve)?;
         let adopts = is_env_of_good(app, &record);
         let wish = Wish { declared: target, retry: talk.retry, take_over: talk.take_over, resumed, adopts };
         let decision = decide(&wish, &record, &running);
@@ -230,7 +234,9 @@ pub fn check(places: &Places, app: &mut App) -> Result<Converged, AppError> {
     let docker = app.docker(places)?;
     docker.check_manager()?;
     let record = places.records().read(&app.workload())?;
-    let running = running(app, &docker, &record, None)?;
+    // What abra deployed is known by its recipe alone, which may be away.
+    let resolve = |wanted: &Wanted| Some(places.mirror(&app.kind.recipe).ok()?.resolve(wanted));
+    let running = running(app, &docker, &record, &resolve)?;
     let good = record.last_good.clone();
     let wrong = match (&running, &good) {
         (Running::Foreign { what }, _) => Some(format!("{what} runs under this name")),
@@ -288,6 +294,11 @@ fn run(
     let mut hands = AppHands::new(places, app, docker, source, talk.tell);
     hands.lints = !talk.no_lint;
     let record = file.read()?;
+    hands.target = match &decision {
+        Decision::Start { target, .. } => Some(target.clone()),
+        Decision::Resume => record.target.clone(),
+        _ => None,
+    };
     hands.sends_again = decision == Decision::Resume && record.stage == Stage::Activating;
     let good = gone_back_to(&record, &decision);
     match (&decision, good) {
@@ -344,8 +355,13 @@ fn chosen(declared: &Declared, record: &Record, retry: bool) -> Release {
     if retry || record.taken_back(&choice).is_none() { choice } else { declared.release.clone() }
 }
 
-/// What runs of an app.
-fn running(app: &App, docker: &Docker, record: &Record, source: Option<&Source>) -> Result<Running, AppError> {
+/// What runs of an app. `resolve` gives the commit of a version, or nothing when the recipe cannot be asked.
+fn running(
+    app: &App,
+    docker: &Docker,
+    record: &Record,
+    resolve: &dyn Fn(&Wanted) -> Option<Result<Revision, SourceError>>,
+) -> Result<Running, AppError> {
     let seen = docker.services(&app.stack)?;
     if seen.is_empty() {
         return Ok(Running::Nothing);
@@ -359,25 +375,23 @@ fn running(app: &App, docker: &Docker, record: &Record, source: Option<&Source>)
         return Ok(if is_whole(app, &seen, &release)? { Running::Release(release) } else { Running::Nothing });
     }
     let read = ReadLabels::of(&app.stack, labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    let Some(version) = read.version else {
+    let Some(version) = read.deployed() else {
         let what = format!("the stack `{}`, of which no service says that it is a Co-op Cloud app,", app.stack);
         return Ok(Running::Foreign { what });
     };
     // abra deployed it. With the `.env` as it is now it is the release that would be deployed of that version.
-    let known = record.last_good.iter().find(|good| version_of(good) == version).cloned();
-    let wanted = crate::app::wanted(read.chaos_version.as_deref().unwrap_or(&version));
-    let resolved = match source {
-        Some(Source::Mirror(mirror)) => Some(mirror.resolve(&wanted)),
-        _ => None,
-    };
-    let release = match (known, resolved) {
-        (Some(known), _) => known,
-        (None, Some(Ok(revision))) => crate::declared::release(app, &revision)?.to_release(app.domain())?,
-        (None, _) => {
-            return Ok(Running::Foreign { what: format!("the version `{version}`, which the recipe has not,") });
-        }
-    };
-    Ok(Running::Release(release))
+    if let Some(known) = record.last_good.iter().find(|good| version_of(good) == version) {
+        return Ok(Running::Release(known.clone()));
+    }
+    let foreign = |what: String| Ok(Running::Foreign { what });
+    if is_dirty(version) {
+        return foreign(format!("`{version}`, a work tree with changes that only whoever deployed it has,"));
+    }
+    match resolve(&crate::app::wanted(version)) {
+        Some(Ok(revision)) => Ok(Running::Release(crate::declared::release(app, &revision)?.to_release(app.domain())?)),
+        Some(Err(_)) => foreign(format!("the version `{version}`, which the recipe has not,")),
+        None => foreign(format!("the version `{version}`, of which the recipe could not be asked,")),
+    }
 }
 
 fn is_whole(app: &App, seen: &[RunningService], release: &Release) -> Result<bool, AppError> {

@@ -33,6 +33,16 @@ pub enum AppError {
         #[source]
         source: ReleaseError,
     },
+    /// It is declared as an app of another recipe.
+    #[error("`{domain}` is an app of the recipe `{said}`, and `{recipe}` is declared")]
+    OtherRecipe {
+        /// The app.
+        domain: String,
+        /// What is declared.
+        recipe: String,
+        /// What its `.env` says.
+        said: String,
+    },
     /// Its settings cannot be used.
     #[error("the settings of `{domain}` cannot be used")]
     Settings {
@@ -327,6 +337,9 @@ impl AppError {
             Self::Release { source, .. } => source.hint(),
             Self::Settings { source, .. } => source.hint(),
             Self::Refused { source, .. } => source.hint(),
+            Self::OtherRecipe { domain, said, .. } => Some(format!(
+                "an app keeps its recipe, for its data are that recipe's: declare `{said}`, give the new app another domain, or take this one away with `freehold app rm {domain}`; where the same recipe lies elsewhere now, change TYPE in its .env"
+            )),
             Self::Required { domain, name, .. } => Some(format!("`freehold app env {domain} {name}=VALUE` sets it")),
             Self::SecretsUsed { domain, .. } => Some(format!("`freehold app undeploy {domain}` first")),
             Self::Sops { hint, .. } => Some(hint.clone()),

@@ -24,6 +24,8 @@ pub(crate) struct AppHands<'a> {
     pub(crate) lints: bool,
     /// Whether the stack is sent once more when it is not as it should be: whoever sent it was interrupted.
     pub(crate) sends_again: bool,
+    /// The release that is rolled out. What is said of the app today is said of it, and not of one that is gone back to.
+    pub(crate) target: Option<Release>,
     /// What has to be there to be gone back to before another release is prepared.
     pub(crate) good: Option<Release>,
     /// The way out of what went wrong last.
@@ -68,6 +70,7 @@ impl<'a> AppHands<'a> {
             sent: None,
             settled: None,
             red: None,
+            target: None,
             seen: Seen::default(),
             failed: None,
             tell,
@@ -268,7 +271,7 @@ pub(crate) fn is_of(app: &App, service: &RunningService, release: &Release) -> b
             let labels = service.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
             let read = ReadLabels::of(&app.stack, labels);
             // Only the service `app` has them.
-            service.name != freehold_recipe::APP_SERVICE || read.version == Some(wanted.version)
+            service.name != freehold_recipe::APP_SERVICE || read.deployed() == Some(&wanted.version)
         }),
     }
 }
@@ -347,7 +350,8 @@ impl Hands for AppHands<'_> {
     fn probe(&mut self, release: &Release, gate: &Gate) -> Look {
         let env = vec![("FREEHOLD_RELEASE".to_owned(), release.id().to_owned())];
         let target = ProbeTarget { env, ..ProbeTarget::default() };
-        let gates = std::iter::once(gate).chain(&self.app.settings.probes);
+        let is_back = self.target.as_ref().is_some_and(|target| !target.is(release));
+        let gates = std::iter::once(gate).chain(self.app.settings.probes.iter().filter(|_| !is_back));
         // Each release has a gate of its own: the one that is gone back to may be slower.
         let (begun, limit) = (Instant::now(), Duration::from_secs(u64::from(gate.timeout_seconds)));
         for gate in gates {

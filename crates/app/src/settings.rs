@@ -166,11 +166,18 @@ impl AppSettings {
     /// # Errors
     /// The gate cannot be used.
     pub fn rollout(&self, domain: &str) -> Result<Settings, AppError> {
+        let wrong = |source| AppError::Settings { domain: domain.to_owned(), source };
+        for probe in &self.probes {
+            probe.validate().map_err(|error| wrong(error.into()))?;
+        }
         let mut gate = self.gate.clone();
+        // What looks at nothing is never asked to look: the first of the probes is the gate's own look then.
+        if let Some(probe) = self.probes.first().filter(|_| !gate.looks()) {
+            (gate.http, gate.tcp, gate.exec) = (probe.http.clone(), probe.tcp.clone(), probe.exec.clone());
+        }
         // Its own clock begins when the tasks run, and theirs when they are sent.
         gate.timeout_seconds = gate.timeout_seconds.saturating_add(self.timeout_seconds);
         let settings = Settings { gate, stateful: self.stateful, strategy: Strategy::Restart, ..Settings::default() };
-        let wrong = |source| AppError::Settings { domain: domain.to_owned(), source };
         settings.validate().map_err(wrong)?;
         Ok(settings)
     }

@@ -50,6 +50,12 @@ impl ReadLabels {
         }
         read
     }
+
+    /// What was deployed, as a version: with chaos the commit.
+    pub fn deployed(&self) -> Option<&str> {
+        let commit = self.chaos_version.as_deref().filter(|_| self.chaos);
+        commit.or(self.version.as_deref())
+    }
 }
 
 impl Stack {

@@ -11,7 +11,9 @@ use freehold_testkit::{Scratch, not_run};
 use crate::hands::AppHands;
 use crate::release::LABEL;
 use crate::source::Source;
-use crate::{App, AppError, AppRelease, Converged, Known, Places, PreparedRelease, Talk, Verb, converge, undeploy};
+use crate::{
+    App, AppError, AppRelease, Converged, Known, Places, PreparedRelease, Talk, Verb, check, converge, undeploy,
+};
 use docker::FakeDocker;
 use freehold_runtime::Hands as _;
 
@@ -343,4 +345,89 @@ fn a_version_that_is_withdrawn_is_still_looked_after() {
     assert_eq!((held.action, held.healthy), (Outcome::Held, true), "a newer one is found, too: {held:?}");
     let unknown = world.converge(&Verb::Deploy { version: Some("1.0.1".to_owned()) }).unwrap_err();
     assert!(unknown.to_string().contains("1.0.1"), "{unknown}");
+}
+
+#[test]
+fn what_abra_deployed_from_a_work_tree_is_the_commit_and_not_the_version_that_its_files_claim() {
+    let world = World::new();
+    let commit: String = world.release(V1).commit.chars().take(8).collect();
+    world.env(DOMAIN, &format!("TYPE=blog:{commit}\n"));
+    let label = |name: &str| format!("coop-cloud.{STACK}.{name}");
+    let (version, chaos, chaos_version) = (label("version"), label("chaos"), label("chaos-version"));
+    let labels =
+        |commit: &'static str| [(version.as_str(), V1), (chaos.as_str(), "true"), (chaos_version.as_str(), commit)];
+    let commit: &'static str = commit.leak();
+    world.docker.runs(STACK, "app", &labels(commit));
+    let done = world.converge(&Verb::Deploy { version: None }).unwrap();
+    assert_eq!(
+        (done.action, done.healthy, done.to.as_deref()),
+        (Outcome::None, true, Some(commit)),
+        "{:?}",
+        done.reason
+    );
+
+    // With changes nobody but whoever deployed it has it: it is not taken for the commit.
+    world.env(DOMAIN, &format!("TYPE=blog:{commit}+U\n"));
+    let dirty: &'static str = format!("{commit}+U").leak();
+    world.docker.runs(STACK, "app", &labels(dirty));
+    let done = world.converge(&Verb::Deploy { version: None }).unwrap();
+    assert_eq!((done.action, done.healthy), (Outcome::Held, false), "{:?}", done.reason);
+    assert!(done.reason.unwrap().contains("a work tree with changes"));
+}
+
+#[test]
+fn what_abra_deployed_can_be_looked_at_before_it_is_looked_after() {
+    let world = World::new();
+    world.docker.runs(STACK, "app", &[("coop-cloud.blog_example_org.version", V1)]);
+    let done = check(&world.fresh(), &mut world.app()).unwrap();
+    assert_eq!((done.healthy, done.reason), (true, None));
+    assert_eq!(world.record(), Record::new(DOMAIN), "nothing was recorded");
+    world.docker.runs(STACK, "app", &[("coop-cloud.blog_example_org.version", "9.9.9+9")]);
+    let reason = check(&world.fresh(), &mut world.app()).unwrap().reason.unwrap();
+    assert!(reason.contains("`9.9.9+9`, which the recipe has not"), "{reason}");
+    std::fs::rename(world.scratch.join("recipes"), world.scratch.join("gone")).unwrap();
+    std::fs::remove_dir_all(world.scratch.join("cache")).unwrap();
+    let reason = check(&world.fresh(), &mut world.app()).unwrap().reason.unwrap();
+    assert!(reason.contains("could not be asked"), "{reason}");
+}
+
+#[test]
+fn an_app_keeps_its_recipe() {
+    let world = World::new();
+    let declare = |recipe: &str| {
+        let settings = crate::AppSettings {
+            recipe: Some(recipe.to_owned()),
+            env: [("MORE".to_owned(), "1".to_owned())].into(),
+            ..crate::AppSettings::default()
+        };
+        App::declare(&world.places, DOMAIN, None, settings)
+    };
+    let has_more = || {
+        let env = world.scratch.join(format!("abra/servers/default/{DOMAIN}.env"));
+        std::fs::read_to_string(env).unwrap().contains("MORE")
+    };
+    let error = declare("ghost").unwrap_err();
+    assert!(matches!(error, AppError::OtherRecipe { .. }), "{error}");
+    assert!(!has_more(), "the `.env` is as it was");
+    declare("blog").unwrap();
+    assert!(has_more());
+}
+
+#[test]
+fn further_looks_are_asked_also_when_there_is_no_other_gate() {
+    let world = World::new();
+    let closed = freehold_testkit::free_port();
+    world.docker.runs(STACK, "app", &[("coop-cloud.blog_example_org.version", V1)]);
+    let deploy = |probe: &str| {
+        let mut app = world.app();
+        app.settings.gate.timeout_seconds = 1;
+        app.settings.timeout_seconds = 1;
+        app.settings.probes = vec![serde_json::from_str(probe).unwrap()];
+        converge(&world.fresh(), &mut app, &Verb::Deploy { version: None }, &talk(false))
+    };
+    let done = deploy(&format!(r#"{{"tcp":{{"port":{closed}}}}}"#)).unwrap();
+    assert!(!done.healthy, "{done:?}");
+    assert!(done.reason.unwrap().contains("refused"));
+    let error = deploy(r#"{"http":{"url":"ftp://x/"}}"#).unwrap_err();
+    assert!(matches!(error, AppError::Settings { .. }), "{error}");
 }

@@ -84,6 +84,7 @@ impl Said {
         let gate = &mut settings.gate;
         if self.no_health {
             *gate = Gate { timeout_seconds: gate.timeout_seconds, ..Gate::default() };
+            settings.probes.clear();
         }
         let says_http = self.health_path.is_some() || self.health_origin.is_some() || !self.health_ok.is_empty();
         if says_http && !self.no_health {
@@ -141,8 +142,9 @@ mod tests {
         let said = Said { health_origin: origin, health_ok: vec![200, 301], ..Said::default() };
         let second = said.over(first, "blog.example.org");
         assert_eq!((url(&second).as_str(), second.stateful), ("http://127.0.0.1:8080/health", true));
-        let none = Said { no_health: true, stateless: true, ..Said::default() }.over(second, "blog.example.org");
-        assert_eq!((none.gate.http, none.stateful), (None, false));
+        let probed = AppSettings { probes: vec![second.gate.clone()], ..second };
+        let none = Said { no_health: true, stateless: true, ..Said::default() }.over(probed, "blog.example.org");
+        assert_eq!((none.gate.http, none.probes, none.stateful), (None, Vec::new(), false));
     }
 
     #[test]
