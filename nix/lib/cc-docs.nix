@@ -86,6 +86,7 @@ let
     app = generic // {
       appName = "<app>";
     };
+    cfg = { };
   };
   secretOptions = removeAttrs (appOptions.secrets.type.nestedTypes.elemType.getSubOptions [ ]) [ "_module" ];
   base = import ../nixos/coop-cloud-base.nix {

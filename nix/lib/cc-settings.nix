@@ -107,6 +107,20 @@ let
     else
       defaults // given // { inherit appName; };
 
+  # An app with changes: words that the recipe's own page has are not looked for on another.
+  changed =
+    given: changes:
+    given
+    // (if isOwnPage (defaults // given) (given // changes) then { } else { healthBody = null; })
+    // changes;
+
+  # The recipe's own words are on the recipe's own page: elsewhere only those of the operator count.
+  isOwnPage = app: values: values.healthPath or app.healthPath == app.healthPath;
+  healthBodyOf = app: values: if isOwnPage app values then app.healthBody else null;
+  # Whoever says where a page is says that there is one.
+  healthPathOf =
+    app: values: if app.healthPath == null && values.healthOrigin or null != null then "/" else app.healthPath;
+
   # As abra names a stack: dots become underscores, and 45 characters are kept.
   stackName = domain: substring 0 45 (replaceStrings [ "." ] [ "_" ] domain);
 
@@ -195,6 +209,14 @@ let
       }
     ) (filter (n: values.secrets.${n}.as == "swarm") (attrNames values.secrets));
 
+  # The path brings its slash along.
+  trimmed =
+    url:
+    let
+      kept = builtins.match "(.*[^/])/*" url;
+    in
+    if kept == null then "" else builtins.head kept;
+
   # The gate in the shape of every runtime (docs/reference/rollout.md). Without a path it is Swarm's own settling.
   gateOf =
     values:
@@ -207,7 +229,7 @@ let
       else
         {
           http = without [ "bodyMatches" ] {
-            url = "${if values.healthOrigin == null then "https://${values.domain}" else values.healthOrigin}${values.healthPath}";
+            url = "${if values.healthOrigin == null then "https://${values.domain}" else trimmed values.healthOrigin}${values.healthPath}";
             expect = values.healthOk;
             bodyMatches = values.healthBody;
           };
@@ -243,8 +265,11 @@ let
     let
       unknown = attrNames (removeAttrs given (operatorNames ++ [ "proxyDomain" ]));
       secrets = app.secrets // (given.secrets or { });
+      path = { healthPath = healthPathOf app given; } // given;
       values = intersectAttrs (removeAttrs defaults ofTheRecipe) app // {
         env = { };
+        inherit (path) healthPath;
+        healthBody = healthBodyOf app path;
       } // given;
     in
     if unknown != [ ] then
@@ -261,10 +286,13 @@ let
 in
 {
   inherit
+    changed
     checksOf
     defaults
     envOf
     fill
+    healthBodyOf
+    healthPathOf
     operatorNames
     secretDefaults
     settingsOf

@@ -102,7 +102,7 @@ let
       };
     in
     {
-      options.services.coop-cloud.${appName} = import ./cc-options.nix { inherit lib app; };
+      options.services.coop-cloud.${appName} = import ./cc-options.nix { inherit lib app cfg; };
 
       config = mkMerge [
         {

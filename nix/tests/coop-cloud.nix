@@ -353,6 +353,116 @@ in
       };
     };
   };
+  "the recipe's words are looked for on the recipe's page, one's own wherever one says" = {
+    expr =
+      let
+        hedgedoc = {
+          enable = true;
+          domain = "pad.example.org";
+          version = "1.0.0+1.10";
+        };
+        asked = s: { inherit (s.gate.http) url; } // { words = s.gate.http.bodyMatches or null; };
+        here = more: asked (apps { hedgedoc = hedgedoc // more; }).services.coop-cloud.hedgedoc.settings;
+        member = more: asked (ccAppSettings "hedgedoc" (removeAttrs hedgedoc [ "enable" ] // more));
+        changed =
+          changes: more:
+          asked
+            (host {
+              modules = [
+                (ccApps.hedgedoc ({ appName = "pad"; } // changes))
+                { services.coop-cloud.pad = hedgedoc // more; }
+              ];
+            }).services.coop-cloud.pad.settings;
+        root.healthPath = "/";
+        own = root // {
+          healthBody = "Notes";
+        };
+        recipes.healthPath = "/_health";
+      in
+      {
+        plain = here { };
+        same = here recipes == here { };
+        other = here root;
+        own = here own;
+        none = here { healthBody = null; };
+        members =
+          map member [
+            { }
+            recipes
+            root
+            own
+          ] == map here [
+            { }
+            recipes
+            root
+            own
+          ];
+        another = changed { } { } == here { } && changed recipes { } == here { };
+        changed = changed root { };
+        both = changed own { } == here own && changed root { healthBody = "Notes"; } == here own;
+      };
+    expected = {
+      plain = {
+        url = "https://pad.example.org/_health";
+        words = "\"ready\" *: *true";
+      };
+      same = true;
+      other = {
+        url = "https://pad.example.org/";
+        words = null;
+      };
+      own = {
+        url = "https://pad.example.org/";
+        words = "Notes";
+      };
+      none = {
+        url = "https://pad.example.org/_health";
+        words = null;
+      };
+      members = true;
+      another = true;
+      changed = {
+        url = "https://pad.example.org/";
+        words = null;
+      };
+      both = true;
+    };
+  };
+  "where a page is asked for may end with a slash, and says that there is a page" = {
+    expr = [
+      (settings { healthOrigin = "http://127.0.0.1:8080/"; }).gate.http.url
+      (settings { healthOrigin = "http://127.0.0.1:8080/blog//"; }).gate.http.url
+      (ccAppSettings "ghost" {
+        inherit (ghost) domain version;
+        healthOrigin = "http://127.0.0.1:8080/";
+      }).gate.http.url
+      (ccAppSettings "mumble" {
+        domain = "talk.example.org";
+        healthOrigin = "http://127.0.0.1:8080";
+      }).gate.http.url
+      (apps {
+        mumble = ghost // {
+          healthOrigin = "http://127.0.0.1:8080";
+        };
+      }).services.coop-cloud.mumble.settings.gate.http.url
+      (
+        (apps {
+          mumble = ghost // {
+            healthOrigin = "http://127.0.0.1:8080";
+            healthPath = null;
+          };
+        }).services.coop-cloud.mumble.settings.gate ? http
+      )
+    ];
+    expected = [
+      "http://127.0.0.1:8080/ghost/api/admin/site/"
+      "http://127.0.0.1:8080/blog/ghost/api/admin/site/"
+      "http://127.0.0.1:8080/ghost/api/admin/site/"
+      "http://127.0.0.1:8080/"
+      "http://127.0.0.1:8080/"
+      false
+    ];
+  };
   "without a health path the gate is Swarm's own settling" = {
     expr = (settings { healthPath = null; }).gate;
     expected.timeoutSeconds = 120;
