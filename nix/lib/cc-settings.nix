@@ -124,15 +124,23 @@ let
   # As abra names a stack: dots become underscores, and 45 characters are kept.
   stackName = domain: substring 0 45 (replaceStrings [ "." ] [ "_" ] domain);
 
+  # The name that a stack has: `STACK_NAME` of the `.env`, or else by its domain.
+  stackOf =
+    domain: env:
+    let
+      said = env.STACK_NAME or null;
+    in
+    if said == null || envText said == "" then stackName domain else envText said;
+
   # What may be computed from: `env`, `probes` and `checks` of an app may be functions of this.
   contextOf =
     app: values:
     {
       inherit (values) domain;
       inherit (app) appName;
-      stackName = stackName values.domain;
+      stackName = stackOf values.domain ((if isFunction app.env then { } else app.env) // values.env);
       # The stack of the proxy, where the app runs behind one that is known.
-      proxyStackName = if values.proxyDomain or null == null then null else stackName values.proxyDomain;
+      proxyStackName = values.proxyStackName or null;
     };
   call = f: context: if isFunction f then f context else f;
 
@@ -174,8 +182,18 @@ let
     in
     composed // mapAttrs (_: envText) kept // paths;
 
-  probesOf = app: values: call values.probes (contextOf app values // { env = envOf app values; });
-  checksOf = app: values: call app.checks (contextOf app values // { env = envOf app values; });
+  probesOf = app: values: call values.probes (knownOf app values);
+  checksOf = app: values: call app.checks (knownOf app values);
+  knownOf =
+    app: values:
+    let
+      env = envOf app values;
+    in
+    contextOf app values
+    // {
+      inherit env;
+      stackName = stackOf values.domain env;
+    };
 
   # One secret with everything said; `file` is where its value lies on the host, or null.
   secretDefaults = app: name: {
@@ -270,6 +288,7 @@ let
         env = { };
         inherit (path) healthPath;
         healthBody = healthBodyOf app path;
+        proxyStackName = if given.proxyDomain or null == null then null else stackName given.proxyDomain;
       } // given;
     in
     if unknown != [ ] then
@@ -297,6 +316,7 @@ in
     secretDefaults
     settingsOf
     stackName
+    stackOf
     valuesOf
     ;
 }

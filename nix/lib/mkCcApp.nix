@@ -44,7 +44,9 @@ let
       inherit (lib) mkIf mkMerge;
       cfg = config.services.coop-cloud.${appName};
       base = config.services.coop-cloud-base;
-      behindProxy = app.needsProxy && base.proxy.enable;
+      # Whoever turns Traefik off has a proxy of his own, and nothing waits for ours.
+      proxy = config.services.coop-cloud.traefik;
+      behindProxy = app.needsProxy && proxy.enable;
 
       hasSops = options ? sops;
       fileOf =
@@ -60,7 +62,7 @@ let
         # Where nothing is named yet an assertion says so; the rest must still evaluate.
         domain = if cfg.domain == null then "${appName}.invalid" else cfg.domain;
         secrets = builtins.mapAttrs (_: s: s // { file = fileOf s; }) cfg.secrets;
-        proxyDomain = if base.proxy.enable then base.proxy.domain else null;
+        proxyStackName = if proxy.enable then cc.stackOf proxy.settings.domain proxy.settings.env else null;
       };
       sopsSecrets = lib.filterAttrs (_: s: s.sopsPath != null) cfg.secrets;
 

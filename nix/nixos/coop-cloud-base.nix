@@ -42,6 +42,19 @@ let
     };
   };
 
+  traefik = config.services.coop-cloud.traefik;
+  # Files with the certificate; one of sops has a unit restarted for it (`mkCcApp`) and is not watched.
+  certificates = builtins.filter (file: file != null) (
+    map (n: if traefik.secrets.${n}.sopsPath or null == null then traefik.secrets.${n}.file or null else null) [
+      "ssl_cert"
+      "ssl_key"
+    ]
+  );
+  # Where the certificate lies by itself: not when it is said to be in a file of sops.
+  certificate =
+    name: file:
+    mkIf (traefik.secrets.${name}.sopsPath == null) (lib.mkDefault "${cfg.proxy.certificateDirectory}/${file}");
+
   reconciled = [ "swarm-init.service" ] ++ map (n: cfg.apps.${n}.unit) (names cfg.apps);
 
   # Apps that would take each other's place: the same domain, or names that Docker cuts to the same stack.
@@ -254,18 +267,18 @@ in
       services.coop-cloud.traefik = {
         enable = lib.mkDefault true;
         domain = lib.mkDefault cfg.proxy.domain;
-        secrets.ssl_cert.file = lib.mkDefault "${cfg.proxy.certificateDirectory}/${cfg.proxy.certificate}";
-        secrets.ssl_key.file = lib.mkDefault "${cfg.proxy.certificateDirectory}/${cfg.proxy.key}";
+        secrets.ssl_cert.file = certificate "ssl_cert" cfg.proxy.certificate;
+        secrets.ssl_key.file = certificate "ssl_key" cfg.proxy.key;
       };
+    })
+
+    (mkIf (traefik.enable && certificates != [ ]) {
       # A renewed certificate reaches Traefik without an activation.
       systemd.paths.deploy-proxy-certificate = {
         description = "Watch over the wildcard certificate";
         wantedBy = [ "multi-user.target" ];
         pathConfig = {
-          PathChanged = [
-            "${cfg.proxy.certificateDirectory}/${cfg.proxy.certificate}"
-            "${cfg.proxy.certificateDirectory}/${cfg.proxy.key}"
-          ];
+          PathChanged = certificates;
           Unit = "deploy-proxy-certificate.service";
         };
       };

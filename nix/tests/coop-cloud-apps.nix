@@ -263,6 +263,37 @@ in
       ]
     ];
   };
+  "Mailu knows the proxy's stack also where the proxy has another name, and asks where none is run" = {
+    expr =
+      let
+        mailu =
+          traefik:
+          host {
+            modules = [
+              { services.coop-cloud.mailu = bare "mailu" // needs.mailu; }
+              { services.coop-cloud = { inherit traefik; }; }
+            ];
+          };
+        told = traefik: (mailu traefik).services.coop-cloud.mailu.settings.env.TRAEFIK_STACK_NAME or null;
+      in
+      [
+        (told { domain = "proxy.example.org"; })
+        (told {
+          domain = "proxy.example.org";
+          env.STACK_NAME = "front";
+        })
+        (told { enable = false; })
+        (map (m: builtins.head (lib.splitString " " m)) (broken (mailu {
+          enable = false;
+        })))
+      ];
+    expected = [
+      "proxy_example_org"
+      "front"
+      null
+      [ "services.coop-cloud.mailu.env.TRAEFIK_STACK_NAME" ]
+    ];
+  };
   "Mumble is on the host's own ports, in TCP and UDP; further compose files come on top" = {
     expr = {
       inherit ((settingsOf "mumble").env) COMPOSE_FILE;

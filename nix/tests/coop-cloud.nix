@@ -628,26 +628,112 @@ in
       false
     ];
   };
-  "without the proxy nothing waits for it" = {
+  "the certificate can be a secret of sops, whole or in part; what is a file is watched" = {
     expr =
       let
-        config = on {
-          services.coop-cloud = { inherit ghost; };
-          services.coop-cloud-base.proxy.enable = false;
+        proxy = secrets: on {
+          services.coop-cloud-base.enable = true;
+          services.coop-cloud.traefik = { inherit secrets; };
+        };
+        told = secrets: {
+          files = map (s: s.file) (proxy secrets).services.coop-cloud.traefik.settings.secrets;
+          watched = lib.mapAttrsToList (_: p: p.pathConfig.PathChanged) (proxy secrets).systemd.paths;
+          restarted = lib.mapAttrs (_: s: s.restartUnits) (proxy secrets).sops.secrets;
+          broken = broken (proxy secrets);
+        };
+        sops = {
+          ssl_cert.sopsPath = "cert";
+          ssl_key.sopsPath = "key";
         };
       in
+      {
+        whole = told sops;
+        units = names (proxy sops).systemd.services;
+        part = told { inherit (sops) ssl_key; };
+        file = told { ssl_key.file = "/var/keys/proxy.pem"; };
+      };
+    expected = {
+      whole = {
+        files = [
+          "/run/secrets/cert"
+          "/run/secrets/key"
+        ];
+        watched = [ ];
+        restarted = {
+          cert = [ "deploy-proxy.service" ];
+          key = [ "deploy-proxy.service" ];
+        };
+        broken = [ ];
+      };
+      units = [
+        "coop-cloud-prune"
+        "deploy-proxy"
+        "swarm-init"
+      ];
+      part = {
+        files = [
+          "/var/lib/ci-certs/live/fullchain.pem"
+          "/run/secrets/key"
+        ];
+        watched = [ [ "/var/lib/ci-certs/live/fullchain.pem" ] ];
+        restarted.key = [ "deploy-proxy.service" ];
+        broken = [ ];
+      };
+      file = {
+        files = [
+          "/var/lib/ci-certs/live/fullchain.pem"
+          "/var/keys/proxy.pem"
+        ];
+        watched = [
+          [
+            "/var/lib/ci-certs/live/fullchain.pem"
+            "/var/keys/proxy.pem"
+          ]
+        ];
+        restarted = { };
+        broken = [ ];
+      };
+    };
+  };
+  "without the proxy, or with Traefik turned off, nothing waits for it" = {
+    expr =
+      let
+        without =
+          more:
+          let
+            config = host {
+              modules = [
+                { services.coop-cloud = { inherit ghost; }; }
+                more
+              ];
+            };
+          in
+          [
+            (names config.systemd.services)
+            (names config.systemd.paths)
+            (builtins.elem "deploy-proxy.service" ((unit config).after ++ (unit config).wants))
+            (lib.hasInfix "deploy-proxy" (allText config))
+            (broken config)
+          ];
+      in
       [
-        (names config.systemd.services)
-        (builtins.elem "deploy-proxy.service" (unit config).after)
+        (without { services.coop-cloud-base.proxy.enable = false; })
+        (without { services.coop-cloud.traefik.enable = false; } == without { services.coop-cloud-base.proxy.enable = false; })
       ];
     expected = [
       [
-        "cc-app-ghost"
-        "cc-app-ghost-reconcile"
-        "coop-cloud-prune"
-        "swarm-init"
+        [
+          "cc-app-ghost"
+          "cc-app-ghost-reconcile"
+          "coop-cloud-prune"
+          "swarm-init"
+        ]
+        [ ]
+        false
+        false
+        [ ]
       ]
-      false
+      true
     ];
   };
   "images are pruned on a timer, which can be turned off" = {
