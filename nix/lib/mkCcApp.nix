@@ -121,6 +121,7 @@ let
           services.coop-cloud-base = {
             apps.${appName} = {
               domain = values.domain;
+              stack = cc.stackOf values.domain cfg.settings.env;
               unit = "${unit}.service";
             };
           }

@@ -57,22 +57,37 @@ let
 
   reconciled = [ "swarm-init.service" ] ++ map (n: cfg.apps.${n}.unit) (names cfg.apps);
 
-  # Apps that would take each other's place: the same domain, or names that Docker cuts to the same stack.
+  # Apps that would take each other's place: the same domain, or the same stack, whether they name it or Docker cuts it.
   clashes = builtins.concatMap (
     name:
-    map (other: {
+    map (clash name) (builtins.filter (other: name < other && collide cfg.apps.${name} cfg.apps.${other}) (names cfg.apps))
+  ) (names cfg.apps);
+  # A proxy does not tell capitals apart.
+  sameDomain = one: other: lib.toLower one.domain == lib.toLower other.domain;
+  collide = one: other: sameDomain one other || one.stack == other.stack;
+  clash =
+    name: other:
+    let
+      one = cfg.apps.${name};
+      isNamed = app: app.stack != cc.stackName app.domain;
+      # Whoever names a stack can name another.
+      named = if isNamed cfg.apps.${other} || !(isNamed one) then other else name;
+      why =
+        if isNamed one && isNamed cfg.apps.${other} then
+          "both have it as `STACK_NAME`"
+        else if isNamed cfg.apps.${named} then
+          "`services.coop-cloud.${named}.env.STACK_NAME` says so"
+        else
+          "the first 45 characters of their domains are the same";
+    in
+    {
       assertion = false;
       message =
-        if cfg.apps.${name}.domain == cfg.apps.${other}.domain then
-          "services.coop-cloud.${name} and services.coop-cloud.${other} have one domain, `${cfg.apps.${name}.domain}`: give one of them another, such as `services.coop-cloud.${other}.domain = \"${other}.${cfg.apps.${name}.domain}\";`"
+        if sameDomain one cfg.apps.${other} then
+          "services.coop-cloud.${name} and services.coop-cloud.${other} have one domain, `${one.domain}`: give one of them another, such as `services.coop-cloud.${other}.domain = \"${other}.${one.domain}\";`"
         else
-          "services.coop-cloud.${name} and services.coop-cloud.${other} would be one stack, `${cc.stackName cfg.apps.${name}.domain}`: the first 45 characters of their domains are the same; shorten `services.coop-cloud.${other}.domain`";
-    }) (
-      builtins.filter (
-        other: name < other && cc.stackName cfg.apps.${name}.domain == cc.stackName cfg.apps.${other}.domain
-      ) (names cfg.apps)
-    )
-  ) (names cfg.apps);
+          "services.coop-cloud.${name} and services.coop-cloud.${other} would be one stack, `${one.stack}`: ${why}; give one of them another, such as `services.coop-cloud.${named}.env.STACK_NAME = \"${named}\";`";
+    };
 in
 {
   imports = [ (import ../apps/traefik.nix { mkCcApp = import ../lib/mkCcApp.nix; }) ];
@@ -168,6 +183,7 @@ in
         types.submodule {
           options = {
             domain = mkOption { type = types.str; };
+            stack = mkOption { type = types.str; };
             unit = mkOption { type = types.str; };
           };
         }

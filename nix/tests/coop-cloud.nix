@@ -999,26 +999,40 @@ in
       true
     ];
   };
-  "two apps of one domain, or of one stack after 45 characters, are told apart" = {
+  "two apps of one domain, or of one stack, are told apart, and a name for the stack is believed" = {
     expr =
       let
         long = "a-very-long-name-of-a-club-that-writes-a-blog.example.";
-        two =
-          a: b:
+        named =
+          a: stackA: b: stackB:
           broken (apps {
             ghost = ghost // {
               domain = a;
+              env.STACK_NAME = stackA;
             };
             hedgedoc = ghost // {
               domain = b;
               version = "1.0.0+1.10";
+              env.STACK_NAME = stackB;
             };
           });
+        two = a: b: named a null b null;
       in
-      two "x.example.org" "x.example.org" ++ two "${long}org" "${long}net" ++ two "a.example.org" "b.example.org";
+      two "x.example.org" "x.example.org"
+      ++ two "X.example.org" "x.example.org"
+      ++ two "${long}org" "${long}net"
+      ++ named "a.example.org" "one" "b.example.org" "one"
+      ++ named "a.example.org" "b_example_org" "b.example.org" null
+      # These are none.
+      ++ two "a.example.org" "b.example.org"
+      ++ named "${long}org" "one" "${long}net" "two"
+      ++ named "${long}org" "one" "${long}net" "";
     expected = [
       "services.coop-cloud.ghost and services.coop-cloud.hedgedoc have one domain, `x.example.org`: give one of them another, such as `services.coop-cloud.hedgedoc.domain = \"hedgedoc.x.example.org\";`"
-      "services.coop-cloud.ghost and services.coop-cloud.hedgedoc would be one stack, `a-very-long-name-of-a-club-that-writes-a-blog`: the first 45 characters of their domains are the same; shorten `services.coop-cloud.hedgedoc.domain`"
+      "services.coop-cloud.ghost and services.coop-cloud.hedgedoc have one domain, `X.example.org`: give one of them another, such as `services.coop-cloud.hedgedoc.domain = \"hedgedoc.X.example.org\";`"
+      "services.coop-cloud.ghost and services.coop-cloud.hedgedoc would be one stack, `a-very-long-name-of-a-club-that-writes-a-blog`: the first 45 characters of their domains are the same; give one of them another, such as `services.coop-cloud.hedgedoc.env.STACK_NAME = \"hedgedoc\";`"
+      "services.coop-cloud.ghost and services.coop-cloud.hedgedoc would be one stack, `one`: both have it as `STACK_NAME`; give one of them another, such as `services.coop-cloud.hedgedoc.env.STACK_NAME = \"hedgedoc\";`"
+      "services.coop-cloud.ghost and services.coop-cloud.hedgedoc would be one stack, `b_example_org`: `services.coop-cloud.ghost.env.STACK_NAME` says so; give one of them another, such as `services.coop-cloud.ghost.env.STACK_NAME = \"ghost\";`"
     ];
   };
   "a version is a recipe's version or a commit" = {
