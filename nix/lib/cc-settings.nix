@@ -62,7 +62,7 @@ let
     # Ports that the recipe publishes on the host, for the firewall.
     tcpPorts = [ ];
     udpPorts = [ ];
-    # A NixOS module that belongs to the app (a runner, say).
+    # A NixOS module that belongs to the app (a runner, say), or a function of `{ appName, unit, … }` to it.
     module = { };
 
     # Of the infrastructure only (`traefik.nix`).
@@ -195,6 +195,17 @@ let
       stackName = stackOf values.domain env;
     };
 
+  # NixOS modules are functions, too: this one asks for the app's name.
+  moduleOf =
+    app: unit:
+    if isFunction app.module && builtins.functionArgs app.module ? appName then
+      app.module {
+        inherit (app) appName;
+        inherit unit;
+      }
+    else
+      app.module;
+
   # One secret with everything said; `file` is where its value lies on the host, or null.
   secretDefaults = app: name: {
     as = app.recipeSecrets.${name}.as or "swarm";
@@ -312,6 +323,7 @@ in
     fill
     healthBodyOf
     healthPathOf
+    moduleOf
     operatorNames
     secretDefaults
     settingsOf

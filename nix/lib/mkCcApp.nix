@@ -220,6 +220,6 @@ in
   # The base imports the proxy itself: imports that go round never end on nixpkgs' lib.
   imports = (if app.unitName == null then [ ../nixos/coop-cloud-base.nix ] else [ ]) ++ [
     module
-    app.module
+    (cc.moduleOf app unit)
   ];
 }
