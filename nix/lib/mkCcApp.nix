@@ -123,6 +123,7 @@ let
               domain = values.domain;
               stack = cc.stackOf values.domain cfg.settings.env;
               unit = "${unit}.service";
+              inherit (cfg) settingsFile;
             };
           }
           # The proxy is enabled by the base, not the other way round.

@@ -30,6 +30,7 @@ let
   names = builtins.attrNames;
 
   freehold = words: systemd.commandLine ([ "${cfg.package}/bin/freehold" "app" ] ++ words);
+  freeholdAt = "${lib.escapeShellArg "${cfg.package}/bin/freehold"} app";
 
   infrastructure = {
     after = [ "docker.service" ];
@@ -56,6 +57,31 @@ let
     mkIf (traefik.secrets.${name}.sopsPath == null) (lib.mkDefault "${cfg.proxy.certificateDirectory}/${file}");
 
   reconciled = [ "swarm-init.service" ] ++ map (n: cfg.apps.${n}.unit) (names cfg.apps);
+
+  # `freehold app reconcile --all` would take apps along that are no longer enabled: they keep their record and its policy.
+  # How it ends is the same: with the gravest of all ends, in the order well, held, failed, unwell.
+  sweep = ''
+    worst=0
+    look() { # DOMAIN SETTINGS
+      code=0
+      ${freeholdAt} reconcile "$1" --settings "$2" || code=$?
+      case "$code,$worst" in
+        130,*) exit 130 ;;
+        0,* | 4,[!0]* | 1,[!04]*) ;;
+        *) worst=$code ;;
+      esac
+    }
+    ${lib.concatMapStringsSep "\n" (
+      n:
+      "look ${
+        lib.escapeShellArgs [
+          cfg.apps.${n}.domain
+          "${cfg.apps.${n}.settingsFile}"
+        ]
+      }"
+    ) (names cfg.apps)}
+    exit "$worst"
+  '';
 
   # Apps that would take each other's place: the same domain, or the same stack, whether they name it or Docker cuts it.
   clashes = builtins.concatMap (
@@ -168,7 +194,7 @@ in
       };
     };
     sweep = {
-      enable = mkEnableOption "one nightly run over all apps of the host, instead of a timer for each: `freehold app reconcile --all`";
+      enable = mkEnableOption "one nightly run over all enabled apps, one after the other, instead of a timer for each; one failure stops no other";
       schedule = mkOption {
         type = types.str;
         default = "03:00:00";
@@ -185,6 +211,7 @@ in
             domain = mkOption { type = types.str; };
             stack = mkOption { type = types.str; };
             unit = mkOption { type = types.str; };
+            settingsFile = mkOption { type = types.raw; };
           };
         }
       );
@@ -339,7 +366,7 @@ in
       systemd.services.coop-cloud-sweep = mkMerge [
         infrastructure
         {
-          description = "Nightly run over all Co-op Cloud apps";
+          description = "Nightly run over all enabled Co-op Cloud apps";
           after = reconciled;
           restartIfChanged = false;
           stopIfChanged = false;
@@ -347,15 +374,12 @@ in
             SuccessExitStatus = 4;
             # One app after the other; each has limits of its own.
             TimeoutStartSec = "infinity";
-            ExecStart = freehold [
-              "reconcile"
-              "--all"
-            ];
           };
+          script = sweep;
         }
       ];
       systemd.timers.coop-cloud-sweep = {
-        description = "Nightly run over all Co-op Cloud apps";
+        description = "Nightly run over all enabled Co-op Cloud apps";
         wantedBy = [ "timers.target" ];
         timerConfig = {
           OnCalendar = cfg.sweep.schedule;

@@ -755,26 +755,38 @@ in
       [ ]
     ];
   };
-  "one sweep over all apps, instead of a timer for each" = {
+  "one sweep over all enabled apps, instead of a timer for each" = {
     expr =
       let
         config = on {
           services.coop-cloud.ghost = ghost // {
             autoUpdate = true;
           };
+          services.coop-cloud.hedgedoc = ghost // {
+            enable = false;
+            domain = "pad.example.org";
+          };
           services.coop-cloud-base.sweep.enable = true;
         };
+        # Words are quoted by some `lib`s and not by others.
+        script = lib.replaceStrings [ "'" ] [ "" ] u.script;
+        looks = builtins.filter (lib.hasPrefix "look ") (lib.splitString "\n" script);
         u = config.systemd.services.coop-cloud-sweep;
       in
       [
-        u.serviceConfig.ExecStart
+        looks
+        (lib.hasInfix "/freehold/bin/freehold app reconcile " script)
         (sorted u.after)
         config.systemd.timers.coop-cloud-sweep.timerConfig.OnCalendar
         (names config.systemd.timers)
         (config.systemd.services ? cc-app-ghost-reconcile)
       ];
     expected = [
-      ''"/freehold/bin/freehold" "app" "reconcile" "--all"''
+      [
+        "look blog.example.org /store/cc-app-ghost.json"
+        "look traefik.web1.example.org /store/deploy-proxy.json"
+      ]
+      true
       [
         "cc-app-ghost.service"
         "deploy-proxy.service"
