@@ -21,11 +21,19 @@ mkCcApp {
     }
   ];
   checks =
-    { domain, env, ... }:
+    {
+      appName,
+      domain,
+      env,
+      ...
+    }:
+    let
+      option = "services.coop-cloud.${appName}.env.SANDBOX_DOMAIN";
+    in
     [
       {
         assertion = (env.SANDBOX_DOMAIN or "") != domain;
-        message = "services.coop-cloud.cryptpad.env.SANDBOX_DOMAIN is the app's own domain, `${domain}`: CryptPad needs a second one; set `services.coop-cloud.cryptpad.env.SANDBOX_DOMAIN = \"sandbox-${domain}\";`";
+        message = "${option} is the app's own domain, `${domain}`: CryptPad needs a second one; set `${option} = \"sandbox-${domain}\";`";
       }
     ];
 }

@@ -25,7 +25,6 @@ mkCcApp {
     rpc_secret = {
       required = true;
       why = "the runner has to have the same one";
-      restartUnits = [ "drone-runner-exec.service" ];
     };
     client_secret = {
       required = true;
@@ -46,16 +45,26 @@ mkCcApp {
   ];
 
   module =
+    { appName, unit, ... }:
     {
       config,
       lib,
+      options,
       pkgs,
       ...
     }:
     let
-      inherit (lib) mkIf mkOption types;
-      cfg = config.services.coop-cloud.drone;
+      inherit (lib)
+        mkIf
+        mkMerge
+        mkOption
+        types
+        ;
+      cfg = config.services.coop-cloud.${appName};
+      # Two servers on one host have a runner each.
+      runnerUnit = if appName == "drone" then "drone-runner-exec" else "drone-runner-exec-${appName}";
       runner = cfg.runner;
+      rpcSopsPath = cfg.secrets.rpc_secret.sopsPath or null;
       rpcSecret = lib.findFirst (s: s.name == "rpc_secret") null cfg.settings.secrets;
       # The runner takes the secret from its environment only; it gets there from a credential, not from the store.
       start = pkgs.writeShellApplication {
@@ -69,7 +78,7 @@ mkCcApp {
       };
     in
     {
-      options.services.coop-cloud.drone.runner = {
+      options.services.coop-cloud.${appName}.runner = {
         enable = mkOption {
           type = types.bool;
           default = true;
@@ -77,7 +86,7 @@ mkCcApp {
         };
         package = mkOption {
           type = types.package;
-          default = pkgs.drone-runner-exec or (throw "services.coop-cloud.drone.runner.package: this nixpkgs has no `drone-runner-exec`; name the package, or turn the runner off and use Woodpecker");
+          default = pkgs.drone-runner-exec or (throw "services.coop-cloud.${appName}.runner.package: this nixpkgs has no `drone-runner-exec`; name the package, or turn the runner off and use Woodpecker");
           defaultText = lib.literalExpression "pkgs.drone-runner-exec";
           description = "The package with `bin/drone-runner-exec`.";
         };
@@ -93,46 +102,52 @@ mkCcApp {
         };
       };
 
-      config = mkIf (cfg.enable && runner.enable) {
-        systemd.services.drone-runner-exec = {
-          description = "Drone exec runner for ${if cfg.domain == null then "drone.invalid" else cfg.domain}";
-          after = [
-            "network-online.target"
-            "sops-install-secrets.service"
-            "cc-app-drone.service"
-          ];
-          # It asks the server again and again: a server that is away is no failure of the runner.
-          wants = [
-            "network-online.target"
-            "cc-app-drone.service"
-          ];
-          wantedBy = [ "multi-user.target" ];
-          path = [
-            pkgs.bash
-            pkgs.coreutils
-            config.nix.package
-            config.services.coop-cloud-base.package
-          ]
-          ++ config.services.coop-cloud-base.path
-          ++ runner.path;
-          environment = config.services.coop-cloud-base.environment // {
-            # docs.drone.io/runner/exec/configuration/reference
-            DRONE_RPC_PROTO = "https";
-            DRONE_RPC_HOST = if cfg.domain == null then "drone.invalid" else cfg.domain;
-            DRONE_RUNNER_CAPACITY = toString runner.capacity;
-            DRONE_RUNNER_NAME = config.networking.hostName;
-            # Its own page would listen on port 3000 of all addresses.
-            DRONE_UI_DISABLED = "true";
+      config = mkIf (cfg.enable && runner.enable) (mkMerge [
+        {
+          systemd.services.${runnerUnit} = {
+            description = "Drone exec runner for ${if cfg.domain == null then "drone.invalid" else cfg.domain}";
+            after = [
+              "network-online.target"
+              "sops-install-secrets.service"
+              "${unit}.service"
+            ];
+            # It asks the server again and again: a server that is away is no failure of the runner.
+            wants = [
+              "network-online.target"
+              "${unit}.service"
+            ];
+            wantedBy = [ "multi-user.target" ];
+            path = [
+              pkgs.bash
+              pkgs.coreutils
+              config.nix.package
+              config.services.coop-cloud-base.package
+            ]
+            ++ config.services.coop-cloud-base.path
+            ++ runner.path;
+            environment = config.services.coop-cloud-base.environment // {
+              # docs.drone.io/runner/exec/configuration/reference
+              DRONE_RPC_PROTO = "https";
+              DRONE_RPC_HOST = if cfg.domain == null then "drone.invalid" else cfg.domain;
+              DRONE_RUNNER_CAPACITY = toString runner.capacity;
+              DRONE_RUNNER_NAME = config.networking.hostName;
+              # Its own page would listen on port 3000 of all addresses.
+              DRONE_UI_DISABLED = "true";
+            };
+            serviceConfig = {
+              ExecStart = "${start}/bin/drone-runner-exec";
+              LoadCredential = lib.optional (
+                rpcSecret != null && rpcSecret.file != null
+              ) "rpc_secret:${rpcSecret.file}";
+              Restart = "always";
+              RestartSec = 10;
+            };
           };
-          serviceConfig = {
-            ExecStart = "${start}/bin/drone-runner-exec";
-            LoadCredential = lib.optional (
-              rpcSecret != null && rpcSecret.file != null
-            ) "rpc_secret:${rpcSecret.file}";
-            Restart = "always";
-            RestartSec = 10;
-          };
-        };
-      };
+        }
+        # It has read the secret when it started.
+        (lib.optionalAttrs (options ? sops) {
+          sops.secrets = mkIf (rpcSopsPath != null) { ${rpcSopsPath}.restartUnits = [ "${runnerUnit}.service" ]; };
+        })
+      ]);
     };
 }

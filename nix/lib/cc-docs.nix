@@ -86,6 +86,7 @@ let
     app = generic // {
       appName = "<app>";
     };
+    cfg = { };
   };
   secretOptions = removeAttrs (appOptions.secrets.type.nestedTypes.elemType.getSubOptions [ ]) [ "_module" ];
   base = import ../nixos/coop-cloud-base.nix {
@@ -137,9 +138,10 @@ in
 
   ## `services.coop-cloud.drone.runner`
 
-  ${table ((import ../apps/drone.nix { mkCcApp = given: given; }).module {
+  ${table ((cc.moduleOf (cc.fill (import ../apps/drone.nix { mkCcApp = given: given; })) "cc-app-drone") {
     inherit lib;
     config = { };
+    options = { };
     pkgs = throw "options do not need pkgs";
   }).options.services.coop-cloud.drone.runner}
 
@@ -157,7 +159,7 @@ in
   | `recipeSecrets` | per secret: `as` (`"swarm"` or `"path"`), `variable`, `versionVariable`, `rotation`, `required`, `why`, `restartUnits` |
   | `checks` | `[ { assertion; message; } ]`, or a function to it |
   | `tcpPorts`, `udpPorts` | ports that the recipe publishes on the host |
-  | `module` | a NixOS module that belongs to the app |
+  | `module` | a NixOS module that belongs to the app, or a function of `{ appName, unit, … }` to it |
 
   `env`, `probes` and `checks` may be functions of `{ domain, appName, stackName, proxyStackName, … }`; the last two also see the whole `env`.
 

@@ -1,9 +1,14 @@
 # The options of one Co-op Cloud app on NixOS, `services.coop-cloud.<app>.*`, as one table.
 #
-#   optionsOf { lib; app = fill { recipe = "ghost"; … }; } → { enable = mkOption …; domain = …; … }
+#   optionsOf { lib; app = fill { recipe = "ghost"; … }; cfg = config.services.coop-cloud.ghost; } → { enable = mkOption …; … }
 #
 # Defaults come from the app's file; `docs/reference/coop-cloud-options.md` is rendered from here (`cc-docs.nix`).
-{ lib, app }:
+{
+  lib,
+  app,
+  # What is set, for defaults that go by it.
+  cfg,
+}:
 let
   inherit (lib) mkOption types;
   settings = import ./cc-settings.nix;
@@ -14,6 +19,16 @@ let
     mkOption {
       inherit type description;
       default = app.${name};
+    };
+
+  # The same, where the default goes by what else is set.
+  by =
+    name: default: type: description:
+    mkOption {
+      inherit type default description;
+      defaultText = lib.literalExpression (
+        if app.${name} == null then "null" else builtins.toJSON app.${name}
+      );
     };
 
   scalar = types.nullOr (
@@ -108,11 +123,11 @@ in
   };
   generateSecrets = of "generateSecrets" types.bool "Whether secrets that have no value yet are made up as the recipe says, once.";
   stateful = of "stateful" types.bool "Whether its volumes are copied before each upgrade, with the app stopped, and put back when the upgrade fails.";
-  healthPath = of "healthPath" (types.nullOr (types.strMatching "/.*")) "The path that is asked for after a deployment; `null` for Swarm's own settling alone.";
+  healthPath = by "healthPath" (settings.healthPathOf app cfg) (types.nullOr (types.strMatching "/.*")) "The path that is asked for after a deployment; `null` for Swarm's own settling alone.";
   healthOk = of "healthOk" (types.listOf (types.ints.between 100 599)) "Status codes that count as healthy.";
   healthTimeout = of "healthTimeout" types.ints.positive "Seconds until it has to be healthy, from the moment that Swarm has settled.";
-  healthBody = of "healthBody" (types.nullOr types.str) "A regular expression that must be found in the answer.";
-  healthOrigin = of "healthOrigin" (types.nullOr types.str) "Where the path is asked for, instead of `https://<domain>` at this machine's own proxy.";
+  healthBody = by "healthBody" (settings.healthBodyOf app cfg) (types.nullOr types.str) "A regular expression that must be found in the answer. The recipe's own is looked for on the recipe's own `healthPath` only.";
+  healthOrigin = of "healthOrigin" (types.nullOr types.str) "Where the path (`/` where the app has none) is asked for, instead of `https://<domain>` at this machine's own proxy.";
   healthTcp = of "healthTcp" (types.nullOr tcp) "A TCP port that must take connections, besides or instead of `healthPath`.";
   probes = mkOption {
     type = types.raw;

@@ -62,7 +62,7 @@ let
     # Ports that the recipe publishes on the host, for the firewall.
     tcpPorts = [ ];
     udpPorts = [ ];
-    # A NixOS module that belongs to the app (a runner, say).
+    # A NixOS module that belongs to the app (a runner, say), or a function of `{ appName, unit, … }` to it.
     module = { };
 
     # Of the infrastructure only (`traefik.nix`).
@@ -107,8 +107,30 @@ let
     else
       defaults // given // { inherit appName; };
 
+  # An app with changes: words that the recipe's own page has are not looked for on another.
+  changed =
+    given: changes:
+    given
+    // (if isOwnPage (defaults // given) (given // changes) then { } else { healthBody = null; })
+    // changes;
+
+  # The recipe's own words are on the recipe's own page: elsewhere only those of the operator count.
+  isOwnPage = app: values: values.healthPath or app.healthPath == app.healthPath;
+  healthBodyOf = app: values: if isOwnPage app values then app.healthBody else null;
+  # Whoever says where a page is says that there is one.
+  healthPathOf =
+    app: values: if app.healthPath == null && values.healthOrigin or null != null then "/" else app.healthPath;
+
   # As abra names a stack: dots become underscores, and 45 characters are kept.
   stackName = domain: substring 0 45 (replaceStrings [ "." ] [ "_" ] domain);
+
+  # The name that a stack has: `STACK_NAME` of the `.env`, or else by its domain.
+  stackOf =
+    domain: env:
+    let
+      said = env.STACK_NAME or null;
+    in
+    if said == null || envText said == "" then stackName domain else envText said;
 
   # What may be computed from: `env`, `probes` and `checks` of an app may be functions of this.
   contextOf =
@@ -116,9 +138,9 @@ let
     {
       inherit (values) domain;
       inherit (app) appName;
-      stackName = stackName values.domain;
+      stackName = stackOf values.domain ((if isFunction app.env then { } else app.env) // values.env);
       # The stack of the proxy, where the app runs behind one that is known.
-      proxyStackName = if values.proxyDomain or null == null then null else stackName values.proxyDomain;
+      proxyStackName = values.proxyStackName or null;
     };
   call = f: context: if isFunction f then f context else f;
 
@@ -160,8 +182,29 @@ let
     in
     composed // mapAttrs (_: envText) kept // paths;
 
-  probesOf = app: values: call values.probes (contextOf app values // { env = envOf app values; });
-  checksOf = app: values: call app.checks (contextOf app values // { env = envOf app values; });
+  probesOf = app: values: call values.probes (knownOf app values);
+  checksOf = app: values: call app.checks (knownOf app values);
+  knownOf =
+    app: values:
+    let
+      env = envOf app values;
+    in
+    contextOf app values
+    // {
+      inherit env;
+      stackName = stackOf values.domain env;
+    };
+
+  # NixOS modules are functions, too: this one asks for the app's name.
+  moduleOf =
+    app: unit:
+    if isFunction app.module && builtins.functionArgs app.module ? appName then
+      app.module {
+        inherit (app) appName;
+        inherit unit;
+      }
+    else
+      app.module;
 
   # One secret with everything said; `file` is where its value lies on the host, or null.
   secretDefaults = app: name: {
@@ -195,6 +238,14 @@ let
       }
     ) (filter (n: values.secrets.${n}.as == "swarm") (attrNames values.secrets));
 
+  # The path brings its slash along.
+  trimmed =
+    url:
+    let
+      kept = builtins.match "(.*[^/])/*" url;
+    in
+    if kept == null then "" else builtins.head kept;
+
   # The gate in the shape of every runtime (docs/reference/rollout.md). Without a path it is Swarm's own settling.
   gateOf =
     values:
@@ -207,7 +258,7 @@ let
       else
         {
           http = without [ "bodyMatches" ] {
-            url = "${if values.healthOrigin == null then "https://${values.domain}" else values.healthOrigin}${values.healthPath}";
+            url = "${if values.healthOrigin == null then "https://${values.domain}" else trimmed values.healthOrigin}${values.healthPath}";
             expect = values.healthOk;
             bodyMatches = values.healthBody;
           };
@@ -243,8 +294,12 @@ let
     let
       unknown = attrNames (removeAttrs given (operatorNames ++ [ "proxyDomain" ]));
       secrets = app.secrets // (given.secrets or { });
+      path = { healthPath = healthPathOf app given; } // given;
       values = intersectAttrs (removeAttrs defaults ofTheRecipe) app // {
         env = { };
+        inherit (path) healthPath;
+        healthBody = healthBodyOf app path;
+        proxyStackName = if given.proxyDomain or null == null then null else stackName given.proxyDomain;
       } // given;
     in
     if unknown != [ ] then
@@ -261,14 +316,19 @@ let
 in
 {
   inherit
+    changed
     checksOf
     defaults
     envOf
     fill
+    healthBodyOf
+    healthPathOf
+    moduleOf
     operatorNames
     secretDefaults
     settingsOf
     stackName
+    stackOf
     valuesOf
     ;
 }

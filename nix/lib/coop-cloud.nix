@@ -44,7 +44,7 @@ in
 
   ccApps = mapAttrs (
     _: file: changes:
-    import file { mkCcApp = given: mkCcApp (given // changes); }
+    import file { mkCcApp = given: mkCcApp (cc.changed given changes); }
   ) byName;
 
   mkCoopCloud =

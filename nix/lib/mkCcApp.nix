@@ -44,7 +44,9 @@ let
       inherit (lib) mkIf mkMerge;
       cfg = config.services.coop-cloud.${appName};
       base = config.services.coop-cloud-base;
-      behindProxy = app.needsProxy && base.proxy.enable;
+      # Whoever turns Traefik off has a proxy of his own, and nothing waits for ours.
+      proxy = config.services.coop-cloud.traefik;
+      behindProxy = app.needsProxy && proxy.enable;
 
       hasSops = options ? sops;
       fileOf =
@@ -60,7 +62,7 @@ let
         # Where nothing is named yet an assertion says so; the rest must still evaluate.
         domain = if cfg.domain == null then "${appName}.invalid" else cfg.domain;
         secrets = builtins.mapAttrs (_: s: s // { file = fileOf s; }) cfg.secrets;
-        proxyDomain = if base.proxy.enable then base.proxy.domain else null;
+        proxyStackName = if proxy.enable then cc.stackOf proxy.settings.domain proxy.settings.env else null;
       };
       sopsSecrets = lib.filterAttrs (_: s: s.sopsPath != null) cfg.secrets;
 
@@ -102,7 +104,7 @@ let
       };
     in
     {
-      options.services.coop-cloud.${appName} = import ./cc-options.nix { inherit lib app; };
+      options.services.coop-cloud.${appName} = import ./cc-options.nix { inherit lib app cfg; };
 
       config = mkMerge [
         {
@@ -119,7 +121,9 @@ let
           services.coop-cloud-base = {
             apps.${appName} = {
               domain = values.domain;
+              stack = cc.stackOf values.domain cfg.settings.env;
               unit = "${unit}.service";
+              inherit (cfg) settingsFile;
             };
           }
           # The proxy is enabled by the base, not the other way round.
@@ -217,6 +221,6 @@ in
   # The base imports the proxy itself: imports that go round never end on nixpkgs' lib.
   imports = (if app.unitName == null then [ ../nixos/coop-cloud-base.nix ] else [ ]) ++ [
     module
-    app.module
+    (cc.moduleOf app unit)
   ];
 }

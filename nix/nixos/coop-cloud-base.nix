@@ -30,6 +30,7 @@ let
   names = builtins.attrNames;
 
   freehold = words: systemd.commandLine ([ "${cfg.package}/bin/freehold" "app" ] ++ words);
+  freeholdAt = "${lib.escapeShellArg "${cfg.package}/bin/freehold"} app";
 
   infrastructure = {
     after = [ "docker.service" ];
@@ -42,24 +43,77 @@ let
     };
   };
 
+  traefik = config.services.coop-cloud.traefik;
+  # Files with the certificate; one of sops has a unit restarted for it (`mkCcApp`) and is not watched.
+  certificates = builtins.filter (file: file != null) (
+    map (n: if traefik.secrets.${n}.sopsPath or null == null then traefik.secrets.${n}.file or null else null) [
+      "ssl_cert"
+      "ssl_key"
+    ]
+  );
+  # Where the certificate lies by itself: not when it is said to be in a file of sops.
+  certificate =
+    name: file:
+    mkIf (traefik.secrets.${name}.sopsPath == null) (lib.mkDefault "${cfg.proxy.certificateDirectory}/${file}");
+
   reconciled = [ "swarm-init.service" ] ++ map (n: cfg.apps.${n}.unit) (names cfg.apps);
 
-  # Apps that would take each other's place: the same domain, or names that Docker cuts to the same stack.
+  # `freehold app reconcile --all` would take apps along that are no longer enabled: they keep their record and its policy.
+  # How it ends is the same: with the gravest of all ends, in the order well, held, failed, unwell.
+  sweep = ''
+    worst=0
+    look() { # DOMAIN SETTINGS
+      code=0
+      ${freeholdAt} reconcile "$1" --settings "$2" || code=$?
+      case "$code,$worst" in
+        130,*) exit 130 ;;
+        0,* | 4,[!0]* | 1,[!04]*) ;;
+        *) worst=$code ;;
+      esac
+    }
+    ${lib.concatMapStringsSep "\n" (
+      n:
+      "look ${
+        lib.escapeShellArgs [
+          cfg.apps.${n}.domain
+          "${cfg.apps.${n}.settingsFile}"
+        ]
+      }"
+    ) (names cfg.apps)}
+    exit "$worst"
+  '';
+
+  # Apps that would take each other's place: the same domain, or the same stack, whether they name it or Docker cuts it.
   clashes = builtins.concatMap (
     name:
-    map (other: {
+    map (clash name) (builtins.filter (other: name < other && collide cfg.apps.${name} cfg.apps.${other}) (names cfg.apps))
+  ) (names cfg.apps);
+  # A proxy does not tell capitals apart.
+  sameDomain = one: other: lib.toLower one.domain == lib.toLower other.domain;
+  collide = one: other: sameDomain one other || one.stack == other.stack;
+  clash =
+    name: other:
+    let
+      one = cfg.apps.${name};
+      isNamed = app: app.stack != cc.stackName app.domain;
+      # Whoever names a stack can name another.
+      named = if isNamed cfg.apps.${other} || !(isNamed one) then other else name;
+      why =
+        if isNamed one && isNamed cfg.apps.${other} then
+          "both have it as `STACK_NAME`"
+        else if isNamed cfg.apps.${named} then
+          "`services.coop-cloud.${named}.env.STACK_NAME` says so"
+        else
+          "the first 45 characters of their domains are the same";
+    in
+    {
       assertion = false;
       message =
-        if cfg.apps.${name}.domain == cfg.apps.${other}.domain then
-          "services.coop-cloud.${name} and services.coop-cloud.${other} have one domain, `${cfg.apps.${name}.domain}`: give one of them another, such as `services.coop-cloud.${other}.domain = \"${other}.${cfg.apps.${name}.domain}\";`"
+        if sameDomain one cfg.apps.${other} then
+          "services.coop-cloud.${name} and services.coop-cloud.${other} have one domain, `${one.domain}`: give one of them another, such as `services.coop-cloud.${other}.domain = \"${other}.${one.domain}\";`"
         else
-          "services.coop-cloud.${name} and services.coop-cloud.${other} would be one stack, `${cc.stackName cfg.apps.${name}.domain}`: the first 45 characters of their domains are the same; shorten `services.coop-cloud.${other}.domain`";
-    }) (
-      builtins.filter (
-        other: name < other && cc.stackName cfg.apps.${name}.domain == cc.stackName cfg.apps.${other}.domain
-      ) (names cfg.apps)
-    )
-  ) (names cfg.apps);
+          "services.coop-cloud.${name} and services.coop-cloud.${other} would be one stack, `${one.stack}`: ${why}; give one of them another, such as `services.coop-cloud.${named}.env.STACK_NAME = \"${named}\";`";
+    };
 in
 {
   imports = [ (import ../apps/traefik.nix { mkCcApp = import ../lib/mkCcApp.nix; }) ];
@@ -140,7 +194,7 @@ in
       };
     };
     sweep = {
-      enable = mkEnableOption "one nightly run over all apps of the host, instead of a timer for each: `freehold app reconcile --all`";
+      enable = mkEnableOption "one nightly run over all enabled apps, one after the other, instead of a timer for each; one failure stops no other";
       schedule = mkOption {
         type = types.str;
         default = "03:00:00";
@@ -155,7 +209,9 @@ in
         types.submodule {
           options = {
             domain = mkOption { type = types.str; };
+            stack = mkOption { type = types.str; };
             unit = mkOption { type = types.str; };
+            settingsFile = mkOption { type = types.raw; };
           };
         }
       );
@@ -254,18 +310,18 @@ in
       services.coop-cloud.traefik = {
         enable = lib.mkDefault true;
         domain = lib.mkDefault cfg.proxy.domain;
-        secrets.ssl_cert.file = lib.mkDefault "${cfg.proxy.certificateDirectory}/${cfg.proxy.certificate}";
-        secrets.ssl_key.file = lib.mkDefault "${cfg.proxy.certificateDirectory}/${cfg.proxy.key}";
+        secrets.ssl_cert.file = certificate "ssl_cert" cfg.proxy.certificate;
+        secrets.ssl_key.file = certificate "ssl_key" cfg.proxy.key;
       };
+    })
+
+    (mkIf (traefik.enable && certificates != [ ]) {
       # A renewed certificate reaches Traefik without an activation.
       systemd.paths.deploy-proxy-certificate = {
         description = "Watch over the wildcard certificate";
         wantedBy = [ "multi-user.target" ];
         pathConfig = {
-          PathChanged = [
-            "${cfg.proxy.certificateDirectory}/${cfg.proxy.certificate}"
-            "${cfg.proxy.certificateDirectory}/${cfg.proxy.key}"
-          ];
+          PathChanged = certificates;
           Unit = "deploy-proxy-certificate.service";
         };
       };
@@ -310,7 +366,7 @@ in
       systemd.services.coop-cloud-sweep = mkMerge [
         infrastructure
         {
-          description = "Nightly run over all Co-op Cloud apps";
+          description = "Nightly run over all enabled Co-op Cloud apps";
           after = reconciled;
           restartIfChanged = false;
           stopIfChanged = false;
@@ -318,15 +374,12 @@ in
             SuccessExitStatus = 4;
             # One app after the other; each has limits of its own.
             TimeoutStartSec = "infinity";
-            ExecStart = freehold [
-              "reconcile"
-              "--all"
-            ];
           };
+          script = sweep;
         }
       ];
       systemd.timers.coop-cloud-sweep = {
-        description = "Nightly run over all Co-op Cloud apps";
+        description = "Nightly run over all enabled Co-op Cloud apps";
         wantedBy = [ "timers.target" ];
         timerConfig = {
           OnCalendar = cfg.sweep.schedule;

@@ -227,6 +227,22 @@ in
       [ "https://office.example.org/hosting/discovery" ]
     ];
   };
+  "what a probe looks at can be taken away, and the probe with it" = {
+    expr = map
+      (
+        domain:
+        (with_ "lasuite-drive" (bare "lasuite-drive" // { env.COLLABORA_DOMAIN = domain; }))
+        .services.coop-cloud.lasuite-drive.settings.probes
+      )
+      [
+        null
+        ""
+      ];
+    expected = [
+      [ ]
+      [ ]
+    ];
+  };
   "Mailu knows the proxy's stack, or asks for it; its ports are opened" = {
     expr = [
       (settingsOf "mailu").env.TRAEFIK_STACK_NAME
@@ -261,6 +277,37 @@ in
         80
         443
       ]
+    ];
+  };
+  "Mailu knows the proxy's stack also where the proxy has another name, and asks where none is run" = {
+    expr =
+      let
+        mailu =
+          traefik:
+          host {
+            modules = [
+              { services.coop-cloud.mailu = bare "mailu" // needs.mailu; }
+              { services.coop-cloud = { inherit traefik; }; }
+            ];
+          };
+        told = traefik: (mailu traefik).services.coop-cloud.mailu.settings.env.TRAEFIK_STACK_NAME or null;
+      in
+      [
+        (told { domain = "proxy.example.org"; })
+        (told {
+          domain = "proxy.example.org";
+          env.STACK_NAME = "front";
+        })
+        (told { enable = false; })
+        (map (m: builtins.head (lib.splitString " " m)) (broken (mailu {
+          enable = false;
+        })))
+      ];
+    expected = [
+      "proxy_example_org"
+      "front"
+      null
+      [ "services.coop-cloud.mailu.env.TRAEFIK_STACK_NAME" ]
     ];
   };
   "Mumble is on the host's own ports, in TCP and UDP; further compose files come on top" = {
@@ -322,6 +369,77 @@ in
         "drone-runner-exec.service"
       ];
       broken = [ ];
+    };
+  };
+  "under another name an app has its own runner, and its own words" = {
+    expr =
+      let
+        ci = more: host {
+          modules = [
+            (ccApps.drone { appName = "ci"; })
+            {
+              services.coop-cloud.ci =
+                bare "ci"
+                // needs.drone
+                // {
+                  secrets = {
+                    rpc_secret.sopsPath = "ci_rpc_secret";
+                    client_secret.file = "/var/keys/ci";
+                  };
+                }
+                // more;
+            }
+          ];
+        };
+        config = ci { };
+        both = host {
+          modules = [
+            (ccApps.drone { appName = "ci"; })
+            {
+              services.coop-cloud = {
+                ci = bare "ci" // needs.drone;
+                drone = bare "drone" // needs.drone;
+              };
+            }
+          ];
+        };
+        runners = c: builtins.filter (lib.hasPrefix "drone-runner") (names c.systemd.services);
+      in
+      {
+        runners = runners config;
+        both = runners both;
+        inherit (config.systemd.services.drone-runner-exec-ci.environment) DRONE_RPC_HOST;
+        inherit (config.systemd.services.drone-runner-exec-ci.serviceConfig) LoadCredential;
+        wants = builtins.elem "cc-app-ci.service" config.systemd.services.drone-runner-exec-ci.wants;
+        restarted = config.sops.secrets.ci_rpc_secret.restartUnits;
+        # A unit that is not there cannot be restarted.
+        withoutRunner = (ci { runner.enable = false; }).sops.secrets.ci_rpc_secret.restartUnits;
+        broken = broken config;
+        lacking = broken (host {
+          modules = [
+            (ccApps.cryptpad { appName = "pad"; })
+            { services.coop-cloud.pad = bare "pad" // { env.SANDBOX_DOMAIN = "pad.example.org"; }; }
+          ];
+        });
+      };
+    expected = {
+      runners = [ "drone-runner-exec-ci" ];
+      both = [
+        "drone-runner-exec"
+        "drone-runner-exec-ci"
+      ];
+      DRONE_RPC_HOST = "ci.example.org";
+      LoadCredential = [ "rpc_secret:/run/secrets/ci_rpc_secret" ];
+      wants = true;
+      restarted = [
+        "cc-app-ci.service"
+        "drone-runner-exec-ci.service"
+      ];
+      withoutRunner = [ "cc-app-ci.service" ];
+      broken = [ ];
+      lacking = [
+        "services.coop-cloud.pad.env.SANDBOX_DOMAIN is the app's own domain, `pad.example.org`: CryptPad needs a second one; set `services.coop-cloud.pad.env.SANDBOX_DOMAIN = \"sandbox-pad.example.org\";`"
+      ];
     };
   };
   "two jobs at a time are Drone's default, and the runner can be left out" = {

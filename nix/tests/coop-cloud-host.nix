@@ -77,12 +77,16 @@ let
       u.environment // { PATH = lib.concatMapStringsSep ":" (p: "${p}/bin") u.path + ":/usr/bin:/bin"; }
     );
 
+  # NixOS puts a script into the store and starts it with `set -e`.
+  scriptOf = n: "${files}/unit-script-${n}-start";
+  started = n: u: lib.optionalAttrs (u.script != "") { ExecStart = "/bin/sh ${scriptOf n}"; };
+
   rendered = config: {
     units =
       lib.mapAttrs' (
         n: u:
         lib.nameValuePair "${n}.service" (
-          unitSection u + section "Service" ({ Environment = environment u; } // u.serviceConfig) + install u
+          unitSection u + section "Service" ({ Environment = environment u; } // u.serviceConfig // started n u) + install u
         )
       ) config.systemd.services
       // lib.mapAttrs' (
@@ -91,7 +95,11 @@ let
       // lib.mapAttrs' (
         n: u: lib.nameValuePair "${n}.path" (unitSection u + section "Path" u.pathConfig + install u)
       ) config.systemd.paths;
-    files = lib.mapAttrs' (_: e: lib.nameValuePair "${e.source}" e.source.text) config.environment.etc;
+    files =
+      lib.mapAttrs' (_: e: lib.nameValuePair "${e.source}" e.source.text) config.environment.etc
+      // lib.mapAttrs' (n: u: lib.nameValuePair (scriptOf n) "set -e\n${u.script}") (
+        lib.filterAttrs (_: u: u.script != "") config.systemd.services
+      );
     activation = config.system.activationScripts.coop-cloud.text;
   };
 in

@@ -353,6 +353,116 @@ in
       };
     };
   };
+  "the recipe's words are looked for on the recipe's page, one's own wherever one says" = {
+    expr =
+      let
+        hedgedoc = {
+          enable = true;
+          domain = "pad.example.org";
+          version = "1.0.0+1.10";
+        };
+        asked = s: { inherit (s.gate.http) url; } // { words = s.gate.http.bodyMatches or null; };
+        here = more: asked (apps { hedgedoc = hedgedoc // more; }).services.coop-cloud.hedgedoc.settings;
+        member = more: asked (ccAppSettings "hedgedoc" (removeAttrs hedgedoc [ "enable" ] // more));
+        changed =
+          changes: more:
+          asked
+            (host {
+              modules = [
+                (ccApps.hedgedoc ({ appName = "pad"; } // changes))
+                { services.coop-cloud.pad = hedgedoc // more; }
+              ];
+            }).services.coop-cloud.pad.settings;
+        root.healthPath = "/";
+        own = root // {
+          healthBody = "Notes";
+        };
+        recipes.healthPath = "/_health";
+      in
+      {
+        plain = here { };
+        same = here recipes == here { };
+        other = here root;
+        own = here own;
+        none = here { healthBody = null; };
+        members =
+          map member [
+            { }
+            recipes
+            root
+            own
+          ] == map here [
+            { }
+            recipes
+            root
+            own
+          ];
+        another = changed { } { } == here { } && changed recipes { } == here { };
+        changed = changed root { };
+        both = changed own { } == here own && changed root { healthBody = "Notes"; } == here own;
+      };
+    expected = {
+      plain = {
+        url = "https://pad.example.org/_health";
+        words = "\"ready\" *: *true";
+      };
+      same = true;
+      other = {
+        url = "https://pad.example.org/";
+        words = null;
+      };
+      own = {
+        url = "https://pad.example.org/";
+        words = "Notes";
+      };
+      none = {
+        url = "https://pad.example.org/_health";
+        words = null;
+      };
+      members = true;
+      another = true;
+      changed = {
+        url = "https://pad.example.org/";
+        words = null;
+      };
+      both = true;
+    };
+  };
+  "where a page is asked for may end with a slash, and says that there is a page" = {
+    expr = [
+      (settings { healthOrigin = "http://127.0.0.1:8080/"; }).gate.http.url
+      (settings { healthOrigin = "http://127.0.0.1:8080/blog//"; }).gate.http.url
+      (ccAppSettings "ghost" {
+        inherit (ghost) domain version;
+        healthOrigin = "http://127.0.0.1:8080/";
+      }).gate.http.url
+      (ccAppSettings "mumble" {
+        domain = "talk.example.org";
+        healthOrigin = "http://127.0.0.1:8080";
+      }).gate.http.url
+      (apps {
+        mumble = ghost // {
+          healthOrigin = "http://127.0.0.1:8080";
+        };
+      }).services.coop-cloud.mumble.settings.gate.http.url
+      (
+        (apps {
+          mumble = ghost // {
+            healthOrigin = "http://127.0.0.1:8080";
+            healthPath = null;
+          };
+        }).services.coop-cloud.mumble.settings.gate ? http
+      )
+    ];
+    expected = [
+      "http://127.0.0.1:8080/ghost/api/admin/site/"
+      "http://127.0.0.1:8080/blog/ghost/api/admin/site/"
+      "http://127.0.0.1:8080/ghost/api/admin/site/"
+      "http://127.0.0.1:8080/"
+      "http://127.0.0.1:8080/"
+      false
+    ];
+  };
   "without a health path the gate is Swarm's own settling" = {
     expr = (settings { healthPath = null; }).gate;
     expected.timeoutSeconds = 120;
@@ -518,26 +628,112 @@ in
       false
     ];
   };
-  "without the proxy nothing waits for it" = {
+  "the certificate can be a secret of sops, whole or in part; what is a file is watched" = {
     expr =
       let
-        config = on {
-          services.coop-cloud = { inherit ghost; };
-          services.coop-cloud-base.proxy.enable = false;
+        proxy = secrets: on {
+          services.coop-cloud-base.enable = true;
+          services.coop-cloud.traefik = { inherit secrets; };
+        };
+        told = secrets: {
+          files = map (s: s.file) (proxy secrets).services.coop-cloud.traefik.settings.secrets;
+          watched = lib.mapAttrsToList (_: p: p.pathConfig.PathChanged) (proxy secrets).systemd.paths;
+          restarted = lib.mapAttrs (_: s: s.restartUnits) (proxy secrets).sops.secrets;
+          broken = broken (proxy secrets);
+        };
+        sops = {
+          ssl_cert.sopsPath = "cert";
+          ssl_key.sopsPath = "key";
         };
       in
+      {
+        whole = told sops;
+        units = names (proxy sops).systemd.services;
+        part = told { inherit (sops) ssl_key; };
+        file = told { ssl_key.file = "/var/keys/proxy.pem"; };
+      };
+    expected = {
+      whole = {
+        files = [
+          "/run/secrets/cert"
+          "/run/secrets/key"
+        ];
+        watched = [ ];
+        restarted = {
+          cert = [ "deploy-proxy.service" ];
+          key = [ "deploy-proxy.service" ];
+        };
+        broken = [ ];
+      };
+      units = [
+        "coop-cloud-prune"
+        "deploy-proxy"
+        "swarm-init"
+      ];
+      part = {
+        files = [
+          "/var/lib/ci-certs/live/fullchain.pem"
+          "/run/secrets/key"
+        ];
+        watched = [ [ "/var/lib/ci-certs/live/fullchain.pem" ] ];
+        restarted.key = [ "deploy-proxy.service" ];
+        broken = [ ];
+      };
+      file = {
+        files = [
+          "/var/lib/ci-certs/live/fullchain.pem"
+          "/var/keys/proxy.pem"
+        ];
+        watched = [
+          [
+            "/var/lib/ci-certs/live/fullchain.pem"
+            "/var/keys/proxy.pem"
+          ]
+        ];
+        restarted = { };
+        broken = [ ];
+      };
+    };
+  };
+  "without the proxy, or with Traefik turned off, nothing waits for it" = {
+    expr =
+      let
+        without =
+          more:
+          let
+            config = host {
+              modules = [
+                { services.coop-cloud = { inherit ghost; }; }
+                more
+              ];
+            };
+          in
+          [
+            (names config.systemd.services)
+            (names config.systemd.paths)
+            (builtins.elem "deploy-proxy.service" ((unit config).after ++ (unit config).wants))
+            (lib.hasInfix "deploy-proxy" (allText config))
+            (broken config)
+          ];
+      in
       [
-        (names config.systemd.services)
-        (builtins.elem "deploy-proxy.service" (unit config).after)
+        (without { services.coop-cloud-base.proxy.enable = false; })
+        (without { services.coop-cloud.traefik.enable = false; } == without { services.coop-cloud-base.proxy.enable = false; })
       ];
     expected = [
       [
-        "cc-app-ghost"
-        "cc-app-ghost-reconcile"
-        "coop-cloud-prune"
-        "swarm-init"
+        [
+          "cc-app-ghost"
+          "cc-app-ghost-reconcile"
+          "coop-cloud-prune"
+          "swarm-init"
+        ]
+        [ ]
+        false
+        false
+        [ ]
       ]
-      false
+      true
     ];
   };
   "images are pruned on a timer, which can be turned off" = {
@@ -559,26 +755,38 @@ in
       [ ]
     ];
   };
-  "one sweep over all apps, instead of a timer for each" = {
+  "one sweep over all enabled apps, instead of a timer for each" = {
     expr =
       let
         config = on {
           services.coop-cloud.ghost = ghost // {
             autoUpdate = true;
           };
+          services.coop-cloud.hedgedoc = ghost // {
+            enable = false;
+            domain = "pad.example.org";
+          };
           services.coop-cloud-base.sweep.enable = true;
         };
+        # Words are quoted by some `lib`s and not by others.
+        script = lib.replaceStrings [ "'" ] [ "" ] u.script;
+        looks = builtins.filter (lib.hasPrefix "look ") (lib.splitString "\n" script);
         u = config.systemd.services.coop-cloud-sweep;
       in
       [
-        u.serviceConfig.ExecStart
+        looks
+        (lib.hasInfix "/freehold/bin/freehold app reconcile " script)
         (sorted u.after)
         config.systemd.timers.coop-cloud-sweep.timerConfig.OnCalendar
         (names config.systemd.timers)
         (config.systemd.services ? cc-app-ghost-reconcile)
       ];
     expected = [
-      ''"/freehold/bin/freehold" "app" "reconcile" "--all"''
+      [
+        "look blog.example.org /store/cc-app-ghost.json"
+        "look traefik.web1.example.org /store/deploy-proxy.json"
+      ]
+      true
       [
         "cc-app-ghost.service"
         "deploy-proxy.service"
@@ -803,26 +1011,40 @@ in
       true
     ];
   };
-  "two apps of one domain, or of one stack after 45 characters, are told apart" = {
+  "two apps of one domain, or of one stack, are told apart, and a name for the stack is believed" = {
     expr =
       let
         long = "a-very-long-name-of-a-club-that-writes-a-blog.example.";
-        two =
-          a: b:
+        named =
+          a: stackA: b: stackB:
           broken (apps {
             ghost = ghost // {
               domain = a;
+              env.STACK_NAME = stackA;
             };
             hedgedoc = ghost // {
               domain = b;
               version = "1.0.0+1.10";
+              env.STACK_NAME = stackB;
             };
           });
+        two = a: b: named a null b null;
       in
-      two "x.example.org" "x.example.org" ++ two "${long}org" "${long}net" ++ two "a.example.org" "b.example.org";
+      two "x.example.org" "x.example.org"
+      ++ two "X.example.org" "x.example.org"
+      ++ two "${long}org" "${long}net"
+      ++ named "a.example.org" "one" "b.example.org" "one"
+      ++ named "a.example.org" "b_example_org" "b.example.org" null
+      # These are none.
+      ++ two "a.example.org" "b.example.org"
+      ++ named "${long}org" "one" "${long}net" "two"
+      ++ named "${long}org" "one" "${long}net" "";
     expected = [
       "services.coop-cloud.ghost and services.coop-cloud.hedgedoc have one domain, `x.example.org`: give one of them another, such as `services.coop-cloud.hedgedoc.domain = \"hedgedoc.x.example.org\";`"
-      "services.coop-cloud.ghost and services.coop-cloud.hedgedoc would be one stack, `a-very-long-name-of-a-club-that-writes-a-blog`: the first 45 characters of their domains are the same; shorten `services.coop-cloud.hedgedoc.domain`"
+      "services.coop-cloud.ghost and services.coop-cloud.hedgedoc have one domain, `X.example.org`: give one of them another, such as `services.coop-cloud.hedgedoc.domain = \"hedgedoc.X.example.org\";`"
+      "services.coop-cloud.ghost and services.coop-cloud.hedgedoc would be one stack, `a-very-long-name-of-a-club-that-writes-a-blog`: the first 45 characters of their domains are the same; give one of them another, such as `services.coop-cloud.hedgedoc.env.STACK_NAME = \"hedgedoc\";`"
+      "services.coop-cloud.ghost and services.coop-cloud.hedgedoc would be one stack, `one`: both have it as `STACK_NAME`; give one of them another, such as `services.coop-cloud.hedgedoc.env.STACK_NAME = \"hedgedoc\";`"
+      "services.coop-cloud.ghost and services.coop-cloud.hedgedoc would be one stack, `b_example_org`: `services.coop-cloud.ghost.env.STACK_NAME` says so; give one of them another, such as `services.coop-cloud.ghost.env.STACK_NAME = \"ghost\";`"
     ];
   };
   "a version is a recipe's version or a commit" = {
