@@ -161,7 +161,7 @@ fn source_of(places: &Places, app: &App, verb: &Verb, talk: &Talk<'_>) -> Result
         return Ok(Source::Work(Box::new(WorkTree::open(&app.kind.recipe, &places.source)?)));
     }
     let fetched = places.mirror(&app.kind.recipe)?;
-    fetched.warnings.iter().for_each(|warning| (talk.tell)(warning));
+    places.tell_of(&fetched, talk.tell);
     Ok(Source::Mirror(Box::new(fetched)))
 }
 
