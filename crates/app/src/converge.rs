@@ -330,7 +330,7 @@ fn supply(
             Err(error) => return Err(error),
         };
         let composed = Composed::look(app, &tree, &release.version.parse()?)?;
-        if !app.supply_secrets(places, &composed, docker)? {
+        if !app.supply_secrets(places, &composed, docker, talk.tell)? {
             break;
         }
     }

@@ -344,3 +344,32 @@ fn a_version_that_is_withdrawn_is_still_looked_after() {
     let unknown = world.converge(&Verb::Deploy { version: Some("1.0.1".to_owned()) }).unwrap_err();
     assert!(unknown.to_string().contains("1.0.1"), "{unknown}");
 }
+
+#[test]
+fn a_secret_that_is_declared_for_another_version_is_told_and_what_runs_is_looked_after() {
+    if !composes("the care of an app with a secret too many") {
+        return;
+    }
+    let world = World::new();
+    let release = world.release(V1);
+    world.keep(&release);
+    world.good(&release);
+    world.docker.runs(STACK, "app", &[(LABEL, &release.to_string())]);
+    let value = world.scratch.write("smtp", "x").display().to_string();
+    let mut app = world.app();
+    app.settings.secrets =
+        vec![serde_json::from_value(serde_json::json!({ "name": "smtp_password", "file": value })).unwrap()];
+    let said = std::cell::RefCell::new(Vec::new());
+    let tell = |line: &str| said.borrow_mut().push(line.to_owned());
+    let talk = Talk { tell: &tell, ..talk(false) };
+    let done = converge(&world.fresh(), &mut app, &Verb::Deploy { version: None }, &talk).unwrap();
+    assert_eq!((done.action, done.healthy), (Outcome::None, true), "{done:?}");
+    let told = "the declared secret `smtp_password` is left out: the recipe has none of that name at 1.0.0+1.0.0 (it has none at all)";
+    assert!(said.borrow().iter().any(|line| line == told), "{said:?}");
+    // By hand it is a mistake.
+    let composed = crate::compose_pinned(&world.fresh(), &app, None).unwrap();
+    let docker = app.docker(&world.places).unwrap();
+    let value = freehold_model::Sensitive::new(b"x".to_vec());
+    let error = app.insert_secret(&composed, &docker, "smtp_password", &value).unwrap_err();
+    assert_eq!(error.to_string(), "the app has no secret `smtp_password`");
+}
