@@ -203,6 +203,14 @@ impl Places {
     }
 }
 
+/// What the record of the app at a place is kept under; its `.env` does not say.
+pub fn workload_of(path: &AppPath) -> String {
+    match path.server.as_str() {
+        "default" => path.domain.clone(),
+        server => format!("{}@{server}", path.domain),
+    }
+}
+
 /// What an app's `.env` makes of it: its recipe with the pin, and the name of its stack. Without both it is no app.
 fn meaning(path: &AppPath, env: &EnvFile) -> Result<(AppType, String), AppError> {
     Ok((AppType::of(env)?, stack_name(&path.domain, env)?))
@@ -276,11 +284,7 @@ impl App {
 
     /// The name of its record.
     pub fn workload(&self) -> String {
-        if self.path.server == "default" {
-            self.domain().to_owned()
-        } else {
-            format!("{}@{}", self.domain(), self.path.server)
-        }
+        workload_of(&self.path)
     }
 
     /// Its record, locked for this process. Its `.env` is read once more: whoever had the lock may have pinned another version.
