@@ -373,3 +373,28 @@ fn a_secret_that_is_declared_for_another_version_is_told_and_what_runs_is_looked
     let error = app.insert_secret(&composed, &docker, "smtp_password", &value).unwrap_err();
     assert_eq!(error.to_string(), "the app has no secret `smtp_password`");
 }
+
+#[test]
+fn values_come_to_containers_as_docker_reads_them() {
+    if !composes("values that the docker CLI prints wrongly") {
+        return;
+    }
+    let world = World::new();
+    let compose = "version: \"3.8\"\nservices:\n  app:\n    image: blog:1\n    command: [sh, -c, \"\\nfirst\\nsecond\"]\n    \
+                   environment:\n      A: |\n\n        first\n         second\n      HASH: ${HASH}\n      PLAIN: 12e45678\n      TEN: ${TEN}\n";
+    world.scratch.write("recipes/blog/compose.yml", compose);
+    world.git(&["add", "--all"]);
+    world.git(&["commit", "--quiet", "--message", V2]);
+    world.git(&["tag", "--annotate", "--message", V2, V2]);
+    world.env(DOMAIN, &format!("TYPE=blog:{V2}\nHASH=12e45678\nTEN=1e1\nSPACES=\"  x\ny\"\n"));
+    let composed = crate::compose_pinned(&world.fresh(), &world.app(), None).unwrap();
+    let sent = freehold_recipe::Stack::parse(&composed.stack.to_deploy()).unwrap();
+    for stack in [&composed.stack, &sent] {
+        let app = stack.service("app").unwrap();
+        let values = app.environment();
+        let of = |name: &str| values[name];
+        assert_eq!(of("A"), "\nfirst\n second\n");
+        assert_eq!([of("HASH"), of("PLAIN"), of("TEN"), of("SPACES")], ["12e45678", "12e45678", "1e1", "  x\ny"]);
+        assert_eq!(app.json()["command"][2], "\nfirst\nsecond");
+    }
+}
