@@ -1,6 +1,6 @@
 //! An app: its `.env` under `$ABRA_DIR`, what is remembered of it, and where.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,6 +38,8 @@ pub struct Known(Arc<Mutex<Found>>);
 struct Found {
     mirrors: BTreeMap<String, Mirror>,
     endpoints: BTreeMap<String, Endpoint>,
+    /// Recipes whose warnings were told.
+    told: BTreeSet<String>,
 }
 
 impl Known {
@@ -117,6 +119,19 @@ impl Places {
         Ok(mirror)
     }
 
+    /// What should be known of a recipe that was fetched.
+    pub(crate) fn tell_of(&self, mirror: &Mirror, tell: &dyn Fn(&str)) {
+        mirror.warnings.iter().for_each(|warning| tell(warning));
+        self.known.found().told.insert(mirror.recipe().to_owned());
+    }
+
+    /// What should be known of recipes that were fetched and nobody was told yet.
+    pub fn untold(&self) -> Vec<String> {
+        let Found { mirrors, told, .. } = &mut *self.known.found();
+        let untold = mirrors.iter().filter(|(recipe, _)| told.insert((*recipe).clone()));
+        untold.flat_map(|(recipe, one)| one.warnings.iter().map(move |text| format!("{recipe}: {text}"))).collect()
+    }
+
     /// The Docker of a server.
     ///
     /// # Errors
@@ -185,6 +200,14 @@ impl Places {
             self.abra.save(path, before, &env)?;
         }
         Ok(env)
+    }
+}
+
+/// What the record of the app at a place is kept under; its `.env` does not say.
+pub fn workload_of(path: &AppPath) -> String {
+    match path.server.as_str() {
+        "default" => path.domain.clone(),
+        server => format!("{}@{server}", path.domain),
     }
 }
 
@@ -277,11 +300,7 @@ impl App {
 
     /// The name of its record.
     pub fn workload(&self) -> String {
-        if self.path.server == "default" {
-            self.domain().to_owned()
-        } else {
-            format!("{}@{}", self.domain(), self.path.server)
-        }
+        workload_of(&self.path)
     }
 
     /// Its record, locked for this process. Its `.env` is read once more: whoever had the lock may have pinned another version.

@@ -70,7 +70,7 @@ impl Composed {
         let text = composed.map_err(|error| explained(error, &files, app.domain()))?;
         let mut stack = Stack::parse(&text)?;
         check_files(&stack, &files, directory)?;
-        let secrets = secrets(&stack, &files, &env)?;
+        let secrets = secrets(&stack, &files, &env, recipe.sample.as_ref())?;
         stack.set_app_labels(&app.stack, &AppLabels { recipe: app.kind.recipe.clone(), pin: pin.clone() })?;
         stack.leave_out_unset(&freehold_swarm::CLI_ENVIRONMENT);
         stack.expose_env(&variables)?;

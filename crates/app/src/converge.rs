@@ -165,7 +165,7 @@ fn source_of(places: &Places, app: &App, verb: &Verb, talk: &Talk<'_>) -> Result
         return Ok(Source::Work(Box::new(WorkTree::open(&app.kind.recipe, &places.source)?)));
     }
     let fetched = places.mirror(&app.kind.recipe)?;
-    fetched.warnings.iter().for_each(|warning| (talk.tell)(warning));
+    places.tell_of(&fetched, talk.tell);
     Ok(Source::Mirror(Box::new(fetched)))
 }
 
@@ -341,7 +341,7 @@ fn supply(
             Err(error) => return Err(error),
         };
         let composed = Composed::look(app, &tree, &release.version.parse()?)?;
-        if !app.supply_secrets(places, &composed, docker)? {
+        if !app.supply_secrets(places, &composed, docker, talk.tell)? {
             break;
         }
     }

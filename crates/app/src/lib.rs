@@ -39,7 +39,7 @@ mod version_key;
 mod volumes;
 
 pub use alerts::AppAlert;
-pub use app::{App, Known, NewApp, Places};
+pub use app::{App, Known, NewApp, Places, workload_of};
 pub use by_hand::{backup, container_of, restart, restore};
 pub use composed::{Composed, Others, Release as PreparedRelease};
 pub use converge::{Converged, Talk, Verb, check, converge, undeploy};

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use freehold_model::Sensitive;
-use freehold_recipe::{Secret, Stack, next_version, split_version};
+use freehold_recipe::{AppType, Secret, Stack, next_version, split_version};
 use freehold_swarm::{Docker, SwarmSecret};
 
 use crate::{App, AppError, AppRelease, Composed, Places, Rotation, SecretSource, random};
@@ -238,15 +238,28 @@ impl App {
     }
 
     /// Brings the secrets that come from files of this host into the Swarm, and makes up what is missing when the settings say so.
-    /// Whether the `.env` was changed, because a version is derived from a value.
+    /// Whether the `.env` was changed, because a version is derived from a value. One that this version of the recipe does not have
+    /// is told and left out: it is for another version, and what runs is looked after all the same.
     ///
     /// # Errors
     /// A file cannot be read, or the Swarm refuses.
-    pub fn supply_secrets(&mut self, places: &Places, composed: &Composed, docker: &Docker) -> Result<bool, AppError> {
+    pub fn supply_secrets(
+        &mut self,
+        places: &Places,
+        composed: &Composed,
+        docker: &Docker,
+        tell: &dyn Fn(&str),
+    ) -> Result<bool, AppError> {
         let there = docker.secrets("")?;
         let mut versions = BTreeMap::new();
         for source in self.settings.secrets.clone() {
-            let secret = self.secret(composed, &source.name)?;
+            let secret = match self.secret(composed, &source.name) {
+                Ok(secret) => secret,
+                Err(error) => {
+                    tell(&self.unknown_secret(composed, &source.name, &error));
+                    continue;
+                }
+            };
             let Some(value) = self.value_of(&source)? else { continue };
             let (name, version) = named(places, &secret, &source, &value)?;
             if let Some((variable, version)) = version {
@@ -262,6 +275,14 @@ impl App {
             self.generate_secrets(composed, docker, None)?;
         }
         Ok(before != self.env)
+    }
+
+    /// What is said of a secret that is declared and not used.
+    fn unknown_secret(&self, composed: &Composed, name: &str, error: &AppError) -> String {
+        let version = AppType::of(&composed.env).ok().and_then(|kind| kind.pin);
+        let at = version.map(|pin| format!(" at {pin}")).unwrap_or_default();
+        let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        format!("the declared secret `{name}` is left out: the recipe has none of that name{at}{hint}")
     }
 
     fn secret(&self, composed: &Composed, name: &str) -> Result<Secret, AppError> {

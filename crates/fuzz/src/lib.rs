@@ -376,7 +376,7 @@ pub fn recipe_compose(data: &[u8]) {
     let _ = Backup::of(&stack);
     if let (Ok(file), Ok(env)) = (file, EnvFile::parse("fuzz.env", "A=1\n")) {
         let files = [file];
-        let _ = freehold_recipe::secrets(&stack, &files, &env);
+        let _ = freehold_recipe::secrets(&stack, &files, &env, Some(&env));
         let subject = Subject {
             files: &files,
             texts: &std::collections::BTreeMap::new(),

@@ -10,8 +10,11 @@ use freehold_model::{chain, limits};
 use freehold_recipe::{Pin, RecipeError, Version, find_version, recipe_folder};
 
 use crate::error::file;
-use crate::git::Git;
+use crate::git::{Answer, Git};
 use crate::{Remote, Settings, SourceError, lock};
+
+/// A file in a mirror that was written when it was brought up to date last.
+const FETCHED: &str = "fetched";
 
 /// What a recipe's commit is asked for by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +90,8 @@ impl Mirror {
         match fetched {
             Err(error @ (SourceError::Stopped { .. } | SourceError::Start { .. })) => Err(error),
             Err(error) if self.path.exists() => {
-                self.warnings.push(format!("using what was fetched before: {}", chain(&error)));
+                let since = self.fetched_at().map_or_else(|| "before".to_owned(), |at| format!("at {at}"));
+                self.warnings.push(format!("using what was fetched {since}: {}", chain(&error)));
                 self.with_tags()
             }
             Err(error) => Err(error),
@@ -98,6 +102,12 @@ impl Mirror {
     fn with_tags(mut self) -> Result<Self, SourceError> {
         self.tags = tags_of(&self.path, &self.settings)?;
         Ok(self)
+    }
+
+    /// When it was brought up to date last, to the second; unknown of one that an older version made.
+    fn fetched_at(&self) -> Option<jiff::Timestamp> {
+        let at = fs_err::metadata(self.path.join(FETCHED)).and_then(|file| file.modified()).ok()?;
+        jiff::Timestamp::try_from(at).ok()?.round(jiff::Unit::Second).ok()
     }
 
     /// The recipe's name.
@@ -224,15 +234,34 @@ impl Mirror {
         Ok(())
     }
 
+    /// Fetches whole or not at all.
     fn fetch(&self, into: &Path, lock: &std::fs::File) -> Result<(), SourceError> {
-        let git = Git {
-            what: "fetch the recipe",
-            limit: limits::RECIPE_FETCH,
-            settings: &self.settings,
-            lock: Some(lock),
-            watched: Some((into, limits::RECIPE_MIRROR_BYTES)),
-            output: limits::RECIPE_STDERR_BYTES as u64,
-        };
+        let mut answer = self.try_fetch(into, lock)?;
+        if !answer.status.success() && is_conflict(&answer.reason) {
+            let in_the_way = self.refs_in_the_way(into, lock)?;
+            if !in_the_way.is_empty() {
+                self.change_refs(into, lock, "delete", &in_the_way)?;
+                let again = self.try_fetch(into, lock);
+                if !again.as_ref().is_ok_and(|answer| answer.status.success()) {
+                    // What came in between is told; a mirror without these would still be whole as far as its remote is.
+                    let _ = self.change_refs(into, lock, "create", &in_the_way);
+                }
+                answer = again?;
+            }
+        }
+        if answer.status.success() {
+            // For a message only.
+            let _ = fs_err::write(into.join(FETCHED), "");
+            return Ok(());
+        }
+        let remote = self.remote.to_string();
+        Err(SourceError::Fetch { recipe: self.recipe.clone(), remote, reason: answer.reason })
+    }
+
+    fn try_fetch(&self, into: &Path, lock: &std::fs::File) -> Result<Answer, SourceError> {
+        let output = limits::RECIPE_STDERR_BYTES as u64;
+        let watched = Some((into, limits::RECIPE_MIRROR_BYTES));
+        let git = Git { watched, output, ..self.git("fetch the recipe", lock) };
         let branches = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
         let common = [
             "fetch",
@@ -247,15 +276,49 @@ impl Mirror {
         let args = |head: &'static [&'static str]| {
             common.iter().copied().chain([self.remote.url.as_str()]).chain(branches).chain(head.iter().copied())
         };
-        let mut answer = git.run(into, args(&["+HEAD:refs/freehold/head"]), b"")?;
-        if !answer.status.success() && answer.reason.contains("remote ref HEAD") {
-            answer = git.run(into, args(&[]), b"")?;
+        let answer = git.run(into, args(&["+HEAD:refs/freehold/head"]), b"")?;
+        match !answer.status.success() && answer.reason.contains("remote ref HEAD") {
+            true => git.run(into, args(&[]), b""),
+            false => Ok(answer),
         }
-        if answer.status.success() {
-            return Ok(());
-        }
-        let remote = self.remote.to_string();
-        Err(SourceError::Fetch { recipe: self.recipe.clone(), remote, reason: answer.reason })
+    }
+
+    /// Branches and tags that the remote has no longer and whose names stand in the way of new ones: where `x` was, git makes no `x/y`,
+    /// not even while it removes `x`.
+    fn refs_in_the_way(&self, into: &Path, lock: &std::fs::File) -> Result<Vec<(String, String)>, SourceError> {
+        let refs = |output: Vec<u8>| -> Vec<(String, String)> {
+            let text = String::from_utf8_lossy(&output).into_owned();
+            let pair = |line: &str| line.split_once(char::is_whitespace).map(|(hash, name)| (name.into(), hash.into()));
+            text.lines().filter_map(pair).collect()
+        };
+        let ask = ["ls-remote", "--quiet", "--refs", "--heads", "--tags", "--", self.remote.url.as_str()];
+        let there = refs(self.git("list the recipe's branches", lock).ask(into, ask, b"")?);
+        let ask = ["for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/tags"];
+        let mut here = refs(Git::local("list the branches", &self.settings).ask(into, ask, b"")?);
+        let is_below = |name: &str, of: &str| name.strip_prefix(of).is_some_and(|rest| rest.starts_with('/'));
+        here.retain(|(own, _)| {
+            there.iter().all(|(name, _)| name != own)
+                && there.iter().any(|(name, _)| is_below(name, own) || is_below(own, name))
+        });
+        Ok(here)
+    }
+
+    /// Deletes or creates all of these, or none.
+    fn change_refs(
+        &self,
+        into: &Path,
+        lock: &std::fs::File,
+        verb: &str,
+        refs: &[(String, String)],
+    ) -> Result<(), SourceError> {
+        let lines: String = refs.iter().map(|(name, hash)| format!("{verb} {name} {hash}\n")).collect();
+        let git = Git { limit: limits::RECIPE_READ, ..self.git("make room for renamed branches", lock) };
+        git.ask(into, ["update-ref", "--stdin"], lines.as_bytes()).map(drop)
+    }
+
+    /// A call of git that may take as long as the remote does.
+    fn git<'a>(&'a self, what: &'static str, lock: &'a std::fs::File) -> Git<'a> {
+        Git { limit: limits::RECIPE_FETCH, lock: Some(lock), ..Git::local(what, &self.settings) }
     }
 
     fn offline(&self) -> SourceError {
@@ -278,6 +341,11 @@ pub(crate) fn tags_of(repository: &Path, settings: &Settings) -> Result<Vec<Reci
         Some(RecipeTag { name: name.to_owned(), is_annotated: kind == "tag", object: object.to_owned(), commit })
     });
     Ok(tags.collect())
+}
+
+/// Whether git could not make a branch or tag because another one has its place.
+fn is_conflict(reason: &str) -> bool {
+    ["cannot lock ref", "cannot create", "conflict"].iter().any(|words| reason.contains(words))
 }
 
 /// Locks of a git that was killed: nobody else is here, so they are nobody's.

@@ -4,6 +4,7 @@
 mod common;
 
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -122,9 +123,11 @@ fn a_remote_that_is_away_is_a_warning_when_there_is_a_mirror_and_an_error_when_t
         world.settings.offline = offline;
         let mirror = Mirror::open("blog", &world.settings).unwrap();
         assert_eq!(mirror.warnings.len(), usize::from(!offline), "{:?}", mirror.warnings);
-        assert!(
-            offline || mirror.warnings[0].starts_with("using what was fetched before: cannot fetch the recipe `blog`")
-        );
+        if !offline {
+            let (since, why) = mirror.warnings[0].split_once("Z: ").unwrap();
+            assert!(since.starts_with("using what was fetched at 20"), "{since}");
+            assert!(why.starts_with("cannot fetch the recipe `blog`"), "{why}");
+        }
         assert_eq!(
             mirror.tree(&mirror.resolve(&version("1.0.0")).unwrap().commit).unwrap().texts()["compose.yml"],
             "1.0.0+6"
@@ -161,6 +164,37 @@ fn a_version_that_was_moved_or_withdrawn_is_told_and_its_commit_stays() {
     assert_ne!(mirror.resolve(&version("1.0.0")).unwrap().commit, good);
     let pinned = mirror.resolve(&Wanted::Commit(good.clone())).unwrap();
     assert_eq!(mirror.tree(&pinned.commit).unwrap().texts()["compose.yml"], "1.0.0+6");
+}
+
+#[test]
+fn branches_and_tags_are_renamed_below_and_above_their_own_names() {
+    let mut world = World::new();
+    let recipe = world.recipe("blog", "first");
+    recipe.release("1.0.0+6");
+    recipe.git(&["branch", "feature"]);
+    recipe.git(&["branch", "deep/er/one"]);
+    recipe.git(&["tag", "old"]);
+    Mirror::open("blog", &world.settings).unwrap();
+    recipe.git(&["branch", "--move", "feature", "feature/x"]);
+    recipe.git(&["branch", "--move", "deep/er/one", "deep"]);
+    recipe.git(&["tag", "--delete", "old"]);
+    recipe.git(&["tag", "old/er"]);
+    let commit = recipe.release("1.1.0+6");
+    let refs = |path: &std::path::Path| git(path, &["for-each-ref", "--format=%(refname)", "refs/heads", "refs/tags"]);
+    // A fetch that breaks behind what made room for it leaves what was there.
+    let hook = world.scratch.write("hooks/reference-transaction", "#!/bin/sh\n! grep -q refs/heads/feature/x\n");
+    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
+    world.settings.git_settings.push(format!("core.hooksPath={}", hook.parent().unwrap().display()));
+    let mirror = Mirror::open("blog", &world.settings).unwrap();
+    assert!(mirror.warnings[0].contains("Z: cannot fetch the recipe `blog`"), "{:?}", mirror.warnings);
+    assert!(mirror.warnings[0].contains("hook"), "{:?}", mirror.warnings);
+    let before = "refs/heads/deep/er/one\nrefs/heads/feature\nrefs/heads/main\nrefs/tags/1.0.0+6\nrefs/tags/old";
+    assert_eq!(refs(mirror.path()), before);
+    world.settings.git_settings.clear();
+    let mirror = Mirror::open("blog", &world.settings).unwrap();
+    assert_eq!(mirror.warnings, ["the version `old` was withdrawn: its tag is gone"]);
+    assert_eq!(mirror.resolve(&Wanted::Newest).unwrap().commit, commit);
+    assert_eq!(refs(mirror.path()), refs(&recipe.path));
 }
 
 #[test]

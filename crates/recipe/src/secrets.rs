@@ -2,7 +2,8 @@
 //!
 //! A secret counts when a service of the composed stack uses it. Its version is what stands behind the last `_` of its name, and
 //! the variable that holds the version is found in the name as the compose file writes it. Modifiers stand in the comment
-//! behind that variable in the `.env`: `SECRET_DB_PASSWORD_VERSION=v1 # length=32 charset=hex`. All of this is abra's rule.
+//! behind that variable in the `.env`: `SECRET_DB_PASSWORD_VERSION=v1 # length=32 charset=hex`. All of this is abra's rule. An
+//! `.env` that was made of an older version knows nothing of newer secrets: what it does not say, the recipe's sample says.
 //! Nothing here holds a value.
 
 use crate::env::EnvFile;
@@ -52,11 +53,17 @@ const CHARSETS: [(&str, &str); 4] = [
     ("hex", "0123456789abcdef"),
 ];
 
-/// The secrets that the composed stack needs, by their key.
+/// The secrets that the composed stack needs, by their key. What the `.env` says of one counts before what the recipe's `.env.sample`
+/// says.
 ///
 /// # Errors
 /// [`RecipeError::SecretVersion`], [`RecipeError::TooLong`] and [`RecipeError::Modifier`].
-pub fn secrets(stack: &Stack, files: &[ComposeFile], env: &EnvFile) -> Result<Vec<Secret>, RecipeError> {
+pub fn secrets(
+    stack: &Stack,
+    files: &[ComposeFile],
+    env: &EnvFile,
+    sample: Option<&EnvFile>,
+) -> Result<Vec<Secret>, RecipeError> {
     let mut found = Vec::new();
     for object in stack.secrets().into_iter().filter(|object| object.is_external) {
         let raw = files.iter().rev().find_map(|file| file.raw_secret_name(&object.key)).map(|(raw, _)| raw);
@@ -74,9 +81,7 @@ pub fn secrets(stack: &Stack, files: &[ComposeFile], env: &EnvFile) -> Result<Ve
                 most: SECRET_NAME_CHARACTERS,
             });
         }
-        let assignment =
-            variable.as_deref().and_then(|name| env.assignments().iter().rev().find(|one| one.name == name));
-        let modifiers = assignment.map(Modifiers::of).transpose()?.unwrap_or_default();
+        let modifiers = variable.as_deref().map(|name| modifiers(name, env, sample)).transpose()?.unwrap_or_default();
         found.push(Secret {
             key: object.key,
             name: object.name,
@@ -87,6 +92,34 @@ pub fn secrets(stack: &Stack, files: &[ComposeFile], env: &EnvFile) -> Result<Ve
         });
     }
     Ok(found)
+}
+
+/// What is said of a secret by the variable of its version: in the `.env`, and what that leaves open in the sample.
+fn modifiers(variable: &str, env: &EnvFile, sample: Option<&EnvFile>) -> Result<Modifiers, RecipeError> {
+    let last = |file: &EnvFile| file.assignments().iter().rev().find(|one| one.name == variable).cloned();
+    let of_sample = || sample.and_then(|sample| last(sample).or_else(|| commented(sample, variable)));
+    match last(env) {
+        Some(own) => {
+            let own = Modifiers::of(&own)?;
+            // The app has what it needs to be looked after: a newer sample that cannot be read does not stop that.
+            Ok(own.or(of_sample().and_then(|said| Modifiers::of(&said).ok()).unwrap_or_default()))
+        }
+        None => of_sample().as_ref().map(Modifiers::of).transpose().map(Option::unwrap_or_default),
+    }
+}
+
+/// The assignment of a variable that a sample has only as a comment, because it is an option.
+fn commented(sample: &EnvFile, variable: &str) -> Option<Assignment> {
+    let mut lines = sample.text().lines().enumerate();
+    lines.find_map(|(number, line)| {
+        let text = line.trim_start().strip_prefix('#')?.trim_start_matches(['#', ' ', '\t']);
+        if !text.contains(variable) {
+            return None;
+        }
+        // The lines above keep its place.
+        let alone = EnvFile::parse(sample.file(), &format!("{}{text}", "\n".repeat(number))).ok()?;
+        alone.assignments().iter().find(|one| one.name == variable).cloned()
+    })
 }
 
 /// The variable that a raw name ends with, which holds its version.
@@ -138,6 +171,15 @@ impl Modifiers {
         Ok(read)
     }
 
+    /// These, and where they say nothing `other`.
+    fn or(self, other: Self) -> Self {
+        Self {
+            length: self.length.or(other.length),
+            alphabet: self.alphabet.or(other.alphabet),
+            generate: self.generate.or(other.generate),
+        }
+    }
+
     fn generator(&self) -> Generator {
         let alphabet = || self.alphabet.clone().unwrap_or_else(|| CHARSETS[0].1.to_owned());
         match self.length {
@@ -170,13 +212,18 @@ mod tests {
     use super::*;
 
     fn of(composed_name: &str, env: &str) -> Result<Vec<Secret>, RecipeError> {
+        with_sample(composed_name, env, "TYPE=x\n")
+    }
+
+    fn with_sample(composed_name: &str, env: &str, sample: &str) -> Result<Vec<Secret>, RecipeError> {
         let raw = "services: {app: {image: a}}\nsecrets:\n  db: {external: true, name: '${STACK_NAME}_db_${SECRET_DB_VERSION:-v1}'}\n";
         let composed = format!(
             "services: {{app: {{image: a, secrets: [{{source: db}}]}}}}\n\
              secrets: {{db: {{external: true, name: {composed_name}}}, other: {{external: true, name: s_other_v1}}}}\n"
         );
         let files = [ComposeFile::parse("compose.yml", raw).unwrap()];
-        secrets(&Stack::parse(&composed).unwrap(), &files, &EnvFile::parse("x.env", env).unwrap())
+        let (env, sample) = (EnvFile::parse("x.env", env).unwrap(), EnvFile::parse(".env.sample", sample).unwrap());
+        secrets(&Stack::parse(&composed).unwrap(), &files, &env, Some(&sample))
     }
 
     #[test]
@@ -193,6 +240,32 @@ mod tests {
         assert_eq!(of("s_db_v2", env).unwrap(), [expected]);
         let plain = of("s_db_v1", "").unwrap().remove(0);
         assert_eq!((plain.generate, plain.recipe), (true, Generator::Passphrase));
+    }
+
+    #[test]
+    fn what_the_env_does_not_say_of_a_secret_the_sample_says() {
+        let said = |env: &str, sample: &str| {
+            let secret = with_sample("s_db_v1", env, sample).unwrap().remove(0);
+            (secret.generate, secret.recipe)
+        };
+        let characters = |length, names: &str| Generator::Characters { length, alphabet: alphabet(names).unwrap() };
+        let sample = "SECRET_DB_VERSION=v1 # generate=false length=20 charset=hex\n";
+        // The app is older than the secret, or its line was written by a program.
+        for env in ["", "SECRET_DB_VERSION=v1\n", "SECRET_DB_VERSION=v1 # of the mail server\n"] {
+            assert_eq!(said(env, sample), (false, characters(20, "hex")));
+        }
+        assert_eq!(said("", "# SECRET_DB_VERSION=v1 # length=20 charset=hex\n"), (true, characters(20, "hex")));
+        assert_eq!(said("", "#SECRET_DB_VERSION_OLD=v1 # generate=false\n"), (true, Generator::Passphrase));
+        // The operator has the last word, one by one.
+        let own = "SECRET_DB_VERSION=v1 # generate=true length=9\n";
+        assert_eq!(said(own, sample), (true, characters(9, "hex")));
+        // A sample that means nothing stops only what needs it.
+        let wrong = "A=1\nSECRET_DB_VERSION=v1 # length=many\n";
+        assert_eq!(said("SECRET_DB_VERSION=v1 # length=9\n", wrong), (true, characters(9, "default")));
+        let error = with_sample("s_db_v1", "", wrong).unwrap_err().to_string();
+        assert!(error.starts_with(".env.sample:2:1: `length=many` of `SECRET_DB_VERSION`"), "{error}");
+        let error = with_sample("s_db_v1", "", "A=1\n# SECRET_DB_VERSION=v1 # length=many\n").unwrap_err();
+        assert!(error.to_string().starts_with(".env.sample:2:1: "), "{error}");
     }
 
     #[test]

@@ -34,7 +34,9 @@ impl Node {
             let most = limits::RECIPE_FILE_BYTES;
             return Err(RecipeError::TooLarge { file: file.to_owned(), bytes: text.len(), most });
         }
-        let options = serde_saphyr::options! { strict_booleans: true };
+        // What Docker takes for text because no number is that large (`12e45678`) is no fault; nobody looks at such a text.
+        let policy = serde_saphyr::NonFiniteFloatPolicy::AsString;
+        let options = serde_saphyr::options! { strict_booleans: true, non_finite_float_policy: policy };
         let read: Result<Spanned<Kind>, _> = serde_saphyr::from_str_with_options(text, options);
         read.map(Self::from).map_err(|error| {
             let (line, column) = error.location().map_or((1, 1), |at| (number(at.line()), number(at.column())));
@@ -225,6 +227,7 @@ mod tests {
                 "c.yml:8:7 e"
             ]
         );
+        assert!(Node::parse("c.yml", "a: 12e45678\nb: .inf\n").is_ok());
         assert_eq!(node.at(&["f", "80"]).and_then(Node::text), Some("true"));
     }
 

@@ -68,7 +68,7 @@ impl Case {
         let mut out = format!("app {} of {}, at {pin}\nstack {}\n", self.domain, kind.recipe, self.stack_name);
         writeln!(out, "files {}", self.env.compose_files().join(" ")).unwrap();
         writeln!(out, "functions {}", self.recipe.abra_sh.functions.join(" ")).unwrap();
-        for secret in secrets(&stack, &files, &self.env).unwrap() {
+        for secret in secrets(&stack, &files, &self.env, self.recipe.sample.as_ref()).unwrap() {
             let made = match (&secret.recipe, secret.generate) {
                 (_, false) => "given".to_owned(),
                 (Generator::Passphrase, true) => "a passphrase".to_owned(),

@@ -12,7 +12,7 @@ use std::time::Duration;
 use freehold_model::limits;
 
 use crate::child::run_within;
-use crate::{Docker, Endpoint, SwarmError};
+use crate::{Docker, Endpoint, SwarmError, printed};
 
 /// What of the caller's environment the CLI sees when it talks to a daemon.
 pub const CLI_ENVIRONMENT: [&str; 11] = [
@@ -60,14 +60,43 @@ impl Compose<'_> {
     /// # Errors
     /// [`SwarmError::NoCli`], [`SwarmError::Cli`] with its words, [`SwarmError::TooLong`].
     pub fn run(&self) -> Result<String, SwarmError> {
+        let printed = self.config(self.files)?;
+        let lacks = printed::may_lack_lines(&printed);
+        let loses_lines = lacks && self.loses_lines()?;
+        let texts: Vec<String> = match loses_lines {
+            true => {
+                self.files.iter().filter_map(|file| fs_err::read_to_string(self.directory.join(file)).ok()).collect()
+            }
+            false => Vec::new(),
+        };
+        let values = self.variables.values().map(String::as_str);
+        let may_begin_empty = printed::may_begin_empty(texts.iter().map(String::as_str), values);
+        printed::mended(&printed, loses_lines, may_begin_empty).map_err(|text| SwarmError::Unprinted { key: text.key })
+    }
+
+    fn config(&self, files: &[String]) -> Result<String, SwarmError> {
         let mut words = vec!["stack", "config"];
-        for file in self.files {
+        for file in files {
             words.extend(["--compose-file", file]);
         }
         let mut command = command(&words, &[]);
         command.envs(self.variables.iter().filter(|(name, _)| *name != "PATH")).current_dir(self.directory);
         let bytes = end("stack config", &mut command, limits::DOCKER_COMPOSE).map_err(too_old)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Whether this CLI prints a text without the empty line that it begins with.
+    fn loses_lines(&self) -> Result<bool, SwarmError> {
+        let name = format!(".printed-{}.yml", std::process::id());
+        let path = self.directory.join(&name);
+        let text = "version: \"3.8\"\nservices: {app: {image: x, environment: {A: \"\\nfirst\"}}}\n";
+        fs_err::write(&path, text).map_err(SwarmError::file("write", &path))?;
+        let printed = self.config(&[name]);
+        // It lies in a directory of ours, which goes.
+        let _ = fs_err::remove_file(&path);
+        let printed = printed?;
+        let mut lines = printed.lines().skip_while(|line| !line.trim_start().starts_with("A: |"));
+        Ok(lines.nth(1).is_some_and(|line| line.trim() == "first"))
     }
 }
 
@@ -175,6 +204,31 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
 
     use super::*;
+
+    #[test]
+    fn values_are_what_docker_read_and_not_what_it_printed() {
+        if Command::new("docker").args(["stack", "config", "--help"]).output().is_err() {
+            freehold_testkit::not_run("composing", "`docker` is missing; apt-get install docker-cli");
+            return;
+        }
+        let scratch = freehold_testkit::Scratch::new();
+        let compose = |text: &str, value: &str| {
+            scratch.write("compose.yml", format!("version: \"3.8\"\nservices:\n  app:\n    image: x\n{text}"));
+            let variables = [("VALUE".to_owned(), value.to_owned())].into();
+            let files = ["compose.yml".to_owned()];
+            Compose { directory: scratch.path(), files: &files, variables: &variables }.run()
+        };
+        let text = "    environment:\n      A: |\n\n        first\n      B: \"\\n\\nsecond\"\n      C: ${VALUE}\n";
+        let said = compose(text, "12e45678").unwrap();
+        for expected in ["A: |2\n\n        first\n", "B: |2-\n\n\n        second\n", "C: \"12e45678\"\n"] {
+            assert!(said.contains(expected), "{said}");
+        }
+        assert!(compose("    environment:\n      - C=${VALUE}\n", "\n third").is_err());
+        let said = compose("    environment:\n      - C=${VALUE}\n", "  third\nfourth").unwrap();
+        assert!(said.contains("C: |2-\n          third\n        fourth\n"), "{said}");
+        let left: Vec<_> = std::fs::read_dir(scratch.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["compose.yml"]);
+    }
 
     #[test]
     fn variables_mean_those_of_the_app_and_never_the_callers() {

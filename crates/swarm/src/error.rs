@@ -62,6 +62,14 @@ pub enum SwarmError {
         /// As it says.
         version: String,
     },
+    /// A value that the docker CLI reads and does not print as it is.
+    #[error(
+        "the value of `{key}` begins with an empty line and spaces, or only with spaces: the docker CLI does not tell which"
+    )]
+    Unprinted {
+        /// Its key in the composed stack.
+        key: String,
+    },
     /// An image that this node does not have, and no registry gives.
     #[error("the image `{image}` cannot be pulled: {words}")]
     Pull {
@@ -182,7 +190,9 @@ impl SwarmError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Reach { .. } | Self::TooLong { .. } | Self::NotGone { .. } => ErrorKind::Transient,
-            Self::Cli { .. } | Self::SecretExists { .. } | Self::Exec { .. } => ErrorKind::User,
+            Self::Cli { .. } | Self::SecretExists { .. } | Self::Exec { .. } | Self::Unprinted { .. } => {
+                ErrorKind::User
+            }
             _ => ErrorKind::Host,
         }
     }
@@ -225,6 +235,7 @@ impl SwarmError {
             Self::OldCli { .. } => {
                 "install a newer one (https://docs.docker.com/engine/install), and put it first on the PATH"
             }
+            Self::Unprinted { .. } => "leave its first line out, or the spaces behind it",
             Self::Pull { .. } => {
                 "is the name right, does the registry answer, and does it want `docker login`? `docker pull` tells more"
             }

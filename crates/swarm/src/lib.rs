@@ -3,7 +3,7 @@
 //! Stacks are composed and deployed by the docker CLI itself, so that they mean what they mean to everybody else; all the rest goes
 //! over Docker's API. Deliberately without knowledge of recipes and rollouts' decisions: a stack is a name and a document here.
 //!
-//! Read on in `docker.rs` (the connection), `endpoint.rs` (where it leads), `ssh.rs` (to another machine), `cli.rs` (composing, deploying; with `child.rs`), `stack.rs` (what runs),
+//! Read on in `docker.rs` (the connection), `endpoint.rs` (where it leads), `ssh.rs` (to another machine), `cli.rs` (composing, deploying; with `child.rs`, and `printed.rs` for what the CLI prints wrongly), `stack.rs` (what runs),
 //! `settle.rs` (whether it has settled), `undeploy.rs`, `secrets.rs`, `volumes.rs` (lists, copies), `cluster.rs`, `logs.rs`.
 
 mod child;
@@ -15,6 +15,7 @@ mod endpoint;
 mod error;
 mod images;
 mod logs;
+mod printed;
 mod secrets;
 mod settle;
 mod ssh;

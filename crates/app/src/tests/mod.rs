@@ -431,3 +431,57 @@ fn further_looks_are_asked_also_when_there_is_no_other_gate() {
     let error = deploy(r#"{"http":{"url":"ftp://x/"}}"#).unwrap_err();
     assert!(matches!(error, AppError::Settings { .. }), "{error}");
 }
+
+#[test]
+fn a_secret_that_is_declared_for_another_version_is_told_and_what_runs_is_looked_after() {
+    if !composes("the care of an app with a secret too many") {
+        return;
+    }
+    let world = World::new();
+    let release = world.release(V1);
+    world.keep(&release);
+    world.good(&release);
+    world.docker.runs(STACK, "app", &[(LABEL, &release.to_string())]);
+    let value = world.scratch.write("smtp", "x").display().to_string();
+    let mut app = world.app();
+    app.settings.secrets =
+        vec![serde_json::from_value(serde_json::json!({ "name": "smtp_password", "file": value })).unwrap()];
+    let said = std::cell::RefCell::new(Vec::new());
+    let tell = |line: &str| said.borrow_mut().push(line.to_owned());
+    let talk = Talk { tell: &tell, ..talk(false) };
+    let done = converge(&world.fresh(), &mut app, &Verb::Deploy { version: None }, &talk).unwrap();
+    assert_eq!((done.action, done.healthy), (Outcome::None, true), "{done:?}");
+    let told = "the declared secret `smtp_password` is left out: the recipe has none of that name at 1.0.0+1.0.0 (it has none at all)";
+    assert!(said.borrow().iter().any(|line| line == told), "{said:?}");
+    // By hand it is a mistake.
+    let composed = crate::compose_pinned(&world.fresh(), &app, None).unwrap();
+    let docker = app.docker(&world.places).unwrap();
+    let value = freehold_model::Sensitive::new(b"x".to_vec());
+    let error = app.insert_secret(&composed, &docker, "smtp_password", &value).unwrap_err();
+    assert_eq!(error.to_string(), "the app has no secret `smtp_password`");
+}
+
+#[test]
+fn values_come_to_containers_as_docker_reads_them() {
+    if !composes("values that the docker CLI prints wrongly") {
+        return;
+    }
+    let world = World::new();
+    let compose = "version: \"3.8\"\nservices:\n  app:\n    image: blog:1\n    command: [sh, -c, \"\\nfirst\\nsecond\"]\n    \
+                   environment:\n      A: |\n\n        first\n         second\n      HASH: ${HASH}\n      PLAIN: 12e45678\n      TEN: ${TEN}\n";
+    world.scratch.write("recipes/blog/compose.yml", compose);
+    world.git(&["add", "--all"]);
+    world.git(&["commit", "--quiet", "--message", V2]);
+    world.git(&["tag", "--annotate", "--message", V2, V2]);
+    world.env(DOMAIN, &format!("TYPE=blog:{V2}\nHASH=12e45678\nTEN=1e1\nSPACES=\"  x\ny\"\n"));
+    let composed = crate::compose_pinned(&world.fresh(), &world.app(), None).unwrap();
+    let sent = freehold_recipe::Stack::parse(&composed.stack.to_deploy()).unwrap();
+    for stack in [&composed.stack, &sent] {
+        let app = stack.service("app").unwrap();
+        let values = app.environment();
+        let of = |name: &str| values[name];
+        assert_eq!(of("A"), "\nfirst\n second\n");
+        assert_eq!([of("HASH"), of("PLAIN"), of("TEN"), of("SPACES")], ["12e45678", "12e45678", "1e1", "  x\ny"]);
+        assert_eq!(app.json()["command"][2], "\nfirst\nsecond");
+    }
+}

@@ -89,31 +89,37 @@ enum Command {
 
 pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     let site = Site { places: places(&args.places, session)?, server: args.places.server, session };
-    match args.command {
-        Command::New(args) => new::new(args, &site),
-        Command::Ls(args) => list::ls(args, &site),
-        Command::Deploy(args) => rollout::deploy(*args, &site),
-        Command::Reconcile(args) => rollout::reconcile(*args, &site),
-        Command::Check(args) => rollout::check(args, &site),
-        Command::Upgrade(args) => rollout::upgrade(*args, &site),
-        Command::Rollback(args) => rollout::rollback(*args, &site),
-        Command::Restart(args) => rollout::restart(args, &site),
-        Command::Undeploy(args) => rollout::undeploy(args, &site),
-        Command::Rm(args) => new::rm(args, &site),
-        Command::Ps(args) => list::ps(args, &site),
-        Command::Logs(args) => logs::logs(args, &site),
-        Command::Cmd(args) => cmd::cmd(args, &site),
-        Command::Diff(args) => look::diff(args, &site),
-        Command::Env(args) => look::env(args, &site),
-        Command::Config(args) => look::config(args, &site),
-        Command::Lint(args) => look::lint(args, &site),
-        Command::Versions(args) => look::versions(args, &site),
-        Command::Secret(args) => secret::run(args, &site),
-        Command::Volume(args) => data::volume(args, &site),
-        Command::Backup(args) => data::backup(args, &site),
-        Command::Restore(args) => data::restore(args, &site),
-        Command::Swarm(args) => swarm::run(args, &site),
-        Command::Prune(args) => swarm::prune(args, &site),
+    let done = carry_out(args.command, &site);
+    site.places.untold().iter().for_each(|warning| session.ui.warn(warning));
+    done
+}
+
+fn carry_out(command: Command, site: &Site<'_>) -> Result<Exit, Failure> {
+    match command {
+        Command::New(args) => new::new(args, site),
+        Command::Ls(args) => list::ls(args, site),
+        Command::Deploy(args) => rollout::deploy(*args, site),
+        Command::Reconcile(args) => rollout::reconcile(*args, site),
+        Command::Check(args) => rollout::check(args, site),
+        Command::Upgrade(args) => rollout::upgrade(*args, site),
+        Command::Rollback(args) => rollout::rollback(*args, site),
+        Command::Restart(args) => rollout::restart(args, site),
+        Command::Undeploy(args) => rollout::undeploy(args, site),
+        Command::Rm(args) => new::rm(args, site),
+        Command::Ps(args) => list::ps(args, site),
+        Command::Logs(args) => logs::logs(args, site),
+        Command::Cmd(args) => cmd::cmd(args, site),
+        Command::Diff(args) => look::diff(args, site),
+        Command::Env(args) => look::env(args, site),
+        Command::Config(args) => look::config(args, site),
+        Command::Lint(args) => look::lint(args, site),
+        Command::Versions(args) => look::versions(args, site),
+        Command::Secret(args) => secret::run(args, site),
+        Command::Volume(args) => data::volume(args, site),
+        Command::Backup(args) => data::backup(args, site),
+        Command::Restore(args) => data::restore(args, site),
+        Command::Swarm(args) => swarm::run(args, site),
+        Command::Prune(args) => swarm::prune(args, site),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What changes what runs: deploy, reconcile, upgrade, rollback, restart, undeploy; and the look that changes nothing.
 
-use freehold_app::{App, Converged, Talk, Verb, converge};
+use freehold_app::{App, Converged, Talk, Verb, converge, workload_of};
 use freehold_recipe_source::Wanted;
 use freehold_rollout::{Exit as RolloutExit, Outcome};
 use serde_json::{Value as Json, json};
@@ -243,11 +243,12 @@ fn all(args: &ReconcileArgs, site: &Site<'_>) -> Result<Exit, Failure> {
     let mut worst = Exit::Ok;
     for path in site.places.abra.apps()? {
         let reconciled = || -> Result<Option<Converged>, Failure> {
-            let mut app = App::open(&site.places, &path.domain, Some(&path.server), None)?;
-            let is_stopped = site.places.records().read(&app.workload())?.outcome == Outcome::Stopped;
-            if !known.contains(&app.workload()) || is_stopped {
+            // The directory is shared with others: what they have there and was never deployed from here need not even be readable.
+            let workload = workload_of(&path);
+            if !known.contains(&workload) || site.places.records().read(&workload)?.outcome == Outcome::Stopped {
                 return Ok(None);
             }
+            let mut app = App::open(&site.places, &path.domain, Some(&path.server), None)?;
             run(&mut app, &Verb::Reconcile, &args.way, site).map(Some)
         };
         let (json, exit) = match reconciled() {
