@@ -485,3 +485,23 @@ fn values_come_to_containers_as_docker_reads_them() {
         assert_eq!(app.json()["command"][2], "\nfirst\nsecond");
     }
 }
+
+#[test]
+fn what_an_old_env_does_not_say_of_a_secret_the_recipe_says() {
+    if !composes("secrets that an app's .env knows nothing of") {
+        return;
+    }
+    let world = World::new();
+    let compose = "version: \"3.8\"\nservices:\n  app:\n    image: blog:1\n    secrets: [smtp]\nsecrets:\n  smtp:\n    external: true\n    \
+                   name: ${STACK_NAME}_smtp_${SECRET_SMTP_VERSION:-v1}\n";
+    world.scratch.write("recipes/blog/compose.yml", compose);
+    world.scratch.write("recipes/blog/.env.sample", "TYPE=blog\nSECRET_SMTP_VERSION=v1 # generate=false\n");
+    world.git(&["add", "--all"]);
+    world.git(&["commit", "--quiet", "--message", V2]);
+    world.git(&["tag", "--annotate", "--message", V2, V2]);
+    let composed = crate::compose_pinned(&world.fresh(), &world.app(), Some(V2)).unwrap();
+    assert_eq!(
+        composed.secrets.iter().map(|one| (one.name.as_str(), one.generate)).collect::<Vec<_>>(),
+        [("blog_example_org_smtp_v1", false)]
+    );
+}
