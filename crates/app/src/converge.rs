@@ -330,6 +330,7 @@ fn supply(
         return Ok(());
     }
     app.name_versions(places)?;
+    let is_first = record.is_new() && docker.services(&app.stack)?.is_empty();
     // A version that changes renames a secret, and the new one may be missing.
     for _ in 0..2 {
         let target = chosen(&declared(app, verb, record, source)?, record, talk.retry);
@@ -341,7 +342,7 @@ fn supply(
             Err(error) => return Err(error),
         };
         let composed = Composed::look(app, &tree, &release.version.parse()?)?;
-        if !app.supply_secrets(places, &composed, docker, talk.tell)? {
+        if !app.supply_secrets(places, &composed, docker, is_first, talk.tell)? {
             break;
         }
     }

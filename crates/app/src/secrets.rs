@@ -239,15 +239,17 @@ impl App {
 
     /// Brings the secrets that come from files of this host into the Swarm, and makes up what is missing when the settings say so.
     /// Whether the `.env` was changed, because a version is derived from a value. One that this version of the recipe does not have
-    /// is told and left out: it is for another version, and what runs is looked after all the same.
+    /// is told and left out: it is for another version, and what runs is looked after all the same. Where nothing runs yet (`is_first`)
+    /// it is a mistake: with another name the right one would be made up.
     ///
     /// # Errors
-    /// A file cannot be read, or the Swarm refuses.
+    /// A file cannot be read, or the Swarm refuses; the app has no such secret.
     pub fn supply_secrets(
         &mut self,
         places: &Places,
         composed: &Composed,
         docker: &Docker,
+        is_first: bool,
         tell: &dyn Fn(&str),
     ) -> Result<bool, AppError> {
         let there = docker.secrets("")?;
@@ -255,6 +257,7 @@ impl App {
         for source in self.settings.secrets.clone() {
             let secret = match self.secret(composed, &source.name) {
                 Ok(secret) => secret,
+                Err(error) if is_first => return Err(error),
                 Err(error) => {
                     tell(&self.unknown_secret(composed, &source.name, &error));
                     continue;

@@ -459,6 +459,12 @@ fn a_secret_that_is_declared_for_another_version_is_told_and_what_runs_is_looked
     let value = freehold_model::Sensitive::new(b"x".to_vec());
     let error = app.insert_secret(&composed, &docker, "smtp_password", &value).unwrap_err();
     assert_eq!(error.to_string(), "the app has no secret `smtp_password`");
+    // And so it is for an app of which nothing runs: the right one would be made up.
+    let world = World::new();
+    let mut first = world.app();
+    first.settings.secrets = app.settings.secrets;
+    let error = converge(&world.fresh(), &mut first, &Verb::Deploy { version: None }, &talk).unwrap_err();
+    assert_eq!(error.to_string(), "the app has no secret `smtp_password`");
 }
 
 #[test]
