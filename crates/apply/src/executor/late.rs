@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use freehold_model::{MemberPath, Structure};
-use freehold_plan::{Action, Identity, Move, Observation, Old, Reason, Recovery, tells_inputs};
+use freehold_plan::{Action, Identity, Move, Observation, Old, Reason, Recovery, moved_path, tells_inputs};
 
 use super::delete::Target;
 use super::evaluate::protected;
@@ -115,7 +115,7 @@ impl Executor {
     pub(super) fn move_late(&mut self, from: &MemberPath, to: &MemberPath) {
         let recorded = self.records.range(from.clone()..).map(|(path, _)| path);
         let old: Vec<MemberPath> = recorded.take_while(|path| path.is_within(from)).cloned().collect();
-        self.move_all(old.into_iter().filter_map(|path| Some((path.clone(), path.rebase(from, to)?))).collect());
+        self.move_all(old.into_iter().filter_map(|path| Some((path.clone(), moved_path(&path, from, to)?))).collect());
     }
 
     /// The record at `from` alone is that of `to`.
@@ -182,12 +182,13 @@ impl Executor {
         self.options.forgets(path) || self.forgotten.iter().any(|f| path.is_within(f))
     }
 
-    /// Whether nothing is done at `path`, nothing is declared there, and no deletion of what was there has begun.
+    /// Whether nothing is done at `path`, no resource is declared there, and no deletion of what was there has begun.
     fn is_free(&self, path: &MemberPath) -> bool {
         let names = path.parent().and_then(|parent| self.structures.get(&parent));
         let declared = names.is_some_and(|names| path.name().is_some_and(|name| names.iter().any(|n| n == name)));
         let begun = |what: &What| matches!(what, What::Delete(target) if target.member == *path);
-        !declared && !self.nodes.contains_key(path) && !self.ops.values().any(|op| begun(&op.what))
+        let is_composite = self.structures.contains_key(path);
+        (!declared || is_composite) && !self.nodes.contains_key(path) && !self.ops.values().any(|op| begun(&op.what))
     }
 
     /// What was to be deleted at `path` is not.

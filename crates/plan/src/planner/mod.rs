@@ -19,7 +19,7 @@ use freehold_model::{Attrs, Declaration, MemberPath, OutputRef, Record, Structur
 
 use crate::{
     Drift, Found, Mode, Move, Observation, OpenIntent, OpenStructure, Plan, PlanOptions, Problem, Proposal, Step,
-    TypeFacts,
+    TypeFacts, moved_path,
 };
 
 /// What the planner is told.
@@ -420,7 +420,7 @@ impl Planner {
         let unfinished = self.intents.range(from.clone()..).map(|(p, _)| p).take_while(within);
         let old: BTreeSet<MemberPath> = recorded.chain(unfinished).cloned().collect();
         for path in old {
-            let Some(target) = path.rebase(from, to) else { continue };
+            let Some(target) = moved_path(&path, from, to) else { continue };
             if self.records.contains_key(&target) || self.members.contains_key(&path) {
                 continue;
             }
