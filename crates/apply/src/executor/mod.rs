@@ -19,7 +19,7 @@ mod operate;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use freehold_model::{Attrs, Declaration, MemberPath, Record, limits};
+use freehold_model::{Attrs, Declaration, ErrorKind, MemberPath, Record, limits};
 use freehold_plan::{Action, DeletionOrder, Identity, Observation, Old, Plan, PlanOptions, Reason, Recovery, Step};
 
 use crate::{ApplyEffect, ApplyEvent, ApplySummary, Failure, RecordChange, Report, Skip};
@@ -332,6 +332,9 @@ impl Executor {
             }
             return;
         }
+        if let Some(failure) = self.lacks(path) {
+            return self.fail_member(path, failure);
+        }
         let mut blockers = match self.blocking_edges(path) {
             Ok(blockers) => blockers,
             Err(member) => return self.skip(path, Skip::Needs { member }),
@@ -382,13 +385,34 @@ impl Executor {
         std::iter::successors(Some(path.clone()), MemberPath::parent).any(|around| self.open.contains_key(&around))
     }
 
-    /// An open composite that `path` depends on as a whole.
+    /// An open composite that `path` depends on as a whole, or that decides whether there is what it depends on.
     fn open_edge(&self, path: &MemberPath) -> Option<MemberPath> {
         let edges = &self.nodes.get(path)?.edges;
-        let mut within = edges
-            .iter()
-            .flat_map(|edge| self.open.range(edge.clone()..).take_while(|(p, _)| p.is_within(edge)).take(1));
-        within.next().map(|(open, _)| open.clone())
+        edges.iter().find_map(|edge| {
+            let mut around = std::iter::successors(Some(edge.clone()), MemberPath::parent);
+            let mut within = self.open.range(edge.clone()..).map(|(p, _)| p).take_while(|p| p.is_within(edge));
+            around.find(|p| self.open.contains_key(p)).or_else(|| within.next().cloned())
+        })
+    }
+
+    /// What `path` says that it comes after, and that does not exist, as is known by now. The plan names what it knew of.
+    fn lacks(&self, path: &MemberPath) -> Option<Failure> {
+        let declaration = self.nodes.get(path)?.declaration.as_ref()?;
+        let is_named = |member: &MemberPath| match (member.parent(), member.name()) {
+            (Some(parent), Some(name)) => {
+                self.structures.get(&parent).is_none_or(|names| names.iter().any(|n| n == name))
+            }
+            _ => true,
+        };
+        let exists =
+            |other: &MemberPath| std::iter::successors(Some(other.clone()), MemberPath::parent).all(|p| is_named(&p));
+        let missing = declaration.depends_on.iter().find(|other| !exists(other))?;
+        let message = if declaration.holder.as_ref() == Some(missing) {
+            format!("its record is to be held by `{missing}`, which does not exist (`state`)")
+        } else {
+            format!("is to come after `{missing}`, which does not exist (`dependsOn`)")
+        };
+        Some(Failure { kind: ErrorKind::User, message, hint: Some("`freehold members` lists them".into()) })
     }
 
     /// The members of an open composite are known now: who waits for that waits for them.
