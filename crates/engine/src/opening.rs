@@ -19,7 +19,7 @@ use crate::documents::Document;
 use crate::engine::Engine;
 use crate::error::nearest;
 use crate::holder_io::ProviderIo;
-use crate::holders::{Held, state_failure};
+use crate::holders::{Held, name_before, state_failure};
 
 /// What came of opening what a member holds.
 #[derive(Debug)]
@@ -90,14 +90,15 @@ impl Engine {
         let unread: Vec<Problem> = plan
             .steps
             .iter()
-            .filter(|step| self.is_unread_holder(step, name_before(plan, &step.member)))
+            .filter(|step| self.is_unread_holder(step, name_before(&plan.moves, &step.member)))
             .map(unread)
             .collect();
         let replaced = plan.steps.iter().filter(|s| s.action == Action::Replace);
-        let losing = replaced.filter_map(|step| match self.holders.open.get(name_before(plan, &step.member))? {
-            Held::Log { store, .. } => Some((step, store.view().records().next()?.0)),
-            Held::Document(_) => None,
-        });
+        let losing =
+            replaced.filter_map(|step| match self.holders.open.get(name_before(&plan.moves, &step.member))? {
+                Held::Log { store, .. } => Some((step, store.view().records().next()?.0)),
+                Held::Document(_) => None,
+            });
         let losing: Vec<Problem> = losing.map(|(step, held)| would_lose(step, held)).collect();
         plan.problems.extend(unread.into_iter().chain(losing));
     }
@@ -202,11 +203,6 @@ fn unreadable(holder: &MemberPath, error: &StateError) -> Failure {
     let failure = state_failure(error);
     let named = format!("freehold state repair --held-by {holder}");
     Failure { hint: failure.hint.map(|hint| hint.replace("freehold state repair", &named)), ..failure }
-}
-
-/// What the member of a plan was called before the plan moves it: that is what its log was opened under.
-fn name_before<'a>(plan: &'a Plan, member: &'a MemberPath) -> &'a MemberPath {
-    plan.moves.iter().rev().fold(member, |name, step| if step.to == *name { &step.from } else { name })
 }
 
 fn would_lose(step: &Step, held: &MemberPath) -> Problem {

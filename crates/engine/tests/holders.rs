@@ -294,6 +294,64 @@ fn a_holder_that_is_renamed_goes_on_holding() {
 }
 
 #[test]
+fn a_holder_is_renamed_together_with_what_it_holds() {
+    let members = |holder: &str, held: &str, moved: &str| {
+        format!(
+            r#"members.{holder} = {{ type = providers.local.state_file; inputs.path = "held"; {moved} }}; {held}
+               members.own = {{ type = providers.local.file; inputs = {{ path = "own"; contents = "x"; }}; }};"#
+        )
+    };
+    let password = |name: &str, holder: &str, moved: &str| {
+        format!("members.{name} = {{ type = providers.local.password; state = members.{holder}; {moved} }};")
+    };
+    let first = members("st", &password("b", "st", ""), "");
+    // Both by word.
+    let place = Place::with(&first);
+    place.run(&["apply", "--yes"]);
+    let before = place.run(&["state", "show", "b", "--json"]).stdout;
+    let moved = password("c", "st2", "lifecycle.moved = [ \"b\" ];");
+    place.deploy(&members("st2", &moved, "lifecycle.moved = [ \"st\" ];"));
+    let plan = place.run(&["plan"]).stdout;
+    assert_has(&plan, "0 to create, 0 to update, 2 to move, 1 to write down as it is, 0 to delete");
+    let applied = place.run(&["apply", "--yes"]);
+    assert_has(&applied.stdout, "2 moved");
+    place.assert_no_change();
+    assert_has(&place.run(&["state", "list", "c"]).stdout, "held by st2");
+    let id = |text: &str| text.lines().find(|l| l.contains("\"began\"")).map(str::to_owned);
+    assert_eq!(id(&place.run(&["state", "show", "c", "--json"]).stdout), id(&before));
+    place.run(&["destroy", "--yes"]);
+    assert!(!place.has("held") && !place.has("own"));
+
+    // The holder by word, and what it held is gone.
+    let place = Place::with(&first);
+    place.run(&["apply", "--yes"]);
+    place.deploy(&members("st2", "", "lifecycle.moved = [ \"st\" ];"));
+    assert_has(&place.run(&["apply", "--yes"]).stdout, "1 deleted, 1 moved");
+    place.assert_no_change();
+    place.run(&["destroy", "--yes"]);
+    assert!(!place.has("held"));
+
+    // Both with the composite that has them.
+    let inside = |name: &str, moved: &str| {
+        format!(
+            r#"{moved} members.{name} = {{ members, ... }}: {{
+                 members.st = {{ type = providers.local.state_file; inputs.path = "held"; }};
+                 members.b = {{ type = providers.local.password; state = members.st; }};
+               }};"#
+        )
+    };
+    let place = Place::with(&inside("g", ""));
+    place.run(&["apply", "--yes"]);
+    place.deploy(&inside("h", r#"moved = [ { from = "g"; to = "h"; } ];"#));
+    assert_lacks(&place.run(&["plan"]).stdout, "no longer declared");
+    assert_has(&place.run(&["apply", "--yes"]).stdout, "2 moved");
+    place.assert_no_change();
+    assert_has(&place.run(&["state", "list", "h.b"]).stdout, "held by h.st");
+    place.run(&["destroy", "--yes"]);
+    assert!(!place.has("held"));
+}
+
+#[test]
 fn a_holder_cannot_be_held_itself() {
     let place = Place::with(
         r#"members.st = { type = providers.local.state_file; inputs.path = "one"; };

@@ -261,9 +261,11 @@ impl Planner {
         }
     }
 
-    /// Records that became known on the way (another member holds them); one that is known already stays.
+    /// Records that became known on the way (another member holds them); one that is known already stays, also by another name.
     pub fn add_records(&mut self, records: BTreeMap<MemberPath, Arc<Record>>) {
-        for (member, record) in records {
+        let moved = |member: &MemberPath| self.moves.iter().any(|m| m.from == *member);
+        let unknown: Vec<_> = records.into_iter().filter(|(member, _)| !moved(member)).collect();
+        for (member, record) in unknown {
             self.records.entry(member).or_insert(record);
         }
     }
