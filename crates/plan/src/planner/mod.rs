@@ -3,8 +3,10 @@
 //! It asks through [`PlanEffect`]s and is answered with [`PlanEvent`]s in any order; it ends with [`PlanEffect::Finished`].
 //! Reading order: this file (the conversation), [`members`] (one member from its declaration to its step),
 //! [`interrupted`] (what an interrupted run left open), [`quiet`] (what is done when the evaluation can go no further), [`order`]
-//! (what cannot come after what), [`removals`] (what is recorded and no longer declared), [`objects`] (who has which object).
+//! (what cannot come after what), [`removals`] (what is recorded and no longer declared), [`beside`] (who else may want that),
+//! [`objects`] (who has which object).
 
+mod beside;
 mod interrupted;
 mod members;
 mod objects;
@@ -168,6 +170,10 @@ pub struct Planner {
     seen_late: BTreeMap<MemberPath, Option<Observation>>,
     /// Planned outputs that are held back until everything that needs none of them is evaluated.
     provisional: Vec<(MemberPath, Attrs)>,
+    /// Whether members that are no part of the plan were asked what they take over.
+    asks_beside: bool,
+    /// What they said.
+    moves_beside: Vec<(MemberPath, MemberPath)>,
     /// Whether evaluation still rests on nothing that this plan changes.
     exact: bool,
     /// Questions without an answer yet.
@@ -248,6 +254,8 @@ impl Planner {
             left_open: BTreeMap::new(),
             seen_late: BTreeMap::new(),
             provisional: Vec::new(),
+            asks_beside: false,
+            moves_beside: Vec::new(),
             exact: true,
             outstanding: 0,
             quiet: false,
@@ -295,9 +303,18 @@ impl Planner {
                     self.move_records(old, &member);
                 }
             }
+            PlanEvent::Structure { member, structure } if self.is_beside(&member) => {
+                self.take_structure_beside(&member, &structure);
+            }
+            PlanEvent::Declared { member, declaration, .. }
+            | PlanEvent::Waiting { member, partial: Some((declaration, _)), .. }
+                if self.is_beside(&member) =>
+            {
+                self.take_declaration_beside(&member, &declaration.lifecycle);
+            }
             // Whatever is wrong with it is none of this plan's business.
             PlanEvent::Waiting { member, .. } | PlanEvent::EvalFailed { member, .. }
-                if self.options.excludes(&member) => {}
+                if self.options.excludes(&member) || self.is_beside(&member) => {}
             PlanEvent::Structure { member, structure } => self.take_structure(&member, structure),
             PlanEvent::Declared { member, declaration, edges, facts } => {
                 self.waiting.remove(&member);
@@ -371,6 +388,9 @@ impl Planner {
     fn advance(&mut self) {
         while self.outstanding == 0 && self.quiet && !self.finished && self.effects.is_empty() {
             if self.options.mode == Mode::Normal && self.move_on() {
+                continue;
+            }
+            if self.look_beside() {
                 continue;
             }
             self.settle_removals();
