@@ -3,7 +3,7 @@
 //! | type | named by | read | update | delete | unknown outcome |
 //! |---|---|---|---|---|---|
 //! | `random` | nothing (lives in the record) | – | – | yes | in the record |
-//! | `hook` | `path`; making it twice does no harm | – | makes it again; not `path` | yes | again |
+//! | `hook` | `path`; making it twice does no harm; never gives its `norm` | – | makes it again; not `path` | yes | again |
 //! | `file` | `path` | with inputs | yes, but `path` | yes | read |
 //! | `db` | `name`; plans itself, announces `url`, does not mind a `note` | with inputs | yes, but `name` | yes | read |
 //! | `server` | an id of the world's choice | outputs only | `size` only | yes | ask |
@@ -84,7 +84,8 @@ pub fn outputs(type_name: &str) -> &'static [&'static str] {
         "file" => &["path", "etag"],
         "db" => &["url", "version"],
         "server" => &["id", "size"],
-        "relic" | "hook" => &["path"],
+        "relic" => &["path"],
+        "hook" => &["path", "norm"],
         other => panic!("no type {other}"),
     }
 }
