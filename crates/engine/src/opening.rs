@@ -116,6 +116,12 @@ impl Engine {
         self.catalog.type_schema(&record.provider.provider, &record.type_name).is_some_and(|t| t.holds_state)
     }
 
+    /// Whether its provider says so; of one that cannot be asked nothing is known.
+    fn cannot_hold(&self, record: &Record) -> bool {
+        let schema = self.catalog.type_schema(&record.provider.provider, &record.type_name);
+        schema.is_some_and(|t| !t.holds_state) && !self.is_v0(&record.provider.provider)
+    }
+
     /// Opens the log that `holder` holds.
     pub(crate) fn open_holder(&mut self, holder: &MemberPath) -> Result<Opened, Failure> {
         if self.holders.open.contains_key(holder) {
@@ -184,6 +190,8 @@ impl Engine {
     fn holder_io(&mut self, holder: &MemberPath) -> Result<Option<(ProviderIo, bool)>, Failure> {
         let recorded = self.store.view().record(holder).cloned();
         let (provider, type_name, object) = match (recorded, self.holders.declared.get(holder)) {
+            // It is named as a holder, and cannot be one.
+            (Some(record), _) if self.cannot_hold(&record) => return Ok(None),
             (Some(record), _) => (record.provider.provider.clone(), record.type_name.clone(), self.object_of(&record)?),
             (None, Some(declaration)) if declaration.is_known() => {
                 let inputs = self.catalog.resolve_inputs(&declaration.inputs)?;

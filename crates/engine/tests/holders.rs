@@ -352,6 +352,53 @@ fn a_holder_is_renamed_together_with_what_it_holds() {
 }
 
 #[test]
+fn what_cannot_hold_state_is_refused_by_the_plan() {
+    let members = |held: &str| {
+        format!(
+            r#"members.c = {{ members.x = {{ type = providers.local.random; inputs.bytes = 4; }}; }};
+               members.r = {{ type = providers.local.random; inputs.bytes = 4; }}; {held}"#
+        )
+    };
+    let held = |name: &str, holder: &str| {
+        format!(r#"members.{name} = {{ type = providers.local.random; inputs.bytes = 4; state = "{holder}"; }};"#)
+    };
+    let place = Place::with(&members(&format!("{}{}", held("in-c", "c"), held("in-r", "r"))));
+    let assert_refused = || {
+        let refused = place.fails(1, &["plan"]).stderr;
+        assert_has(
+            &refused,
+            "`in-c`: its record is to be held by `c`, which cannot hold state: it is a composite (`state`)",
+        );
+        assert_has(
+            &refused,
+            "`in-r`: its record is to be held by `r`, which cannot hold state: its type is `random` (`state`)",
+        );
+    };
+    assert_refused();
+    let all = place.read("freehold.nix");
+    place.deploy(&members(""));
+    place.run(&["apply", "--yes"]);
+    place.write("freehold.nix", all);
+    assert_refused();
+}
+
+#[test]
+fn what_comes_after_or_is_held_by_a_member_decided_at_apply_waits_for_it() {
+    let place = Place::with(
+        r#"members.a = { type = providers.local.random; inputs.bytes = 4; };
+           members.h.members = if members.a.outputs.hex != "" then {
+             k = { type = providers.local.state_file; inputs.path = "held"; };
+             f = { type = providers.local.file; inputs = { path = "first"; contents = "x"; }; };
+           } else { };
+           members.p = { type = providers.local.password; state = "h.k"; };
+           members.w = { type = providers.local.exec; inputs = { executable = "/bin/sh"; args = [ "-c" "cat first" ]; }; dependsOn = [ "h.f" ]; };"#,
+    );
+    assert_has(&place.run(&["apply", "--yes"]).stdout, "5 created");
+    assert_has(&place.run(&["state", "list", "p"]).stdout, "held by h.k");
+    place.assert_no_change();
+}
+
+#[test]
 fn a_holder_cannot_be_held_itself() {
     let place = Place::with(
         r#"members.st = { type = providers.local.state_file; inputs.path = "one"; };

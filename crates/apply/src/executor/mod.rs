@@ -406,6 +406,11 @@ impl Executor {
         };
         let exists =
             |other: &MemberPath| std::iter::successors(Some(other.clone()), MemberPath::parent).all(|p| is_named(&p));
+        if let Some(holder) = declaration.holder.as_ref().filter(|holder| self.structures.contains_key(*holder)) {
+            let message =
+                format!("its record is to be held by `{holder}`, which cannot hold state: it is a composite (`state`)");
+            return Some(Failure { kind: ErrorKind::User, message, hint: None });
+        }
         let missing = declaration.depends_on.iter().find(|other| !exists(other))?;
         let message = if declaration.holder.as_ref() == Some(missing) {
             format!("its record is to be held by `{missing}`, which does not exist (`state`)")
