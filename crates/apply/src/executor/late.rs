@@ -3,24 +3,28 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use freehold_model::{MemberPath, Structure};
-use freehold_plan::{Action, Identity, Move, Observation, Old, Reason, Recovery, moved_path, tells_inputs};
+use freehold_model::{ErrorKind, MemberPath, Structure};
+use freehold_plan::{
+    Action, Identity, Move, Observation, Old, Reason, Recovery, moved_in_a_circle, moved_together, tells_inputs,
+};
 
 use super::delete::Target;
 use super::evaluate::protected;
 use super::operate::What;
 use super::{Executor, Node, Stage};
-use crate::{ApplyEffect, RecordChange, Report};
+use crate::{ApplyEffect, Failure, RecordChange, Report};
 
 impl Executor {
     /// A composite whose members were left open is known now.
     pub(super) fn take_structure(&mut self, member: &MemberPath, structure: &Structure) {
         self.open.remove(member);
-        for (from, to) in &structure.moved {
-            self.move_late(from, to);
+        let children: Vec<MemberPath> = structure.members.iter().map(|name| member.child(name)).collect();
+        if let Err(circle) = self.move_together(&structure.moved, &children) {
+            let (message, hint) = moved_in_a_circle(&circle);
+            let failure = Failure { kind: ErrorKind::User, message, hint: Some(hint) };
+            return self.take_eval_failure(member, failure);
         }
         self.forget_late(&structure.removed);
-        let children: Vec<MemberPath> = structure.members.iter().map(|name| member.child(name)).collect();
         self.structures.insert(member.clone(), structure.members.clone());
         self.remove_undeclared(member, &children);
         let part_of_it = |child: &MemberPath| self.options.wants(child, &self.needed) && !self.options.excludes(child);
@@ -113,9 +117,28 @@ impl Executor {
 
     /// What stands at and below `from` stands at `to` now. What is declared at its old place, or is being deleted already, stays.
     pub(super) fn move_late(&mut self, from: &MemberPath, to: &MemberPath) {
-        let recorded = self.records.range(from.clone()..).map(|(path, _)| path);
-        let old: Vec<MemberPath> = recorded.take_while(|path| path.is_within(from)).cloned().collect();
-        self.move_all(old.into_iter().filter_map(|path| Some((path.clone(), moved_path(&path, from, to)?))).collect());
+        // One word leads in no circle.
+        let _ = self.move_together(&[(from.clone(), to.clone())], &[]);
+    }
+
+    fn move_together(
+        &mut self,
+        words: &[(MemberPath, MemberPath)],
+        declared: &[MemberPath],
+    ) -> Result<(), Vec<MemberPath>> {
+        let within = |from: &MemberPath| {
+            let recorded = self.records.range(from.clone()..).map(|(path, _)| path);
+            recorded
+                .take_while(|path| path.is_within(from))
+                .filter(|path| self.is_free(path))
+                .cloned()
+                .collect::<Vec<_>>()
+        };
+        let old: BTreeSet<MemberPath> = words.iter().flat_map(|(from, _)| within(from)).collect();
+        let moves =
+            moved_together(words, &old, |path| self.records.contains_key(path), |path| declared.contains(path))?;
+        self.move_all(moves.into_iter().map(|mv| (mv.from, mv.to)).collect());
+        Ok(())
     }
 
     /// The record at `from` alone is that of `to`.

@@ -59,6 +59,15 @@ impl Planner {
             return;
         }
         self.claims.insert(old.clone(), path.clone());
+        if let Some(next) = self.comes_too_late(old, path) {
+            self.problem(
+                path,
+                format!("takes over the record of `{old}`, and `{old}` that of `{next}` (`lifecycle.moved`)"),
+                Some(format!(
+                    "say it in one place, where it is taken together: `moved = [ {{ from = \"{old}\"; to = \"{path}\"; }} {{ from = \"{next}\"; to = \"{old}\"; }} ];` at the root"
+                )),
+            );
+        }
         let both = self.records.contains_key(old) && self.records.contains_key(path);
         if both && self.claims.get(path) == Some(old) {
             self.problem(
@@ -69,6 +78,15 @@ impl Planner {
                 )),
             );
         }
+    }
+
+    /// The record that `old` is to take over, and cannot: its own, which is to be that of `path`, counts as its own by now.
+    fn comes_too_late(&self, old: &MemberPath, path: &MemberPath) -> Option<MemberPath> {
+        if !self.members.contains_key(old) || !self.records.contains_key(old) || self.records.contains_key(path) {
+            return None;
+        }
+        let wanted = self.claims.iter().filter(|(next, owner)| *owner == old && self.records.contains_key(*next));
+        wanted.map(|(next, _)| next).find(|next| !self.declared.contains(*next)).cloned()
     }
 
     /// Looks at the world first, where that is asked for and possible.

@@ -21,7 +21,7 @@ use freehold_model::{Attrs, Declaration, MemberPath, OutputRef, Record, Structur
 
 use crate::{
     Drift, Found, Mode, Move, Observation, OpenIntent, OpenStructure, Plan, PlanOptions, Problem, Proposal, Step,
-    TypeFacts, moved_path,
+    TypeFacts, moved_in_a_circle, moved_together,
 };
 
 /// What the planner is told.
@@ -353,14 +353,12 @@ impl Planner {
 
     fn take_structure(&mut self, member: &MemberPath, structure: Structure) {
         self.waiting.remove(member);
-        for (from, to) in &structure.moved {
-            self.move_records(from, to);
-        }
+        let children: Vec<MemberPath> = structure.members.iter().map(|name| member.child(name)).collect();
+        self.take_moves(member, &structure, &children);
         self.forgotten.extend(structure.removed);
         for check in &structure.checks {
             self.require(member, "check", check);
         }
-        let children: Vec<MemberPath> = structure.members.iter().map(|name| member.child(name)).collect();
         self.structures.insert(member.clone(), structure.members);
         self.declared.extend(children.iter().cloned());
         for child in &children {
@@ -375,10 +373,8 @@ impl Planner {
 
     /// Nothing is done about an excluded composite, but records follow it.
     fn take_excluded(&mut self, member: &MemberPath, structure: &Structure) {
-        for (from, to) in &structure.moved {
-            self.move_records(from, to);
-        }
         let children: Vec<MemberPath> = structure.members.iter().map(|name| member.child(name)).collect();
+        self.take_moves(member, structure, &children);
         self.structures.insert(member.clone(), structure.members.clone());
         self.declared.extend(children.iter().cloned());
         self.evaluate(children);
@@ -435,32 +431,54 @@ impl Planner {
         self.intents.get(path).into_iter().flatten()
     }
 
-    /// Moves every record within `from`, with what was left open of it; a record that is at its new place already is left alone.
+    /// Moves every record within `from`; a record that is at its new place already is left alone.
     fn move_records(&mut self, from: &MemberPath, to: &MemberPath) {
-        let within = |p: &&MemberPath| p.is_within(from);
-        let recorded = self.records.range(from.clone()..).map(|(p, _)| p).take_while(within);
-        let unfinished = self.intents.range(from.clone()..).map(|(p, _)| p).take_while(within);
-        let old: BTreeSet<MemberPath> = recorded.chain(unfinished).cloned().collect();
-        for path in old {
-            let Some(target) = moved_path(&path, from, to) else { continue };
-            if self.records.contains_key(&target) || self.members.contains_key(&path) {
-                continue;
-            }
-            if let Some(record) = self.records.remove(&path) {
-                self.records.insert(target.clone(), record);
-            }
-            if let Some(moved) = self.intents.remove(&path) {
-                let all = self.intents.entry(target.clone()).or_default();
-                all.extend(moved);
-                all.sort_by_key(|i| i.began);
-                // Those that were looked into are known now.
-                self.looked.remove(&target);
-            }
-            if let Some(op) = self.found.remove(&path) {
-                self.found.insert(target.clone(), op);
-            }
-            self.moves.push(Move { from: path, to: target });
+        // One word leads in no circle.
+        let _ = self.move_together(&[(from.clone(), to.clone())], &[]);
+    }
+
+    /// Moves all records that a composite speaks of.
+    fn take_moves(&mut self, member: &MemberPath, structure: &Structure, children: &[MemberPath]) {
+        if let Err(circle) = self.move_together(&structure.moved, children) {
+            let (message, hint) = moved_in_a_circle(&circle);
+            self.problem(member, message, Some(hint));
         }
+    }
+
+    fn move_together(
+        &mut self,
+        words: &[(MemberPath, MemberPath)],
+        declared: &[MemberPath],
+    ) -> Result<(), Vec<MemberPath>> {
+        let mut old: BTreeSet<MemberPath> = BTreeSet::new();
+        for (from, _) in words {
+            let within = |p: &&MemberPath| p.is_within(from);
+            let recorded = self.records.range(from.clone()..).map(|(p, _)| p).take_while(within);
+            let unfinished = self.intents.range(from.clone()..).map(|(p, _)| p).take_while(within);
+            old.extend(recorded.chain(unfinished).filter(|path| !self.members.contains_key(*path)).cloned());
+        }
+        let is_taken = |path: &MemberPath| self.records.contains_key(path);
+        let moves = moved_together(words, &old, is_taken, |path| declared.contains(path))?;
+        moves.into_iter().for_each(|mv| self.move_record(mv));
+        Ok(())
+    }
+
+    /// Moves a record with what was left open of it.
+    fn move_record(&mut self, mv: Move) {
+        if let Some(record) = self.records.remove(&mv.from) {
+            self.records.insert(mv.to.clone(), record);
+        }
+        if let Some(moved) = self.intents.remove(&mv.from) {
+            let all = self.intents.entry(mv.to.clone()).or_default();
+            all.extend(moved);
+            all.sort_by_key(|i| i.began);
+            // Those that were looked into are known now.
+            self.looked.remove(&mv.to);
+        }
+        if let Some(op) = self.found.remove(&mv.from) {
+            self.found.insert(mv.to.clone(), op);
+        }
+        self.moves.push(mv);
     }
 
     fn publish_recorded_within(&mut self, top: &MemberPath) {
