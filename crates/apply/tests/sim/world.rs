@@ -3,11 +3,12 @@
 //! | type | named by | read | update | delete | unknown outcome |
 //! |---|---|---|---|---|---|
 //! | `random` | nothing (lives in the record) | – | – | yes | in the record |
-//! | `hook` | `path`; making it twice does no harm; never gives its `norm` | – | makes it again; not `path` | yes | again |
+//! | `hook` | `path`; making it twice does no harm | – | makes it again; not `path` | yes | again |
 //! | `file` | `path` | with inputs | yes, but `path` | yes | read |
 //! | `db` | `name`; plans itself, announces `url`, does not mind a `note` | with inputs | yes, but `name` | yes | read |
 //! | `server` | an id of the world's choice | outputs only | `size` only | yes | ask |
 //! | `relic` | `path` | – | yes | no | ask |
+//! | `shy` | `path`; never gives its `norm` | outputs only | – | yes | read |
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -84,8 +85,8 @@ pub fn outputs(type_name: &str) -> &'static [&'static str] {
         "file" => &["path", "etag"],
         "db" => &["url", "version"],
         "server" => &["id", "size"],
-        "relic" => &["path"],
-        "hook" => &["path", "norm"],
+        "relic" | "hook" => &["path"],
+        "shy" => &["path", "norm"],
         other => panic!("no type {other}"),
     }
 }
@@ -119,6 +120,7 @@ pub fn facts(type_name: &str) -> Arc<TypeFacts> {
             ..all
         },
         "server" => TypeFacts { force_new: set(&["image"]), stable_outputs: set(&["id"]), ..all },
+        "shy" => TypeFacts { can_update: false, identity: named(&["path"]), recovery: Recovery::Read, ..all },
         "relic" => TypeFacts { can_read: false, can_delete: false, identity: named(&["path"]), ..all },
         other => panic!("no type {other}"),
     })
@@ -129,7 +131,9 @@ impl World {
     pub fn name(type_name: &str, inputs: &Attrs, outputs: &Attrs) -> Option<String> {
         let of = |attrs: &Attrs, key: &str| attrs.get(key).map(plain_text);
         match type_name {
-            "file" | "relic" | "hook" => Some(format!("{type_name}:{}", tidy(&of(inputs, "path").unwrap_or_default()))),
+            "file" | "relic" | "hook" | "shy" => {
+                Some(format!("{type_name}:{}", tidy(&of(inputs, "path").unwrap_or_default())))
+            }
             "db" => Some(format!("db:{}", of(inputs, "name").unwrap_or_default())),
             "server" => of(outputs, "id"),
             _ => None,
@@ -270,7 +274,7 @@ fn describe(name: &str, object: &Object) -> Attrs {
             ("version", Value::from(format!("v:{}", digest(&of("version"))))),
         ],
         "server" => vec![("id", Value::from(name)), ("size", of("size"))],
-        "relic" | "hook" => vec![("path", of("path"))],
+        "relic" | "hook" | "shy" => vec![("path", of("path"))],
         other => panic!("no type {other}"),
     };
     pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
