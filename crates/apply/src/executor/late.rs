@@ -82,6 +82,31 @@ impl Executor {
         );
     }
 
+    /// What `path` says that it comes after, and that does not exist, as is known by now. The plan names what it knew of.
+    pub(super) fn lacks(&self, path: &MemberPath) -> Option<Failure> {
+        let declaration = self.nodes.get(path)?.declaration.as_ref()?;
+        let is_named = |member: &MemberPath| match (member.parent(), member.name()) {
+            (Some(parent), Some(name)) => {
+                self.structures.get(&parent).is_none_or(|names| names.iter().any(|n| n == name))
+            }
+            _ => true,
+        };
+        let exists =
+            |other: &MemberPath| std::iter::successors(Some(other.clone()), MemberPath::parent).all(|p| is_named(&p));
+        if let Some(holder) = declaration.holder.as_ref().filter(|holder| self.structures.contains_key(*holder)) {
+            let message =
+                format!("its record is to be held by `{holder}`, which cannot hold state: it is a composite (`state`)");
+            return Some(Failure { kind: ErrorKind::User, message, hint: None });
+        }
+        let missing = declaration.depends_on.iter().find(|other| !exists(other))?;
+        let message = if declaration.holder.as_ref() == Some(missing) {
+            format!("its record is to be held by `{missing}`, which does not exist (`state`)")
+        } else {
+            format!("is to come after `{missing}`, which does not exist (`dependsOn`)")
+        };
+        Some(Failure { kind: ErrorKind::User, message, hint: Some("`freehold members` lists them".into()) })
+    }
+
     /// Records within `member` that stand under none of `children` have left the deployment.
     pub(super) fn remove_undeclared(&mut self, member: &MemberPath, children: &[MemberPath]) {
         let gone: Vec<MemberPath> = self
