@@ -19,7 +19,7 @@ use crate::EngineError;
 use crate::catalog::{call_failure, internal};
 use crate::engine::Engine;
 use crate::front::Front;
-use crate::holders::state_failure;
+use crate::holders::{name_before, state_failure};
 use crate::mail::{Mail, Question, Written};
 
 impl Engine {
@@ -33,8 +33,11 @@ impl Engine {
         let first_op = self.next_op();
         let mut run = Run::default();
         for step in &plan.steps {
-            let holder =
-                step.declaration.as_ref().map_or_else(|| step.prior.as_ref()?.holder.clone(), |d| d.holder.clone());
+            let holder = match &step.declaration {
+                Some(declaration) => declaration.holder.clone(),
+                // Where its record is; what that says of its holder may be an old name.
+                None => self.holders.held_by.get(name_before(&plan.moves, &step.member)).cloned(),
+            };
             run.holder_of.extend(holder.map(|h| (step.member.clone(), h)));
         }
         let mut executor = Executor::new(plan.clone(), self.records(), self.options.parallelism, first_op);

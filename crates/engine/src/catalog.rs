@@ -165,9 +165,9 @@ pub(crate) fn config_is_known(provider: &ProviderRef) -> bool {
     Value::is_known(config)
 }
 
-/// NixOps4's protocol can create and update, and knows nothing else.
+/// NixOps4's protocol can create and update, and knows nothing else; it does not say which types hold state.
 fn v0_facts() -> TypeFacts {
-    TypeFacts { can_update: true, ..TypeFacts::default() }
+    TypeFacts { can_update: true, holds_state: true, ..TypeFacts::default() }
 }
 
 fn type_facts(t: &TypeSchema, base: &Path) -> TypeFacts {
@@ -191,6 +191,7 @@ fn type_facts(t: &TypeSchema, base: &Path) -> TypeFacts {
         can_update: t.can_update,
         can_delete: t.can_delete,
         can_plan: true,
+        holds_state: t.holds_state,
         plan_always: t.plan_always,
         recovery,
     }

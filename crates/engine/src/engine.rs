@@ -226,7 +226,7 @@ impl Engine {
             }
         }
         self.rename_holders(&plan.moves);
-        self.lock_holders()?;
+        self.lock_holders(&plan.moves)?;
         let summary = self.execute(&plan);
         self.release_holders();
         self.store.close_writer();

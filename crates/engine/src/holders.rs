@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use freehold_apply::Failure;
-use freehold_model::{Declaration, MemberPath, ProviderRef, Record};
-use freehold_plan::Move;
+use freehold_model::{Attrs, Declaration, MemberPath, ProviderRef, Record};
+use freehold_plan::{Move, object_key};
 use freehold_state::commands::move_member;
 use freehold_state::nixops4::nixops4_records;
 use freehold_state::{Event as StateEvent, LockGuard, NewEvent, Owner, StateError, Store, SystemClock};
@@ -215,7 +215,7 @@ impl Engine {
         holder: &MemberPath,
         found: &mut BTreeMap<MemberPath, Arc<Record>>,
     ) {
-        let fresh = !self.holders.open.contains_key(holder);
+        let fresh = !self.holders.open.contains_key(holder) && !self.is_open_by_old_name(holder);
         if fresh && !self.holders.absent.contains(holder) {
             match self.open_holder(holder) {
                 Ok(Opened::Open) => {}
@@ -246,11 +246,29 @@ impl Engine {
         }
     }
 
-    /// Takes the locks of all logs that are open, and checks that they are as they were planned on.
-    pub(crate) fn lock_holders(&mut self) -> Result<(), EngineError> {
+    /// Whether the object that `holder` is to be is recorded under another name, and the log that it holds open under that.
+    fn is_open_by_old_name(&mut self, holder: &MemberPath) -> bool {
+        let Some(declaration) =
+            self.holders.declared.get(holder).filter(|_| self.store.view().record(holder).is_none())
+        else {
+            return false;
+        };
+        let Ok(facts) = self.catalog.facts(&declaration.provider, &declaration.type_name) else { return false };
+        let key = |provider: &ProviderRef, type_name: &str, inputs: &Attrs| {
+            object_key(provider, type_name, inputs, &facts.identity)
+        };
+        let Some(declared) = key(&declaration.provider, &declaration.type_name, &declaration.inputs) else {
+            return false;
+        };
+        let mut recorded = self.holders.open.keys().filter_map(|path| self.store.view().record(path));
+        recorded.any(|r| key(&r.provider.provider, &r.type_name, &r.inputs).as_ref() == Some(&declared))
+    }
+
+    /// Takes the locks of all logs that are open, and checks that they are as they were planned on. `moves` are not written yet.
+    pub(crate) fn lock_holders(&mut self, moves: &[Move]) -> Result<(), EngineError> {
         let owner = Owner::current(self.options.command.clone(), &SystemClock);
         for (holder, held) in &mut self.holders.open {
-            if self.store.view().record(holder).is_none() {
+            if self.store.view().record(name_before(moves, holder)).is_none() {
                 self.holders.unmade.insert(holder.clone());
                 continue;
             }
@@ -418,6 +436,11 @@ impl Engine {
         }
         Ok(own)
     }
+}
+
+/// What a member was called before these moves: that is what it is recorded under until they are written.
+pub(crate) fn name_before<'a>(moves: &'a [Move], member: &'a MemberPath) -> &'a MemberPath {
+    moves.iter().rev().fold(member, |name, step| if step.to == *name { &step.from } else { name })
 }
 
 fn held_records(store: &Store) -> impl Iterator<Item = (MemberPath, Arc<Record>)> + '_ {

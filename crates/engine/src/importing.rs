@@ -47,7 +47,7 @@ impl Engine {
     /// Under the lock: somebody may have recorded the member since it was looked for.
     fn write_import(&mut self, member: &MemberPath, record: Record) -> Result<(), EngineError> {
         self.open_recorded_holders();
-        self.lock_holders()?;
+        self.lock_holders(&[])?;
         self.refuse_recorded(member)?;
         if let Some(holder) = record.holder.clone()
             && self.store.view().record(&holder).is_none()

@@ -19,7 +19,7 @@ use crate::documents::Document;
 use crate::engine::Engine;
 use crate::error::nearest;
 use crate::holder_io::ProviderIo;
-use crate::holders::{Held, state_failure};
+use crate::holders::{Held, name_before, state_failure};
 
 /// What came of opening what a member holds.
 #[derive(Debug)]
@@ -90,14 +90,15 @@ impl Engine {
         let unread: Vec<Problem> = plan
             .steps
             .iter()
-            .filter(|step| self.is_unread_holder(step, name_before(plan, &step.member)))
+            .filter(|step| self.is_unread_holder(step, name_before(&plan.moves, &step.member)))
             .map(unread)
             .collect();
         let replaced = plan.steps.iter().filter(|s| s.action == Action::Replace);
-        let losing = replaced.filter_map(|step| match self.holders.open.get(name_before(plan, &step.member))? {
-            Held::Log { store, .. } => Some((step, store.view().records().next()?.0)),
-            Held::Document(_) => None,
-        });
+        let losing =
+            replaced.filter_map(|step| match self.holders.open.get(name_before(&plan.moves, &step.member))? {
+                Held::Log { store, .. } => Some((step, store.view().records().next()?.0)),
+                Held::Document(_) => None,
+            });
         let losing: Vec<Problem> = losing.map(|(step, held)| would_lose(step, held)).collect();
         plan.problems.extend(unread.into_iter().chain(losing));
     }
@@ -113,6 +114,12 @@ impl Engine {
 
     fn may_hold(&self, record: &Record) -> bool {
         self.catalog.type_schema(&record.provider.provider, &record.type_name).is_some_and(|t| t.holds_state)
+    }
+
+    /// Whether its provider says so; of one that cannot be asked nothing is known.
+    fn cannot_hold(&self, record: &Record) -> bool {
+        let schema = self.catalog.type_schema(&record.provider.provider, &record.type_name);
+        schema.is_some_and(|t| !t.holds_state) && !self.is_v0(&record.provider.provider)
     }
 
     /// Opens the log that `holder` holds.
@@ -183,6 +190,8 @@ impl Engine {
     fn holder_io(&mut self, holder: &MemberPath) -> Result<Option<(ProviderIo, bool)>, Failure> {
         let recorded = self.store.view().record(holder).cloned();
         let (provider, type_name, object) = match (recorded, self.holders.declared.get(holder)) {
+            // It is named as a holder, and cannot be one.
+            (Some(record), _) if self.cannot_hold(&record) => return Ok(None),
             (Some(record), _) => (record.provider.provider.clone(), record.type_name.clone(), self.object_of(&record)?),
             (None, Some(declaration)) if declaration.is_known() => {
                 let inputs = self.catalog.resolve_inputs(&declaration.inputs)?;
@@ -202,11 +211,6 @@ fn unreadable(holder: &MemberPath, error: &StateError) -> Failure {
     let failure = state_failure(error);
     let named = format!("freehold state repair --held-by {holder}");
     Failure { hint: failure.hint.map(|hint| hint.replace("freehold state repair", &named)), ..failure }
-}
-
-/// What the member of a plan was called before the plan moves it: that is what its log was opened under.
-fn name_before<'a>(plan: &'a Plan, member: &'a MemberPath) -> &'a MemberPath {
-    plan.moves.iter().rev().fold(member, |name, step| if step.to == *name { &step.from } else { name })
 }
 
 fn would_lose(step: &Step, held: &MemberPath) -> Problem {

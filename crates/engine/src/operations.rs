@@ -67,11 +67,11 @@ impl Engine {
         args: &[String],
         output: Listener<'_>,
     ) -> Result<i32, EngineError> {
-        self.lock_holders()?;
+        self.lock_holders(&[])?;
         if self.store.view().seq() != found_on {
             // Somebody has written since it was looked up.
             self.open_recorded_holders();
-            self.lock_holders()?;
+            self.lock_holders(&[])?;
             found = self.find_operation(&found.member, &found.name)?;
         }
         if self.interrupts.load(Ordering::SeqCst) > 0 {

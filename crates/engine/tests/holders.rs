@@ -294,6 +294,111 @@ fn a_holder_that_is_renamed_goes_on_holding() {
 }
 
 #[test]
+fn a_holder_is_renamed_together_with_what_it_holds() {
+    let members = |holder: &str, held: &str, moved: &str| {
+        format!(
+            r#"members.{holder} = {{ type = providers.local.state_file; inputs.path = "held"; {moved} }}; {held}
+               members.own = {{ type = providers.local.file; inputs = {{ path = "own"; contents = "x"; }}; }};"#
+        )
+    };
+    let password = |name: &str, holder: &str, moved: &str| {
+        format!("members.{name} = {{ type = providers.local.password; state = members.{holder}; {moved} }};")
+    };
+    let first = members("st", &password("b", "st", ""), "");
+    // Both by word.
+    let place = Place::with(&first);
+    place.run(&["apply", "--yes"]);
+    let before = place.run(&["state", "show", "b", "--json"]).stdout;
+    let moved = password("c", "st2", "lifecycle.moved = [ \"b\" ];");
+    place.deploy(&members("st2", &moved, "lifecycle.moved = [ \"st\" ];"));
+    let plan = place.run(&["plan"]).stdout;
+    assert_has(&plan, "0 to create, 0 to update, 2 to move, 1 to write down as it is, 0 to delete");
+    let applied = place.run(&["apply", "--yes"]);
+    assert_has(&applied.stdout, "2 moved");
+    place.assert_no_change();
+    assert_has(&place.run(&["state", "list", "c"]).stdout, "held by st2");
+    let id = |text: &str| text.lines().find(|l| l.contains("\"began\"")).map(str::to_owned);
+    assert_eq!(id(&place.run(&["state", "show", "c", "--json"]).stdout), id(&before));
+    place.run(&["destroy", "--yes"]);
+    assert!(!place.has("held") && !place.has("own"));
+
+    // The holder by word, and what it held is gone.
+    let place = Place::with(&first);
+    place.run(&["apply", "--yes"]);
+    place.deploy(&members("st2", "", "lifecycle.moved = [ \"st\" ];"));
+    assert_has(&place.run(&["apply", "--yes"]).stdout, "1 deleted, 1 moved");
+    place.assert_no_change();
+    place.run(&["destroy", "--yes"]);
+    assert!(!place.has("held"));
+
+    // Both with the composite that has them.
+    let inside = |name: &str, moved: &str| {
+        format!(
+            r#"{moved} members.{name} = {{ members, ... }}: {{
+                 members.st = {{ type = providers.local.state_file; inputs.path = "held"; }};
+                 members.b = {{ type = providers.local.password; state = members.st; }};
+               }};"#
+        )
+    };
+    let place = Place::with(&inside("g", ""));
+    place.run(&["apply", "--yes"]);
+    place.deploy(&inside("h", r#"moved = [ { from = "g"; to = "h"; } ];"#));
+    assert_lacks(&place.run(&["plan"]).stdout, "no longer declared");
+    assert_has(&place.run(&["apply", "--yes"]).stdout, "2 moved");
+    place.assert_no_change();
+    assert_has(&place.run(&["state", "list", "h.b"]).stdout, "held by h.st");
+    place.run(&["destroy", "--yes"]);
+    assert!(!place.has("held"));
+}
+
+#[test]
+fn what_cannot_hold_state_is_refused_by_the_plan() {
+    let members = |held: &str| {
+        format!(
+            r#"members.c = {{ members.x = {{ type = providers.local.random; inputs.bytes = 4; }}; }};
+               members.r = {{ type = providers.local.random; inputs.bytes = 4; }}; {held}"#
+        )
+    };
+    let held = |name: &str, holder: &str| {
+        format!(r#"members.{name} = {{ type = providers.local.random; inputs.bytes = 4; state = "{holder}"; }};"#)
+    };
+    let place = Place::with(&members(&format!("{}{}", held("in-c", "c"), held("in-r", "r"))));
+    let assert_refused = || {
+        let refused = place.fails(1, &["plan"]).stderr;
+        assert_has(
+            &refused,
+            "`in-c`: its record is to be held by `c`, which cannot hold state: it is a composite (`state`)",
+        );
+        assert_has(
+            &refused,
+            "`in-r`: its record is to be held by `r`, which cannot hold state: its type is `random` (`state`)",
+        );
+    };
+    assert_refused();
+    let all = place.read("freehold.nix");
+    place.deploy(&members(""));
+    place.run(&["apply", "--yes"]);
+    place.write("freehold.nix", all);
+    assert_refused();
+}
+
+#[test]
+fn what_comes_after_or_is_held_by_a_member_decided_at_apply_waits_for_it() {
+    let place = Place::with(
+        r#"members.a = { type = providers.local.random; inputs.bytes = 4; };
+           members.h.members = if members.a.outputs.hex != "" then {
+             k = { type = providers.local.state_file; inputs.path = "held"; };
+             f = { type = providers.local.file; inputs = { path = "first"; contents = "x"; }; };
+           } else { };
+           members.p = { type = providers.local.password; state = "h.k"; };
+           members.w = { type = providers.local.exec; inputs = { executable = "/bin/sh"; args = [ "-c" "cat first" ]; }; dependsOn = [ "h.f" ]; };"#,
+    );
+    assert_has(&place.run(&["apply", "--yes"]).stdout, "5 created");
+    assert_has(&place.run(&["state", "list", "p"]).stdout, "held by h.k");
+    place.assert_no_change();
+}
+
+#[test]
 fn a_holder_cannot_be_held_itself() {
     let place = Place::with(
         r#"members.st = { type = providers.local.state_file; inputs.path = "one"; };

@@ -75,6 +75,9 @@ struct Launch<'a> {
 }
 
 fn composite(value: &Json, tokens: &Tokens) -> Result<Structure, String> {
+    for (name, field) in [("moved", "m"), ("removed", "r")] {
+        refuse_secret(tokens, name, &value[field], NOT_IN_THE_RECORD)?;
+    }
     let moved = list(&value["m"]).map(|step| Some((path(&step["from"])?, path(&step["to"])?))).collect::<Option<_>>();
     let removed = list(&value["r"]).map(path).collect::<Option<_>>();
     let members = strings(&value["n"]).ok_or("`members` is not an attribute set")?;
@@ -100,6 +103,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn resource(&mut self, value: &mut Json, launch: Launch<'_>) -> Result<Declaration, String> {
         let mut inputs = Attrs::new();
+        self.refuse_secrets(value, &launch)?;
         let Json::Object(given) = value["v"].take() else { return Err("`inputs` is not an attribute set".to_owned()) };
         for (name, json) in given {
             self.part = Part::Input(name.clone());
@@ -133,6 +137,23 @@ impl Reader<'_> {
             postconditions: Vec::new(),
             operations: BTreeMap::new(),
         })
+    }
+
+    /// What is compared, shown and recorded as it stands must not hold the tokens that stand for secrets, which differ in each run.
+    fn refuse_secrets(&self, value: &Json, launch: &Launch<'_>) -> Result<(), String> {
+        for name in ["executable", "args"] {
+            refuse_secret(self.tokens, &format!("provider.{name}"), &launch.provider[name], SEEN_BY_ALL)?;
+        }
+        let lifecycle = &value["l"];
+        let plain = [
+            ("provider.name", &value["n"]),
+            ("type", &value["t"]),
+            ("state", &value["s"]),
+            ("dependsOn", &value["d"]),
+            ("lifecycle.moved", &lifecycle["moved"]),
+            ("lifecycle.ignoreChanges", &lifecycle["ignoreChanges"]),
+        ];
+        plain.into_iter().try_for_each(|(name, json)| refuse_secret(self.tokens, name, json, NOT_IN_THE_RECORD))
     }
 
     fn extras(&mut self, value: &mut Json) -> Extras {
@@ -232,6 +253,29 @@ impl Part {
             Self::Postconditions => format!("postconditions{at}"),
             Self::Operation(name) => format!("operations.{name}{at}"),
         }
+    }
+}
+
+const SEEN_BY_ALL: &str =
+    "everybody on the machine can see what programs are called with: hand it over in the provider's `config`";
+const NOT_IN_THE_RECORD: &str = "it stands in plans and in the state in clear";
+
+fn refuse_secret(tokens: &Tokens, name: &str, json: &Json, why: &str) -> Result<(), String> {
+    match secret_place(tokens, json, &Pointer::root()) {
+        Some(place) => Err(format!("`{name}{place}` is a secret, and {why}")),
+        None => Ok(()),
+    }
+}
+
+/// Where a text with a token, or a piece of one, is.
+fn secret_place(tokens: &Tokens, json: &Json, at: &Pointer) -> Option<Pointer> {
+    match json {
+        Json::String(text) => tokens.are_in(text).then(|| at.clone()),
+        Json::Array(items) => {
+            items.iter().enumerate().find_map(|(i, item)| secret_place(tokens, item, &at.child(i.to_string())))
+        }
+        Json::Object(attrs) => attrs.iter().find_map(|(name, item)| secret_place(tokens, item, &at.child(name))),
+        _ => None,
     }
 }
 

@@ -631,3 +631,43 @@ fn what_is_said_of_life_and_order_arrives() {
         assert_eq!((&c.checks[0].assertion, c.checks[0].message.as_str()), (&Value::from(true), "b"));
     });
 }
+
+#[test]
+fn a_secret_is_refused_where_it_would_be_seen() {
+    on_each_nix(|nix| {
+        let mut bench = Bench::new(
+            nix,
+            r#"root (o: let
+                also = more: { resource = (res { }).resource // more; };
+                run = { type = "stdio"; executable = ./run.py; args = [ ]; config = { }; };
+                s = o.b.other;
+            in comp {
+                b = res { };
+                arg = also { provider = run // { args = [ "-v" "--token=${s}" ]; }; };
+                cut = also { provider = run // { args = [ (builtins.substring 0 8 s) ]; }; };
+                program = also { provider = run // { executable = "/bin/${s}"; }; };
+                after = also { dependsOn = [ [ "b" ] [ s ] ]; };
+                moved = also { lifecycle = { moved = [ [ s ] ]; }; };
+                ignored = also { lifecycle = { ignoreChanges = [ s ]; }; };
+                inner = { members = { }; moved = [ { from = [ s ]; to = [ "q" ]; } ]; };
+            })"#,
+        );
+        bench
+            .answers
+            .insert(path("b"), outputs(&[("id", "B".into()), ("other", Value::from("canary").into_sensitive())]));
+        bench.want(vec![path(".")]);
+        let said = bench.settle();
+        for (member, place) in [
+            ("arg", "`provider.args/1`"),
+            ("cut", "`provider.args/0`"),
+            ("program", "`provider.executable`"),
+            ("after", "`dependsOn/1/0`"),
+            ("moved", "`lifecycle.moved/0/0`"),
+            ("ignored", "`lifecycle.ignoreChanges/0`"),
+            ("inner", "`moved/0/from/0`"),
+        ] {
+            let why = said.failure(member);
+            assert!(why.contains(&format!("{place} is a secret, and ")), "{member}: {why}");
+        }
+    });
+}

@@ -29,6 +29,8 @@ pub struct TypeFacts {
     pub can_delete: bool,
     /// Whether the provider says itself what a change means (`plan` of protocol v1).
     pub can_plan: bool,
+    /// Whether its objects can hold the records of others.
+    pub holds_state: bool,
     /// Whether the provider wants to be asked even when nothing changed.
     pub plan_always: bool,
     /// What to do about a create whose outcome is not known.

@@ -1,6 +1,6 @@
 //! What names an object in the world: so that no two members manage one object, and a renamed member keeps its own.
 
-use std::path::{Component, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use freehold_model::{Attrs, MemberPath, ProviderRef, Value};
 
@@ -74,6 +74,19 @@ pub fn object_key(provider: &ProviderRef, type_name: &str, inputs: &Attrs, ident
         key.push_str(&identity.spelled_alike(name, value).to_clear_json().to_string());
     }
     Some(ObjectKey(key))
+}
+
+/// The keys of objects whose place is around that of this one: a file where this one needs a directory.
+pub fn objects_around(provider: &ProviderRef, type_name: &str, inputs: &Attrs, identity: &Identity) -> Vec<ObjectKey> {
+    let path = inputs.get("path").filter(|_| identity.inputs.iter().any(|name| name == "path"));
+    let Some(Value::String(path)) = path.map(|path| identity.spelled_alike("path", path)) else { return Vec::new() };
+    let around = Path::new(&path).ancestors().skip(1).filter(|place| place.file_name().is_some());
+    let at = |place: &Path| {
+        let mut inputs = inputs.clone();
+        inputs.insert("path".to_owned(), Value::from(place.to_string_lossy().into_owned()));
+        object_key(provider, type_name, &inputs, identity)
+    };
+    around.filter_map(at).collect()
 }
 
 /// What is wrong where two members manage one object, and how to mend it.

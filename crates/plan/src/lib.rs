@@ -11,6 +11,7 @@ mod facts;
 mod identity;
 mod json;
 mod lint;
+mod moves;
 mod options;
 mod plan;
 mod planner;
@@ -23,7 +24,8 @@ pub use decide::{
 pub use deletion::DeletionOrder;
 pub use diff::{Change, diff_attrs};
 pub use facts::{Observation, OpenIntent, Proposal, ProposedAction, Recovery, TypeFacts};
-pub use identity::{Identity, ObjectKey, object_key, shared_object};
+pub use identity::{Identity, ObjectKey, object_key, objects_around, shared_object};
+pub use moves::{moved_in_a_circle, moved_path, moved_together};
 pub use options::{Mode, PlanOptions};
 pub use plan::{Action, Drift, Found, Move, Old, OpenStructure, Plan, Problem, Reason, Step, Summary};
 pub use planner::{PlanEffect, PlanEvent, Planner};

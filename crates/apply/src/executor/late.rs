@@ -3,24 +3,28 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use freehold_model::{MemberPath, Structure};
-use freehold_plan::{Action, Identity, Move, Observation, Old, Reason, Recovery, tells_inputs};
+use freehold_model::{ErrorKind, MemberPath, Structure};
+use freehold_plan::{
+    Action, Identity, Move, Observation, Old, Reason, Recovery, moved_in_a_circle, moved_together, tells_inputs,
+};
 
 use super::delete::Target;
 use super::evaluate::protected;
 use super::operate::What;
 use super::{Executor, Node, Stage};
-use crate::{ApplyEffect, RecordChange, Report};
+use crate::{ApplyEffect, Failure, RecordChange, Report};
 
 impl Executor {
     /// A composite whose members were left open is known now.
     pub(super) fn take_structure(&mut self, member: &MemberPath, structure: &Structure) {
         self.open.remove(member);
-        for (from, to) in &structure.moved {
-            self.move_late(from, to);
+        let children: Vec<MemberPath> = structure.members.iter().map(|name| member.child(name)).collect();
+        if let Err(circle) = self.move_together(&structure.moved, &children) {
+            let (message, hint) = moved_in_a_circle(&circle);
+            let failure = Failure { kind: ErrorKind::User, message, hint: Some(hint) };
+            return self.take_eval_failure(member, failure);
         }
         self.forget_late(&structure.removed);
-        let children: Vec<MemberPath> = structure.members.iter().map(|name| member.child(name)).collect();
         self.structures.insert(member.clone(), structure.members.clone());
         self.remove_undeclared(member, &children);
         let part_of_it = |child: &MemberPath| self.options.wants(child, &self.needed) && !self.options.excludes(child);
@@ -78,6 +82,31 @@ impl Executor {
         );
     }
 
+    /// What `path` says that it comes after, and that does not exist, as is known by now. The plan names what it knew of.
+    pub(super) fn lacks(&self, path: &MemberPath) -> Option<Failure> {
+        let declaration = self.nodes.get(path)?.declaration.as_ref()?;
+        let is_named = |member: &MemberPath| match (member.parent(), member.name()) {
+            (Some(parent), Some(name)) => {
+                self.structures.get(&parent).is_none_or(|names| names.iter().any(|n| n == name))
+            }
+            _ => true,
+        };
+        let exists =
+            |other: &MemberPath| std::iter::successors(Some(other.clone()), MemberPath::parent).all(|p| is_named(&p));
+        if let Some(holder) = declaration.holder.as_ref().filter(|holder| self.structures.contains_key(*holder)) {
+            let message =
+                format!("its record is to be held by `{holder}`, which cannot hold state: it is a composite (`state`)");
+            return Some(Failure { kind: ErrorKind::User, message, hint: None });
+        }
+        let missing = declaration.depends_on.iter().find(|other| !exists(other))?;
+        let message = if declaration.holder.as_ref() == Some(missing) {
+            format!("its record is to be held by `{missing}`, which does not exist (`state`)")
+        } else {
+            format!("is to come after `{missing}`, which does not exist (`dependsOn`)")
+        };
+        Some(Failure { kind: ErrorKind::User, message, hint: Some("`freehold members` lists them".into()) })
+    }
+
     /// Records within `member` that stand under none of `children` have left the deployment.
     pub(super) fn remove_undeclared(&mut self, member: &MemberPath, children: &[MemberPath]) {
         let gone: Vec<MemberPath> = self
@@ -113,9 +142,28 @@ impl Executor {
 
     /// What stands at and below `from` stands at `to` now. What is declared at its old place, or is being deleted already, stays.
     pub(super) fn move_late(&mut self, from: &MemberPath, to: &MemberPath) {
-        let recorded = self.records.range(from.clone()..).map(|(path, _)| path);
-        let old: Vec<MemberPath> = recorded.take_while(|path| path.is_within(from)).cloned().collect();
-        self.move_all(old.into_iter().filter_map(|path| Some((path.clone(), path.rebase(from, to)?))).collect());
+        // One word leads in no circle.
+        let _ = self.move_together(&[(from.clone(), to.clone())], &[]);
+    }
+
+    fn move_together(
+        &mut self,
+        words: &[(MemberPath, MemberPath)],
+        declared: &[MemberPath],
+    ) -> Result<(), Vec<MemberPath>> {
+        let within = |from: &MemberPath| {
+            let recorded = self.records.range(from.clone()..).map(|(path, _)| path);
+            recorded
+                .take_while(|path| path.is_within(from))
+                .filter(|path| self.is_free(path))
+                .cloned()
+                .collect::<Vec<_>>()
+        };
+        let old: BTreeSet<MemberPath> = words.iter().flat_map(|(from, _)| within(from)).collect();
+        let moves =
+            moved_together(words, &old, |path| self.records.contains_key(path), |path| declared.contains(path))?;
+        self.move_all(moves.into_iter().map(|mv| (mv.from, mv.to)).collect());
+        Ok(())
     }
 
     /// The record at `from` alone is that of `to`.
@@ -182,12 +230,13 @@ impl Executor {
         self.options.forgets(path) || self.forgotten.iter().any(|f| path.is_within(f))
     }
 
-    /// Whether nothing is done at `path`, nothing is declared there, and no deletion of what was there has begun.
+    /// Whether nothing is done at `path`, no resource is declared there, and no deletion of what was there has begun.
     fn is_free(&self, path: &MemberPath) -> bool {
         let names = path.parent().and_then(|parent| self.structures.get(&parent));
         let declared = names.is_some_and(|names| path.name().is_some_and(|name| names.iter().any(|n| n == name)));
         let begun = |what: &What| matches!(what, What::Delete(target) if target.member == *path);
-        !declared && !self.nodes.contains_key(path) && !self.ops.values().any(|op| begun(&op.what))
+        let is_composite = self.structures.contains_key(path);
+        (!declared || is_composite) && !self.nodes.contains_key(path) && !self.ops.values().any(|op| begun(&op.what))
     }
 
     /// What was to be deleted at `path` is not.

@@ -332,6 +332,9 @@ impl Executor {
             }
             return;
         }
+        if let Some(failure) = self.lacks(path) {
+            return self.fail_member(path, failure);
+        }
         let mut blockers = match self.blocking_edges(path) {
             Ok(blockers) => blockers,
             Err(member) => return self.skip(path, Skip::Needs { member }),
@@ -382,13 +385,14 @@ impl Executor {
         std::iter::successors(Some(path.clone()), MemberPath::parent).any(|around| self.open.contains_key(&around))
     }
 
-    /// An open composite that `path` depends on as a whole.
+    /// An open composite that `path` depends on as a whole, or that decides whether there is what it depends on.
     fn open_edge(&self, path: &MemberPath) -> Option<MemberPath> {
         let edges = &self.nodes.get(path)?.edges;
-        let mut within = edges
-            .iter()
-            .flat_map(|edge| self.open.range(edge.clone()..).take_while(|(p, _)| p.is_within(edge)).take(1));
-        within.next().map(|(open, _)| open.clone())
+        edges.iter().find_map(|edge| {
+            let mut around = std::iter::successors(Some(edge.clone()), MemberPath::parent);
+            let mut within = self.open.range(edge.clone()..).map(|(p, _)| p).take_while(|p| p.is_within(edge));
+            around.find(|p| self.open.contains_key(p)).or_else(|| within.next().cloned())
+        })
     }
 
     /// The members of an open composite are known now: who waits for that waits for them.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use freehold_model::{Declaration, ErrorKind, MemberPath, Record};
-use freehold_plan::{Action, Identity, ObjectKey, object_key, shared_object};
+use freehold_plan::{Action, Identity, ObjectKey, object_key, objects_around, shared_object};
 
 use super::delete::Target;
 use super::{Executor, Node, Stage};
@@ -67,14 +67,17 @@ impl Executor {
         Err(Failure { kind: ErrorKind::User, message, hint: Some(hint) })
     }
 
-    /// Deletions of the object that `path` is to make: those come first.
+    /// Deletions of the object that `path` is to make, or of one in whose place it needs a directory: those come first.
     pub(super) fn deletions_of_its_object(&mut self, path: &MemberPath) -> BTreeSet<Target> {
         let Some(node) = self.nodes.get(path) else { return BTreeSet::new() };
         let Some(declaration) = node.declaration.clone() else { return BTreeSet::new() };
-        if !matches!(node.action, Action::Create | Action::Replace) {
+        if self.deleting.is_empty() || !matches!(node.action, Action::Create | Action::Replace) {
             return BTreeSet::new();
         }
-        let mut targets = self.deletions_of(&declaration, &node.identity.clone());
+        let (d, identity) = (&declaration, node.identity.clone());
+        let around = objects_around(&d.provider, &d.type_name, &d.inputs, &identity);
+        let mut targets = self.deletions_of(d, &identity);
+        targets.extend(around.iter().flat_map(|key| self.deletions_of_object(key, &identity)));
         targets.retain(|target| target.member != *path && self.deleting.contains_key(target));
         targets
     }
@@ -139,12 +142,14 @@ impl Executor {
     }
 
     fn deletions_of(&mut self, declaration: &Declaration, identity: &Identity) -> BTreeSet<Target> {
+        let key = object_key(&declaration.provider, &declaration.type_name, &declaration.inputs, identity);
+        key.map(|key| self.deletions_of_object(&key, identity)).unwrap_or_default()
+    }
+
+    fn deletions_of_object(&mut self, key: &ObjectKey, identity: &Identity) -> BTreeSet<Target> {
         if self.deleting.is_empty() {
             return BTreeSet::new();
         }
-        let Some(key) = object_key(&declaration.provider, &declaration.type_name, &declaration.inputs, identity) else {
-            return BTreeSet::new();
-        };
         let deleting = &self.deleting;
         let by_object = self.deleting_objects.0.entry(identity.clone()).or_insert_with(|| {
             let mut by_object: BTreeMap<ObjectKey, BTreeSet<Target>> = BTreeMap::new();
@@ -155,6 +160,6 @@ impl Executor {
             }
             by_object
         });
-        by_object.get(&key).cloned().unwrap_or_default()
+        by_object.get(key).cloned().unwrap_or_default()
     }
 }

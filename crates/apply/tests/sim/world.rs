@@ -8,6 +8,7 @@
 //! | `db` | `name`; plans itself, announces `url`, does not mind a `note` | with inputs | yes, but `name` | yes | read |
 //! | `server` | an id of the world's choice | outputs only | `size` only | yes | ask |
 //! | `relic` | `path` | – | yes | no | ask |
+//! | `shy` | `path`; never gives its `norm` | outputs only | – | yes | read |
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -85,6 +86,7 @@ pub fn outputs(type_name: &str) -> &'static [&'static str] {
         "db" => &["url", "version"],
         "server" => &["id", "size"],
         "relic" | "hook" => &["path"],
+        "shy" => &["path", "norm"],
         other => panic!("no type {other}"),
     }
 }
@@ -118,6 +120,7 @@ pub fn facts(type_name: &str) -> Arc<TypeFacts> {
             ..all
         },
         "server" => TypeFacts { force_new: set(&["image"]), stable_outputs: set(&["id"]), ..all },
+        "shy" => TypeFacts { can_update: false, identity: named(&["path"]), recovery: Recovery::Read, ..all },
         "relic" => TypeFacts { can_read: false, can_delete: false, identity: named(&["path"]), ..all },
         other => panic!("no type {other}"),
     })
@@ -128,7 +131,9 @@ impl World {
     pub fn name(type_name: &str, inputs: &Attrs, outputs: &Attrs) -> Option<String> {
         let of = |attrs: &Attrs, key: &str| attrs.get(key).map(plain_text);
         match type_name {
-            "file" | "relic" | "hook" => Some(format!("{type_name}:{}", tidy(&of(inputs, "path").unwrap_or_default()))),
+            "file" | "relic" | "hook" | "shy" => {
+                Some(format!("{type_name}:{}", tidy(&of(inputs, "path").unwrap_or_default())))
+            }
             "db" => Some(format!("db:{}", of(inputs, "name").unwrap_or_default())),
             "server" => of(outputs, "id"),
             _ => None,
@@ -269,7 +274,7 @@ fn describe(name: &str, object: &Object) -> Attrs {
             ("version", Value::from(format!("v:{}", digest(&of("version"))))),
         ],
         "server" => vec![("id", Value::from(name)), ("size", of("size"))],
-        "relic" | "hook" => vec![("path", of("path"))],
+        "relic" | "hook" | "shy" => vec![("path", of("path"))],
         other => panic!("no type {other}"),
     };
     pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()

@@ -36,6 +36,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
+    args.out.as_deref().map_or(Ok(()), refuse_other_file)?;
     let (mut engine, stage) = session.engine(Tuning::default())?;
     let mode = if args.destroy { Mode::Destroy } else { Mode::Normal };
     let plan = engine.plan(args.selection.options(mode, args.members))?;
@@ -61,6 +62,22 @@ pub(crate) fn show(plan: &Plan, session: &Session) {
     }
     session.ui.always(&render::plan::warnings(&plan.warnings));
     session.ui.always(&render::plan::problems(&plan.problems));
+}
+
+/// A file that is no saved plan is somebody's work: the deployment itself, if a word was left out.
+fn refuse_other_file(file: &Path) -> Result<(), Failure> {
+    // A terminal or a pipe keeps nothing.
+    if !file.is_file() {
+        return Ok(());
+    }
+    let text = fs_err::read(file)?;
+    let format = serde_json::from_slice::<serde_json::Value>(&text).ok();
+    let format = format.as_ref().and_then(|json| json.get("format")?.as_str());
+    if text.is_empty() || format.is_some_and(|format| format.starts_with("freehold.saved-plan/")) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("`{}` is there, and is not a saved plan", file.display()))
+        .hint("give the plan another name, or remove the file first"))
 }
 
 fn save(saved: &SavedPlan, file: &Path) -> Result<(), Failure> {

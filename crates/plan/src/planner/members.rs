@@ -59,6 +59,15 @@ impl Planner {
             return;
         }
         self.claims.insert(old.clone(), path.clone());
+        if let Some(next) = self.comes_too_late(old, path) {
+            self.problem(
+                path,
+                format!("takes over the record of `{old}`, and `{old}` that of `{next}` (`lifecycle.moved`)"),
+                Some(format!(
+                    "say it in one place, where it is taken together: `moved = [ {{ from = \"{old}\"; to = \"{path}\"; }} {{ from = \"{next}\"; to = \"{old}\"; }} ];` at the root"
+                )),
+            );
+        }
         let both = self.records.contains_key(old) && self.records.contains_key(path);
         if both && self.claims.get(path) == Some(old) {
             self.problem(
@@ -69,6 +78,15 @@ impl Planner {
                 )),
             );
         }
+    }
+
+    /// The record that `old` is to take over, and cannot: its own, which is to be that of `path`, counts as its own by now.
+    fn comes_too_late(&self, old: &MemberPath, path: &MemberPath) -> Option<MemberPath> {
+        if !self.members.contains_key(old) || !self.records.contains_key(old) || self.records.contains_key(path) {
+            return None;
+        }
+        let wanted = self.claims.iter().filter(|(next, owner)| *owner == old && self.records.contains_key(*next));
+        wanted.map(|(next, _)| next).find(|next| !self.declared.contains(*next)).cloned()
     }
 
     /// Looks at the world first, where that is asked for and possible.
@@ -241,9 +259,7 @@ impl Planner {
         let decision = adopt_resumed(decision, intent.is_some());
         let decision = note_life(decision, declaration, prior.as_deref());
         let outputs = planned_outputs(&decision, declaration, prior.as_deref(), &member.facts, planned);
-        let may_be_replaced = member.open
-            && !matches!(decision.action, Action::Create | Action::Replace)
-            && may_become_replacement(&decision, declaration, &member.facts);
+        let may_be_replaced = member.open && may_become_replacement(&decision, declaration, &member.facts);
         let mut reasons = decision.reasons;
         if member.open {
             let needs = self.open_needs.get(path).cloned().unwrap_or_default();
@@ -420,6 +436,9 @@ fn note_life(mut decision: Decision, declaration: &Declaration, prior: Option<&R
 
 /// Whether a value that is not known yet may turn the update into a replacement, which leaves no output as it is.
 fn may_become_replacement(decision: &Decision, declaration: &Declaration, facts: &TypeFacts) -> bool {
+    if matches!(decision.action, Action::Create | Action::Replace) {
+        return false;
+    }
     let forces = |c: &crate::Change| c.at.tokens().first().is_some_and(|input| facts.force_new.contains(input));
     let unknown = |c: &crate::Change| c.after.as_ref().is_some_and(|v| !v.is_known());
     decision.changes.iter().any(|c| forces(c) && unknown(c))
@@ -434,15 +453,16 @@ fn planned_outputs(
     facts: &TypeFacts,
     planned: Attrs,
 ) -> Attrs {
-    let keeps_outputs = matches!(decision.action, Action::None | Action::Read | Action::Adopt)
-        && !may_become_replacement(decision, declaration, facts);
+    let mut outputs: Attrs = declaration.outputs.iter().map(|name| (name.clone(), Value::Unknown)).collect();
+    if may_become_replacement(decision, declaration, facts) {
+        // What the provider says is said of an object that stays.
+        return outputs;
+    }
+    let keeps_outputs = matches!(decision.action, Action::None | Action::Read | Action::Adopt);
     if let (true, Some(prior)) = (keeps_outputs, prior) {
         return prior.outputs.clone();
     }
-    let mut outputs: Attrs = declaration.outputs.iter().map(|name| (name.clone(), Value::Unknown)).collect();
-    if let (Action::Update, Some(prior)) = (decision.action, prior)
-        && !may_become_replacement(decision, declaration, facts)
-    {
+    if let (Action::Update, Some(prior)) = (decision.action, prior) {
         let stable = prior.outputs.iter().filter(|(name, _)| facts.stable_outputs.contains(*name));
         outputs.extend(stable.map(|(name, value)| (name.clone(), value.clone())));
     }

@@ -3,8 +3,10 @@
 //! It asks through [`PlanEffect`]s and is answered with [`PlanEvent`]s in any order; it ends with [`PlanEffect::Finished`].
 //! Reading order: this file (the conversation), [`members`] (one member from its declaration to its step),
 //! [`interrupted`] (what an interrupted run left open), [`quiet`] (what is done when the evaluation can go no further), [`order`]
-//! (what cannot come after what), [`removals`] (what is recorded and no longer declared), [`objects`] (who has which object).
+//! (what cannot come after what), [`removals`] (what is recorded and no longer declared), [`beside`] (who else may want that),
+//! [`objects`] (who has which object).
 
+mod beside;
 mod interrupted;
 mod members;
 mod objects;
@@ -19,7 +21,7 @@ use freehold_model::{Attrs, Declaration, MemberPath, OutputRef, Record, Structur
 
 use crate::{
     Drift, Found, Mode, Move, Observation, OpenIntent, OpenStructure, Plan, PlanOptions, Problem, Proposal, Step,
-    TypeFacts,
+    TypeFacts, moved_in_a_circle, moved_together,
 };
 
 /// What the planner is told.
@@ -168,6 +170,10 @@ pub struct Planner {
     seen_late: BTreeMap<MemberPath, Option<Observation>>,
     /// Planned outputs that are held back until everything that needs none of them is evaluated.
     provisional: Vec<(MemberPath, Attrs)>,
+    /// Whether members that are no part of the plan were asked what they take over.
+    asks_beside: bool,
+    /// What they said.
+    moves_beside: Vec<(MemberPath, MemberPath)>,
     /// Whether evaluation still rests on nothing that this plan changes.
     exact: bool,
     /// Questions without an answer yet.
@@ -248,6 +254,8 @@ impl Planner {
             left_open: BTreeMap::new(),
             seen_late: BTreeMap::new(),
             provisional: Vec::new(),
+            asks_beside: false,
+            moves_beside: Vec::new(),
             exact: true,
             outstanding: 0,
             quiet: false,
@@ -261,9 +269,11 @@ impl Planner {
         }
     }
 
-    /// Records that became known on the way (another member holds them); one that is known already stays.
+    /// Records that became known on the way (another member holds them); one that is known already stays, also by another name.
     pub fn add_records(&mut self, records: BTreeMap<MemberPath, Arc<Record>>) {
-        for (member, record) in records {
+        let moved = |member: &MemberPath| self.moves.iter().any(|m| m.from == *member);
+        let unknown: Vec<_> = records.into_iter().filter(|(member, _)| !moved(member)).collect();
+        for (member, record) in unknown {
             self.records.entry(member).or_insert(record);
         }
     }
@@ -293,9 +303,18 @@ impl Planner {
                     self.move_records(old, &member);
                 }
             }
+            PlanEvent::Structure { member, structure } if self.is_beside(&member) => {
+                self.take_structure_beside(&member, &structure);
+            }
+            PlanEvent::Declared { member, declaration, .. }
+            | PlanEvent::Waiting { member, partial: Some((declaration, _)), .. }
+                if self.is_beside(&member) =>
+            {
+                self.take_declaration_beside(&member, &declaration.lifecycle);
+            }
             // Whatever is wrong with it is none of this plan's business.
             PlanEvent::Waiting { member, .. } | PlanEvent::EvalFailed { member, .. }
-                if self.options.excludes(&member) => {}
+                if self.options.excludes(&member) || self.is_beside(&member) => {}
             PlanEvent::Structure { member, structure } => self.take_structure(&member, structure),
             PlanEvent::Declared { member, declaration, edges, facts } => {
                 self.waiting.remove(&member);
@@ -334,14 +353,12 @@ impl Planner {
 
     fn take_structure(&mut self, member: &MemberPath, structure: Structure) {
         self.waiting.remove(member);
-        for (from, to) in &structure.moved {
-            self.move_records(from, to);
-        }
+        let children: Vec<MemberPath> = structure.members.iter().map(|name| member.child(name)).collect();
+        self.take_moves(member, &structure, &children);
         self.forgotten.extend(structure.removed);
         for check in &structure.checks {
             self.require(member, "check", check);
         }
-        let children: Vec<MemberPath> = structure.members.iter().map(|name| member.child(name)).collect();
         self.structures.insert(member.clone(), structure.members);
         self.declared.extend(children.iter().cloned());
         for child in &children {
@@ -356,10 +373,8 @@ impl Planner {
 
     /// Nothing is done about an excluded composite, but records follow it.
     fn take_excluded(&mut self, member: &MemberPath, structure: &Structure) {
-        for (from, to) in &structure.moved {
-            self.move_records(from, to);
-        }
         let children: Vec<MemberPath> = structure.members.iter().map(|name| member.child(name)).collect();
+        self.take_moves(member, structure, &children);
         self.structures.insert(member.clone(), structure.members.clone());
         self.declared.extend(children.iter().cloned());
         self.evaluate(children);
@@ -369,6 +384,9 @@ impl Planner {
     fn advance(&mut self) {
         while self.outstanding == 0 && self.quiet && !self.finished && self.effects.is_empty() {
             if self.options.mode == Mode::Normal && self.move_on() {
+                continue;
+            }
+            if self.look_beside() {
                 continue;
             }
             self.settle_removals();
@@ -413,32 +431,54 @@ impl Planner {
         self.intents.get(path).into_iter().flatten()
     }
 
-    /// Moves every record within `from`, with what was left open of it; a record that is at its new place already is left alone.
+    /// Moves every record within `from`; a record that is at its new place already is left alone.
     fn move_records(&mut self, from: &MemberPath, to: &MemberPath) {
-        let within = |p: &&MemberPath| p.is_within(from);
-        let recorded = self.records.range(from.clone()..).map(|(p, _)| p).take_while(within);
-        let unfinished = self.intents.range(from.clone()..).map(|(p, _)| p).take_while(within);
-        let old: BTreeSet<MemberPath> = recorded.chain(unfinished).cloned().collect();
-        for path in old {
-            let Some(target) = path.rebase(from, to) else { continue };
-            if self.records.contains_key(&target) || self.members.contains_key(&path) {
-                continue;
-            }
-            if let Some(record) = self.records.remove(&path) {
-                self.records.insert(target.clone(), record);
-            }
-            if let Some(moved) = self.intents.remove(&path) {
-                let all = self.intents.entry(target.clone()).or_default();
-                all.extend(moved);
-                all.sort_by_key(|i| i.began);
-                // Those that were looked into are known now.
-                self.looked.remove(&target);
-            }
-            if let Some(op) = self.found.remove(&path) {
-                self.found.insert(target.clone(), op);
-            }
-            self.moves.push(Move { from: path, to: target });
+        // One word leads in no circle.
+        let _ = self.move_together(&[(from.clone(), to.clone())], &[]);
+    }
+
+    /// Moves all records that a composite speaks of.
+    fn take_moves(&mut self, member: &MemberPath, structure: &Structure, children: &[MemberPath]) {
+        if let Err(circle) = self.move_together(&structure.moved, children) {
+            let (message, hint) = moved_in_a_circle(&circle);
+            self.problem(member, message, Some(hint));
         }
+    }
+
+    fn move_together(
+        &mut self,
+        words: &[(MemberPath, MemberPath)],
+        declared: &[MemberPath],
+    ) -> Result<(), Vec<MemberPath>> {
+        let mut old: BTreeSet<MemberPath> = BTreeSet::new();
+        for (from, _) in words {
+            let within = |p: &&MemberPath| p.is_within(from);
+            let recorded = self.records.range(from.clone()..).map(|(p, _)| p).take_while(within);
+            let unfinished = self.intents.range(from.clone()..).map(|(p, _)| p).take_while(within);
+            old.extend(recorded.chain(unfinished).filter(|path| !self.members.contains_key(*path)).cloned());
+        }
+        let is_taken = |path: &MemberPath| self.records.contains_key(path);
+        let moves = moved_together(words, &old, is_taken, |path| declared.contains(path))?;
+        moves.into_iter().for_each(|mv| self.move_record(mv));
+        Ok(())
+    }
+
+    /// Moves a record with what was left open of it.
+    fn move_record(&mut self, mv: Move) {
+        if let Some(record) = self.records.remove(&mv.from) {
+            self.records.insert(mv.to.clone(), record);
+        }
+        if let Some(moved) = self.intents.remove(&mv.from) {
+            let all = self.intents.entry(mv.to.clone()).or_default();
+            all.extend(moved);
+            all.sort_by_key(|i| i.began);
+            // Those that were looked into are known now.
+            self.looked.remove(&mv.to);
+        }
+        if let Some(op) = self.found.remove(&mv.from) {
+            self.found.insert(mv.to.clone(), op);
+        }
+        self.moves.push(mv);
     }
 
     fn publish_recorded_within(&mut self, top: &MemberPath) {

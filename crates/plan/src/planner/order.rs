@@ -17,6 +17,9 @@ impl Planner {
         }
         for (path, after) in &declared {
             for other in after {
+                if self.refuse_holder(path, other) {
+                    continue;
+                }
                 if path.is_within(other) {
                     let hint = "leave it out of `dependsOn`".to_owned();
                     let what = if path == other { "itself" } else { "the composite that holds it" };
@@ -44,6 +47,24 @@ impl Planner {
                 Some("take one of them out of `dependsOn`, or let one not use the other's output".to_owned()),
             );
         }
+    }
+
+    /// Names a holder that cannot hold a record, if `holder` is to hold that of `path`.
+    fn refuse_holder(&mut self, path: &MemberPath, holder: &MemberPath) -> bool {
+        if self.members.get(path).is_none_or(|m| m.declaration.holder.as_ref() != Some(holder)) {
+            return false;
+        }
+        let what = match self.members.get(holder) {
+            Some(member) if !member.facts.holds_state => format!("its type is `{}`", member.declaration.type_name),
+            None if self.structures.contains_key(holder) => "it is a composite".to_owned(),
+            _ => return false,
+        };
+        self.problem(
+            path,
+            format!("its record is to be held by `{holder}`, which cannot hold state: {what} (`state`)"),
+            Some("resources that can are `local.state_file` and `s3.object`".to_owned()),
+        );
+        true
     }
 
     /// A circle among the members that come after each other, its first member repeated at the end. `besides` says after whom members

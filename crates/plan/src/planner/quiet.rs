@@ -75,6 +75,15 @@ impl Planner {
         if of(&self.failed) {
             // Its cause is reported already.
             self.fail(path.clone());
+        } else if let Some((need, given)) = waiting.needs.iter().find_map(|need| Some((need, self.lacks_output(need)?)))
+        {
+            let (member, output) = (&need.member, &need.output);
+            self.problem(
+                path,
+                format!("needs `{need}`: `{member}` has no output `{output}` (it gave {given})"),
+                Some("use one that it gave: a provider may leave out an output of its schema".to_owned()),
+            );
+            self.fail(path.clone());
         } else if of(&self.skipped) || waiting.needs.iter().any(|n| self.is_excluded_without_record(&n.member)) {
             self.skipped.insert(path.clone());
             let outputs = self.records.get(path).map(|r| r.outputs.clone()).unwrap_or_default();
@@ -86,6 +95,14 @@ impl Planner {
         } else {
             self.open.insert(path.clone(), waiting.needs);
         }
+    }
+
+    /// What a member gave, if that stays as it is and this output is not among it.
+    fn lacks_output(&self, need: &OutputRef) -> Option<String> {
+        let step = self.members.get(&need.member)?.step.as_ref()?;
+        let lacks = step.exact && !step.open && !step.outputs.contains_key(&need.output);
+        let given: Vec<String> = step.outputs.keys().map(|name| format!("`{name}`")).collect();
+        lacks.then(|| if given.is_empty() { "none".to_owned() } else { given.join(", ") })
     }
 
     fn take_open_declaration(

@@ -144,6 +144,14 @@ impl Planner {
     }
 
     fn settle_removal(&mut self, path: &MemberPath) {
+        if let Some(place) = self.place_beside(path) {
+            let hint = format!("name `{place}` instead");
+            return self.stuck(
+                path,
+                format!("there is no member `{path}`: its record is that of `{place}` (`moved`)"),
+                hint,
+            );
+        }
         match self.look_into(path) {
             Looked::Done => {}
             Looked::Asking => return drop(self.removals.insert(path.clone(), Removal::Asking)),
