@@ -165,13 +165,22 @@ pub enum Edit {
     },
 }
 
+/// What is known of other manifests than the one that is current.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Known {
+    /// The latest generation.
+    pub generation: Option<Generation>,
+    /// The highest serial; 0 when there is none.
+    pub serial: u64,
+}
+
 impl Manifest {
     /// The next manifest: a later generation, the next serial, not yet signed. `before` is what is current, nothing in a new bucket;
-    /// `serial` is at least the highest that is known.
+    /// `known` is what is known of others, which it comes after, too.
     ///
     /// # Errors
     /// A service that is to be removed and is not there; or the result does not hold together.
-    pub fn next(before: Option<&Self>, edit: Edit, now_millis: u64, serial: u64) -> Result<Self, ManifestError> {
+    pub fn next(before: Option<&Self>, edit: Edit, now_millis: u64, known: &Known) -> Result<Self, ManifestError> {
         let mut services = before.map(|manifest| manifest.services.clone()).unwrap_or_default();
         match edit {
             Edit::Put(service) => put(&mut services, *service),
@@ -186,11 +195,12 @@ impl Manifest {
             Edit::RestoreOne { service: Some(service), .. } => put(&mut services, *service),
             Edit::RestoreOne { name, service: None } => services.retain(|service| service.name != name),
         }
-        let known = before.and_then(|manifest| manifest.serial).unwrap_or(0).max(serial);
+        let serial = before.and_then(|manifest| manifest.serial).unwrap_or(0).max(known.serial);
+        let generations = before.map(|manifest| &manifest.generation).into_iter().chain(&known.generation);
         let next = Self {
             version: VERSION,
-            generation: Generation::next(now_millis, before.map(|manifest| &manifest.generation)),
-            serial: Some(known + 1),
+            generation: Generation::next(now_millis, generations),
+            serial: Some(serial + 1),
             services,
             signatures: Vec::new(),
         };

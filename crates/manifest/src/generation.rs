@@ -10,14 +10,15 @@ use serde::{Deserialize, Serialize};
 pub struct Generation(String);
 
 impl Generation {
-    /// The generation of a manifest that is made now, in milliseconds since 1970, after `before`: never the same and never an
+    /// The generation of a manifest that is made now, in milliseconds since 1970, after those `before`: never the same and never an
     /// earlier one, whatever clocks say.
-    pub fn next(now_millis: u64, before: Option<&Self>) -> Self {
+    pub fn next<'a>(now_millis: u64, before: impl IntoIterator<Item = &'a Self>) -> Self {
         let now = i64::try_from(now_millis).ok().and_then(|millis| Timestamp::from_millisecond(millis).ok());
         let now = now.unwrap_or(Timestamp::UNIX_EPOCH);
         let now =
             now.round(Unit::Second).map_or(now, |rounded| if rounded > now { rounded - 1.second() } else { rounded });
-        let after = before.and_then(Self::time).and_then(|time| time.checked_add(1.second()).ok());
+        let latest = before.into_iter().filter_map(Self::time).max();
+        let after = latest.and_then(|time| time.checked_add(1.second()).ok());
         let time = after.map_or(now, |after| now.max(after));
         Self(format!("{}", time.strftime("%Y-%m-%dT%H:%M:%SZ")))
     }
@@ -40,6 +41,13 @@ impl Generation {
     /// Where a manifest of this generation is archived in its bucket.
     pub fn archive_key(&self) -> String {
         format!("{ARCHIVE}manifest-{}.json", self.0)
+    }
+
+    /// The same moment and a few milliseconds: what a manifest is archived as when another one has its name already. `None` when it is no
+    /// RFC 3339 time.
+    pub fn beside(&self, milliseconds: u16) -> Option<Self> {
+        let time = self.time()?.checked_add(i64::from(milliseconds).milliseconds()).ok()?;
+        Some(Self(format!("{}", time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ"))))
     }
 
     /// The generation that an archived manifest's key names; `None` for other keys.
@@ -75,6 +83,15 @@ mod tests {
         assert_eq!(Generation::next(now, Some(&behind)).as_str(), "2025-01-15T12:34:56Z");
         let strange = Generation::unchecked("tuesday");
         assert_eq!(Generation::next(now, Some(&strange)).as_str(), "2025-01-15T12:34:56Z");
+        assert_eq!(Generation::next(now, [&ahead, &behind]).as_str(), "2025-01-15T12:34:57Z");
+    }
+
+    #[test]
+    fn one_whose_name_is_taken_has_one_beside_it() {
+        let generation = Generation::unchecked("2025-01-15T14:34:56+02:00");
+        let beside = generation.beside(7).unwrap();
+        assert_eq!(beside.as_str(), "2025-01-15T12:34:56.007Z");
+        assert_eq!(Generation::from_archive_key(&beside.archive_key()), Some(beside));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Manifests as they come: read, refused, signed, edited, compared.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use freehold_manifest::{Change, Edit, Manifest, ManifestError, ServiceFlags, diff, suspicions};
+use freehold_manifest::{Change, Edit, Known, Manifest, ManifestError, ServiceFlags, diff, suspicions};
 use freehold_nar::{SecretKey, TrustedKeys};
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
@@ -177,7 +177,7 @@ fn a_publish_keeps_what_it_does_not_speak_of() {
     let path = "/nix/store/1c2mn5xhkzyyx7hbcmxgjvwqyxf1x7bd-podcastitlater-web-1.2.4".to_owned();
     let flags = ServiceFlags { store_path: Some(path.clone()), revision: Some("def".to_owned()), ..Default::default() };
     let service = flags.apply("podcastitlater-web", Some(&before.services[0])).unwrap();
-    let after = Manifest::next(Some(&before), Edit::Put(Box::new(service)), NOW, 0).unwrap();
+    let after = Manifest::next(Some(&before), Edit::Put(Box::new(service)), NOW, &Known::default()).unwrap();
     assert_eq!(after.serial, Some(1));
     assert_eq!(after.generation.as_str(), "2026-11-21T12:08:45Z");
     let told = diff(Some(&before), Some(&after));
@@ -248,12 +248,20 @@ fn what_cannot_be_set_is_said() {
 #[test]
 fn a_service_is_removed_and_comes_back_with_a_new_generation() {
     let first = seed();
-    let without = Manifest::next(Some(&first), Edit::Remove("podcastitlater-web".into()), NOW, 0).unwrap();
+    let without =
+        Manifest::next(Some(&first), Edit::Remove("podcastitlater-web".into()), NOW, &Known::default()).unwrap();
     assert_eq!(without.services, []);
-    let back = Manifest::next(Some(&without), Edit::Restore(first.services.clone()), NOW, 7).unwrap();
+    let back = Manifest::next(
+        Some(&without),
+        Edit::Restore(first.services.clone()),
+        NOW,
+        &Known { serial: 7, ..Known::default() },
+    )
+    .unwrap();
     assert_eq!(back.services, first.services);
     assert_eq!((back.serial, back.generation.as_str()), (Some(8), "2026-11-21T12:08:46Z"));
-    let error = Manifest::next(Some(&first), Edit::Remove("podcastitlater-wep".into()), NOW, 0).unwrap_err();
+    let error =
+        Manifest::next(Some(&first), Edit::Remove("podcastitlater-wep".into()), NOW, &Known::default()).unwrap_err();
     assert_eq!(error.hint().as_deref(), Some("did you mean `podcastitlater-web`?"));
 }
 
