@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::error::ManifestError;
 use crate::generation::Generation;
-use crate::manifest::{Manifest, VERSION, read_json};
+use crate::manifest::{Manifest, VERSION, read_json, refuse_lists_in};
 use crate::service::{Runtime, Service};
 
 /// What is said of a service now. What is `None` or empty stays as it was; a group that is given replaces the group.
@@ -60,6 +60,8 @@ impl ServiceFlags {
         for (tokens, value) in &self.set {
             set(&mut service, tokens, value)?;
         }
+        let (service, at) = (Json::Object(service), format!("/{name}"));
+        refuse_lists_in(&service, &at)?;
         let has = |field: &str, part: &str| service.get(field).is_some_and(|value| value.get(part).is_some());
         let missing = |what| Err(ManifestError::Missing { name: name.to_owned(), what });
         if !has("artifact", "storePath") {
@@ -68,7 +70,7 @@ impl ServiceFlags {
         if !has("exec", "command") {
             return missing("a command");
         }
-        read_json(&serde_json::to_vec(&service).unwrap_or_default(), &format!("/{name}"))
+        read_json(service.to_string().as_bytes(), &at)
     }
 
     fn lay_over(&self, service: &mut Map<String, Json>) {

@@ -30,7 +30,7 @@ impl Generation {
 
     /// The moment; `None` when it is no RFC 3339 time.
     pub fn time(&self) -> Option<Timestamp> {
-        self.0.parse().ok()
+        self.0.parse().ok().filter(|_| is_rfc_3339(&self.0))
     }
 
     /// As it is written.
@@ -56,6 +56,24 @@ impl Generation {
         let generation = Self(name.to_owned());
         generation.time().map(|_| generation)
     }
+}
+
+/// Whether it is written as RFC 3339 says: what reads times knows forms that others do not.
+fn is_rfc_3339(text: &str) -> bool {
+    let is_like = |text: &str, form: &str| {
+        let fits =
+            |(c, form): (char, char)| if form == '0' { c.is_ascii_digit() } else { c.eq_ignore_ascii_case(&form) };
+        text.len() == form.len() && text.chars().zip(form.chars()).all(fits)
+    };
+    let Some((moment, rest)) = text.split_at_checked("0000-00-00T00:00:00".len()) else { return false };
+    let behind = rest.strip_prefix('.').map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+    let zone = match behind {
+        // A point, and no digit behind it.
+        Some(zone) if zone.len() + 1 == rest.len() => return false,
+        Some(zone) => zone,
+        None => rest,
+    };
+    is_like(moment, "0000-00-00T00:00:00") && ["Z", "+00:00", "-00:00"].into_iter().any(|form| is_like(zone, form))
 }
 
 /// The folder of the archive.
@@ -92,6 +110,23 @@ mod tests {
         let beside = generation.beside(7).unwrap();
         assert_eq!(beside.as_str(), "2025-01-15T12:34:56.007Z");
         assert_eq!(Generation::from_archive_key(&beside.archive_key()), Some(beside));
+    }
+
+    #[test]
+    fn a_time_is_one_of_rfc_3339_and_of_no_other_form() {
+        let is_time = |text: &str| Generation::unchecked(text).time().is_some();
+        for good in ["2025-01-15T12:34:56Z", "2025-01-15t12:34:56.25z", "2025-01-15T12:34:56-02:30"] {
+            assert!(is_time(good), "{good}");
+        }
+        let bad = ["[Europe/Berlin]", "+02", "+0200", ".Z", ",5Z", "+02:00[x]", "", "Z ", "ä"];
+        for bad in bad.map(|zone| format!("2025-01-15T12:34:56{zone}")) {
+            assert!(!is_time(&bad), "{bad}");
+        }
+        for bad in
+            ["2025-01-15T12:34:56Z[Europe/Berlin]", "2025-01-15 12:34:56Z", "20250115T123456Z", "2025-02-30T12:34:56Z"]
+        {
+            assert!(!is_time(bad), "{bad}");
+        }
     }
 
     #[test]

@@ -46,6 +46,9 @@ fn what_is_wrong_is_said_with_the_place_and_the_way_out() {
     let cases: Vec<(&str, Spoil)> = vec![
         ("an unknown field", Box::new(|j| j["services"][0]["systemd"]["restrat"] = json!("always"))),
         ("an unknown word", Box::new(|j| j["services"][0]["systemd"]["restart"] = json!("on-failre"))),
+        ("no word at all", Box::new(|j| j["services"][0]["systemd"]["restart"] = json!(true))),
+        ("a number for a word", Box::new(|j| j["services"][0]["runtime"] = json!(3))),
+        ("a list for a word", Box::new(|j| j["services"][0]["instances"] = json!(["single"]))),
         ("a choice", Box::new(|j| j["services"][0]["hardening"]["protectSystem"] = json!("very"))),
         ("a wrong type", Box::new(|j| j["services"][0]["http"]["internalPort"] = json!("8000"))),
         ("a number in quotes", Box::new(|j| j["serial"] = json!("5"))),
@@ -62,6 +65,7 @@ fn what_is_wrong_is_said_with_the_place_and_the_way_out() {
         ("a version with decimals", Box::new(|j| j["version"] = json!(1.0))),
         ("a newer version", Box::new(|j| j["version"] = json!(2))),
         ("no time", Box::new(|j| j["generation"] = json!("tuesday"))),
+        ("a time of another form", Box::new(|j| j["generation"] = json!("2025-01-15T12:34:56Z[Europe/Berlin]"))),
         ("a name that leads elsewhere", Box::new(|j| j["services"][0]["name"] = json!("../ssh"))),
         ("no store path", Box::new(|j| j["services"][0]["artifact"]["storePath"] = json!("/etc/passwd"))),
         ("a command of two lines", Box::new(|j| j["services"][0]["exec"]["command"] = json!("a\nUser=root"))),
@@ -240,6 +244,17 @@ fn what_cannot_be_set_is_said() {
         "`/podcastitlater-web/systemd/restrat` cannot be read: unknown field `restrat`; did you mean `restart`?"
     );
     assert!(said(set("name", json!("x")), before).starts_with("`name` cannot be set: the name is what"));
+    // A list would be taken for the fields in order.
+    let gate = ServiceFlags { gate: Some(json!([null, {"port": 80}])), ..Default::default() };
+    let lists = [
+        (gate, "gate"),
+        (set("http", json!(["x.y", null, null, null, 80])), "http"),
+        (set("exec", json!(["web", "x"])), "exec"),
+    ];
+    for (flags, field) in lists {
+        let expected = format!("`/podcastitlater-web/{field}` cannot be read: it is a list, and should be an object");
+        assert_eq!(said(flags, before).split(';').next(), Some(expected.as_str()));
+    }
     assert!(
         said(set("revision/x", json!(1)), before).starts_with("`revision/x` cannot be set: `revision` has no fields")
     );
