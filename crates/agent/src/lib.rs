@@ -14,6 +14,7 @@ mod caddy;
 mod closures;
 mod error;
 mod install;
+mod leaving;
 mod memory;
 mod metrics;
 mod notify;

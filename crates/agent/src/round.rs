@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::AgentError;
 use crate::agent::Shared;
 use crate::alerts::PROFILES;
+use crate::leaving::Leaving;
 use crate::memory::{MANIFEST, Memory};
 use crate::routes::set_routes;
 use crate::standing::still_well;
@@ -190,11 +191,15 @@ pub(crate) fn follow(shared: &Shared, manifest: Option<&Manifest>) -> Option<Rou
     let names: BTreeSet<&str> = declared.iter().map(|service| service.name.as_str()).collect();
     let mut problems = Vec::new();
     let known = shared.known(&mut problems);
-    let left = known.into_iter().filter(|name| !names.contains(name.as_str())).map(|name| (name, None));
-    let work: VecDeque<(String, Option<&Service>)> =
-        declared.iter().map(|service| (service.name.clone(), Some(*service))).chain(left).collect();
+    let left: Vec<String> = known.into_iter().filter(|name| !names.contains(name.as_str())).collect();
+    let leaving = Leaving::new(shared, &left);
+    let work: VecDeque<(String, Option<&Service>)> = declared
+        .iter()
+        .map(|service| (service.name.clone(), Some(*service)))
+        .chain(left.into_iter().map(|name| (name, None)))
+        .collect();
     let order: Vec<String> = work.iter().map(|(name, _)| name.clone()).collect();
-    let done = all(shared, work)?;
+    let done = all(shared, &leaving, work)?;
     let services: Vec<ServiceState> =
         order.iter().filter_map(|name| done.get(name)).map(|done| done.state.clone()).collect();
     if let Err(reason) = set_routes(shared, &declared, &done) {
@@ -220,10 +225,14 @@ pub(crate) fn follow(shared: &Shared, manifest: Option<&Manifest>) -> Option<Rou
 }
 
 /// All services, some at once: a bad one is in nobody's way.
-fn all(shared: &Shared, work: VecDeque<(String, Option<&Service>)>) -> Option<BTreeMap<String, Converged>> {
+fn all(
+    shared: &Shared,
+    leaving: &Leaving,
+    work: VecDeque<(String, Option<&Service>)>,
+) -> Option<BTreeMap<String, Converged>> {
     // Alerts that cannot be listed may be anybody's: then nobody is known to be well.
     let alerts = shared.alerts.workloads().map(|names| names.into_iter().collect::<BTreeSet<String>>()).ok();
-    let standing = |name: &str, service: Option<&Service>| still_well(shared, name, service?, alerts.as_ref()?);
+    let standing = |name: &str, service: &Service| still_well(shared, name, service, alerts.as_ref()?);
     let workers = work.len().min(limits::AGENT_ROLLOUTS);
     let work = Mutex::new(work);
     let done = Mutex::new(Some(BTreeMap::new()));
@@ -233,7 +242,10 @@ fn all(shared: &Shared, work: VecDeque<(String, Option<&Service>)>) -> Option<BT
                 loop {
                     let next = work.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                     let Some((name, service)) = next else { return };
-                    let converged = standing(&name, service).or_else(|| converge(shared, &name, service));
+                    let converged = match service {
+                        Some(service) => standing(&name, service).or_else(|| converge(shared, &name, service, leaving)),
+                        None => leaving.end(shared, &name),
+                    };
                     let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
                     match (converged, done.as_mut()) {
                         (Some(converged), Some(done)) => drop(done.insert(name, converged)),

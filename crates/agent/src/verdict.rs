@@ -88,7 +88,13 @@ impl Awaited {
         // Whichever round after it was looked at: taken back is taken back.
         let (action, reason) = match &service.reason {
             Some(reason) if service.taken_back => {
-                (Outcome::RolledBack, Some(reason.trim_start_matches("it was taken back: ").to_owned()))
+                // A first release has nothing to go back to: it is stopped.
+                let action = match service.action {
+                    Outcome::Failed => Outcome::Failed,
+                    Outcome::Held if service.running.is_none() => Outcome::Failed,
+                    _ => Outcome::RolledBack,
+                };
+                (action, Some(reason.trim_start_matches("it was taken back: ").to_owned()))
             }
             reason => (service.action, reason.clone()),
         };
@@ -116,12 +122,16 @@ mod tests {
     }
 
     fn verdict(serial: u64, service: &Json) -> HostState {
+        told(serial, service).state
+    }
+
+    fn told(serial: u64, service: &Json) -> Verdict {
         let mut whole = json!({"name": "web", "action": "none", "declared": "/nix/store/new", "running": "/nix/store/new", "healthy": true, "reason": null});
         for (name, value) in service.as_object().unwrap() {
             whole[name] = value.clone();
         }
         let report = json!({"format": HostReport::FORMAT, "host": "a", "generation": null, "serial": serial, "when": 1, "services": [whole], "alerts": []});
-        awaited().verdict("a", Some(&serde_json::from_value(report).unwrap())).state
+        awaited().verdict("a", Some(&serde_json::from_value(report).unwrap()))
     }
 
     #[test]
@@ -146,6 +156,17 @@ mod tests {
         assert_eq!(verdict(7, &json!({"action": "held", "takenBack": true, "running": old})), HostState::Failed);
         assert_eq!(verdict(7, &json!({"action": "held", "running": old})), HostState::Held);
         assert_eq!(verdict(7, &json!({"action": "failed", "running": null, "healthy": false})), HostState::Failed);
+    }
+
+    #[test]
+    fn a_first_release_that_was_taken_back_has_failed_and_a_later_one_was_rolled_back() {
+        let action = |action: &str, running: Json| {
+            let reason = "it was taken back: it ended";
+            told(7, &json!({"action": action, "running": running, "takenBack": true, "reason": reason})).action
+        };
+        let old = || json!("/nix/store/old");
+        assert_eq!([action("failed", Json::Null), action("held", Json::Null)], [Some(Outcome::Failed); 2]);
+        assert_eq!([action("rolled-back", old()), action("held", old())], [Some(Outcome::RolledBack); 2]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use freehold_runtime::{
 
 use crate::ServiceState;
 use crate::agent::Shared;
+use crate::leaving::Leaving;
 use crate::routes::instance_of;
 use crate::standing::{Standing, target};
 use crate::turnstile::Coming;
@@ -27,11 +28,20 @@ pub(crate) struct Converged {
     pub(crate) well_at: Option<Option<u16>>,
 }
 
-/// Moves a workload to what is declared of it, or stops it; `None` when the agent is to stop first.
-pub(crate) fn converge(shared: &Shared, name: &str, service: Option<&Service>) -> Option<Converged> {
+/// Moves a workload to what is declared of it; `None` when the agent is to stop first. Who leaves this round may have to make way for it.
+pub(crate) fn converge(shared: &Shared, name: &str, service: &Service, leaving: &Leaving) -> Option<Converged> {
+    bring(shared, name, Some(service), Some(leaving))
+}
+
+/// Stops a workload that nobody declares any more; `None` when the agent is to stop first.
+pub(crate) fn end(shared: &Shared, name: &str) -> Option<Converged> {
+    bring(shared, name, None, None)
+}
+
+fn bring(shared: &Shared, name: &str, service: Option<&Service>, leaving: Option<&Leaving>) -> Option<Converged> {
     let declared = service.map(|service| service.artifact.store_path.clone());
     shared.standings.put(name, None);
-    let reason = match attempt(shared, name, service) {
+    let reason = match attempt(shared, name, service, leaving) {
         Ok(converged) => return converged,
         Err(reason) => reason,
     };
@@ -70,9 +80,14 @@ struct Done {
     known: Option<(Vec<Instance>, Record, Option<Fingerprint>)>,
 }
 
-fn attempt(shared: &Shared, name: &str, service: Option<&Service>) -> Result<Option<Converged>, String> {
+fn attempt(
+    shared: &Shared,
+    name: &str,
+    service: Option<&Service>,
+    leaving: Option<&Leaving>,
+) -> Result<Option<Converged>, String> {
     let file = shared.records.lock(name).map_err(|error| said(&error))?;
-    match carry_out(shared, name, service, &file)? {
+    match carry_out(shared, name, service, leaving, &file)? {
         Some(done) => conclude(shared, name, service, file, done).map(Some),
         None => Ok(None),
     }
@@ -82,6 +97,7 @@ fn carry_out(
     shared: &Shared,
     name: &str,
     service: Option<&Service>,
+    leaving: Option<&Leaving>,
     file: &RecordFile,
 ) -> Result<Option<Done>, String> {
     let coming = shared.turnstile.set_out();
@@ -110,7 +126,7 @@ fn carry_out(
         };
         let is_quiet = matches!(decision, Decision::Nothing { .. } | Decision::Held { .. });
         let changes_nothing = matches!(decision, Decision::Nothing { adopt: None, .. }) && record.alert.is_none();
-        let mut hands = ServiceHands { shared, name, settings, coming: &coming };
+        let mut hands = ServiceHands { shared, name, settings, coming: &coming, leaving };
         let mut told = ServiceTold { shared, name };
         let Some(report) = carry_from(file, record.clone(), decision, &mut hands, &mut told, &shared.stop) else {
             return Ok(None);
@@ -222,6 +238,8 @@ struct ServiceHands<'a> {
     settings: Settings,
     /// Until it starts something for the first time.
     coming: &'a Coming<'a>,
+    /// Who may have to make way for it first; nobody for one that leaves itself.
+    leaving: Option<&'a Leaving>,
 }
 
 impl ServiceHands<'_> {
@@ -269,6 +287,9 @@ impl Hands for ServiceHands<'_> {
         }
         runtime.install(self.name, release, self.settings.strategy).map_err(|error| error.chain())?;
         self.coming.arrive(limits::AGENT_TOGETHER);
+        if let Some(leaving) = self.leaving {
+            leaving.make_way(self.shared, &service, &self.settings.gate, self.is_first());
+        }
         runtime.activate(self.name, release, self.settings.strategy).map_err(|error| error.chain())
     }
 

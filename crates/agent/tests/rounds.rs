@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::Farm;
 use freehold_agent::Trust;
 use freehold_manifest::Edit;
@@ -301,6 +303,29 @@ fn what_runs_and_is_not_declared_is_stopped_though_its_record_is_lost() {
     farm.edit(|_| Ok(Edit::Remove("web".to_owned())));
     let round = farm.round();
     assert_eq!((round.services[0].action, farm.running("web")), (Outcome::Stopped, 0));
+}
+
+#[test]
+fn what_left_makes_way_for_who_comes_and_for_who_takes_its_port() {
+    let farm = Farm::new();
+    let at = |port: u16| json!({"http": {"domain": "web.example.org", "internalPort": port}});
+    farm.publish("old", "web-1", &at(80));
+    assert!(farm.round().is_well());
+    *farm.world.slowness.lock().unwrap() = Duration::from_millis(1500);
+    // Longer than who is about to start waits for the others of its round. First the same service by another name.
+    farm.edit(|_| Ok(Edit::Remove("old".to_owned())));
+    farm.publish("new", "web-1", &at(80));
+    let round = farm.round();
+    assert!(round.is_well(), "{round:?}");
+    let actions: Vec<Outcome> = round.services.iter().map(|service| service.action).collect();
+    assert_eq!(actions, [Outcome::Deployed, Outcome::Stopped]);
+    // One that was there before, and moves to the port of one that left.
+    farm.publish("api", "api-1", &json!({"http": {"domain": "api.example.org", "internalPort": 81}}));
+    assert!(farm.round().is_well());
+    farm.edit(|_| Ok(Edit::Remove("new".to_owned())));
+    farm.publish("api", "api-1", &json!({"http": {"domain": "api.example.org", "internalPort": 80}}));
+    let round = farm.round();
+    assert!(round.is_well(), "{round:?}");
 }
 
 #[test]

@@ -76,7 +76,8 @@ impl Ui {
         if cfg!(debug_assertions)
             && let Some(mistake) = reports::mistake(value)
         {
-            self.warn(&mistake);
+            // However quiet it is to be: nobody is to miss it.
+            self.always(&format!("warning: {mistake}\n"));
         }
     }
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::error::ManifestError;
 use crate::generation::Generation;
-use crate::manifest::{Manifest, VERSION, read_json};
+use crate::manifest::{Manifest, VERSION, read_json, refuse_lists_in};
 use crate::service::{Runtime, Service};
 
 /// What is said of a service now. What is `None` or empty stays as it was; a group that is given replaces the group.
@@ -60,6 +60,8 @@ impl ServiceFlags {
         for (tokens, value) in &self.set {
             set(&mut service, tokens, value)?;
         }
+        let (service, at) = (Json::Object(service), format!("/{name}"));
+        refuse_lists_in(&service, &at)?;
         let has = |field: &str, part: &str| service.get(field).is_some_and(|value| value.get(part).is_some());
         let missing = |what| Err(ManifestError::Missing { name: name.to_owned(), what });
         if !has("artifact", "storePath") {
@@ -68,7 +70,7 @@ impl ServiceFlags {
         if !has("exec", "command") {
             return missing("a command");
         }
-        read_json(&serde_json::to_vec(&service).unwrap_or_default(), &format!("/{name}"))
+        read_json(service.to_string().as_bytes(), &at)
     }
 
     fn lay_over(&self, service: &mut Map<String, Json>) {
@@ -165,13 +167,22 @@ pub enum Edit {
     },
 }
 
+/// What is known of other manifests than the one that is current.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Known {
+    /// The latest generation.
+    pub generation: Option<Generation>,
+    /// The highest serial; 0 when there is none.
+    pub serial: u64,
+}
+
 impl Manifest {
     /// The next manifest: a later generation, the next serial, not yet signed. `before` is what is current, nothing in a new bucket;
-    /// `serial` is at least the highest that is known.
+    /// `known` is what is known of others, which it comes after, too.
     ///
     /// # Errors
     /// A service that is to be removed and is not there; or the result does not hold together.
-    pub fn next(before: Option<&Self>, edit: Edit, now_millis: u64, serial: u64) -> Result<Self, ManifestError> {
+    pub fn next(before: Option<&Self>, edit: Edit, now_millis: u64, known: &Known) -> Result<Self, ManifestError> {
         let mut services = before.map(|manifest| manifest.services.clone()).unwrap_or_default();
         match edit {
             Edit::Put(service) => put(&mut services, *service),
@@ -186,11 +197,12 @@ impl Manifest {
             Edit::RestoreOne { service: Some(service), .. } => put(&mut services, *service),
             Edit::RestoreOne { name, service: None } => services.retain(|service| service.name != name),
         }
-        let known = before.and_then(|manifest| manifest.serial).unwrap_or(0).max(serial);
+        let serial = before.and_then(|manifest| manifest.serial).unwrap_or(0).max(known.serial);
+        let generations = before.map(|manifest| &manifest.generation).into_iter().chain(&known.generation);
         let next = Self {
             version: VERSION,
-            generation: Generation::next(now_millis, before.map(|manifest| &manifest.generation)),
-            serial: Some(known + 1),
+            generation: Generation::next(now_millis, generations),
+            serial: Some(serial + 1),
             services,
             signatures: Vec::new(),
         };

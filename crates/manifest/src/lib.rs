@@ -21,7 +21,7 @@ mod words;
 
 pub use check::is_host_name;
 pub use diff::{Change, Difference, Field, diff};
-pub use edit::{Edit, ServiceFlags};
+pub use edit::{Edit, Known, ServiceFlags};
 pub use error::{ManifestError, Mistake};
 pub use generation::Generation;
 pub use lint::{Suspicion, service_suspicions, suspicions};

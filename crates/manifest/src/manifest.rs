@@ -114,13 +114,21 @@ const OBJECTS: [&str; 13] = [
 fn refuse_lists(whole: &Json) -> Result<(), ManifestError> {
     for list in ["services", "signatures"] {
         for (index, item) in whole[list].as_array().into_iter().flatten().enumerate() {
-            if let Some(field) = OBJECTS.into_iter().find(|field| item.pointer(field).is_some_and(Json::is_array)) {
-                let reason = "invalid type: sequence, expected an object".to_owned();
-                return Err(ManifestError::Read { at: format!("/{list}/{index}{field}"), reason });
-            }
+            refuse_lists_in(item, &format!("/{list}/{index}"))?;
         }
     }
     Ok(())
+}
+
+/// The same for one service, or signature.
+pub(crate) fn refuse_lists_in(item: &Json, at: &str) -> Result<(), ManifestError> {
+    match OBJECTS.into_iter().find(|field| item.pointer(field).is_some_and(Json::is_array)) {
+        Some(field) => {
+            let reason = "invalid type: sequence, expected an object".to_owned();
+            Err(ManifestError::Read { at: format!("{at}{field}"), reason })
+        }
+        None => Ok(()),
+    }
 }
 
 /// Reads JSON of a shape, and says where it is not of it. `base` is the pointer of what is read.
@@ -142,10 +150,33 @@ pub(crate) fn read_json<T: for<'de> Deserialize<'de>>(bytes: &[u8], base: &str) 
                 Segment::Unknown => String::new(),
             })
             .collect();
+        let reason = no_word::<T>(bytes, &at, error.inner()).unwrap_or_else(|| error.into_inner().to_string());
         let at = format!("{base}{at}");
         let at = if at.is_empty() { "/".to_owned() } else { at };
-        ManifestError::Read { at, reason: error.into_inner().to_string() }
+        ManifestError::Read { at, reason }
     })?;
     reader.end().map_err(|error| ManifestError::Read { at: "/".to_owned(), reason: error.to_string() })?;
     Ok(value)
+}
+
+/// What is wrong when `bytes` are JSON and have no text in the place of a word of several: the reader takes that for bad syntax.
+fn no_word<T: for<'de> Deserialize<'de>>(bytes: &[u8], at: &str, error: &serde_json::Error) -> Option<String> {
+    if error.is_data() {
+        return None;
+    }
+    let mut whole: Json = serde_json::from_slice(bytes).ok()?;
+    let there = whole.pointer_mut(at)?;
+    let found = match &there {
+        Json::Bool(value) => format!("boolean `{value}`"),
+        Json::Number(value) => format!("integer `{value}`"),
+        Json::Null => "null".to_owned(),
+        Json::Array(_) => "sequence".to_owned(),
+        Json::Object(_) => "map".to_owned(),
+        Json::String(_) => return None,
+    };
+    // Which words there are is told of one that is none of them.
+    *there = Json::String(String::new());
+    let told = T::deserialize(whole).err().map(|error| error.to_string()).unwrap_or_default();
+    let words: Vec<&str> = told.strip_prefix("unknown variant `").unwrap_or("").split('`').skip(2).step_by(2).collect();
+    Some(format!("invalid type: {found}, expected a word of {}", words.join(", ")))
 }

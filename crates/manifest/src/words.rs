@@ -54,6 +54,11 @@ pub(crate) fn hint(at: &str, reason: &str) -> Option<String> {
         return Some((*hint).to_owned());
     }
     let (message, place) = parts(reason);
+    if let Some((_, expected)) = clash(message, "invalid type: ")
+        && let Some(words) = expected.strip_prefix("a word of ").filter(|words| !words.is_empty())
+    {
+        return Some(format!("there is: {words}"));
+    }
     if let Some((found, expected)) = clash(message, "invalid type: ") {
         return Some(rewritten(found, expected));
     }
@@ -133,6 +138,7 @@ fn wanted(expected: &str) -> String {
         "string or map" | "variant identifier" => "a word".to_owned(),
         "a sequence" => "a list".to_owned(),
         "a map" | "an object" => "an object".to_owned(),
+        _ if expected.starts_with("a word of ") => "a word".to_owned(),
         _ if expected.starts_with("struct ") => "an object".to_owned(),
         _ => expected.to_owned(),
     }

@@ -1,7 +1,7 @@
 //! Manifests as they come: read, refused, signed, edited, compared.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use freehold_manifest::{Change, Edit, Manifest, ManifestError, ServiceFlags, diff, suspicions};
+use freehold_manifest::{Change, Edit, Known, Manifest, ManifestError, ServiceFlags, diff, suspicions};
 use freehold_nar::{SecretKey, TrustedKeys};
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
@@ -46,6 +46,9 @@ fn what_is_wrong_is_said_with_the_place_and_the_way_out() {
     let cases: Vec<(&str, Spoil)> = vec![
         ("an unknown field", Box::new(|j| j["services"][0]["systemd"]["restrat"] = json!("always"))),
         ("an unknown word", Box::new(|j| j["services"][0]["systemd"]["restart"] = json!("on-failre"))),
+        ("no word at all", Box::new(|j| j["services"][0]["systemd"]["restart"] = json!(true))),
+        ("a number for a word", Box::new(|j| j["services"][0]["runtime"] = json!(3))),
+        ("a list for a word", Box::new(|j| j["services"][0]["instances"] = json!(["single"]))),
         ("a choice", Box::new(|j| j["services"][0]["hardening"]["protectSystem"] = json!("very"))),
         ("a wrong type", Box::new(|j| j["services"][0]["http"]["internalPort"] = json!("8000"))),
         ("a number in quotes", Box::new(|j| j["serial"] = json!("5"))),
@@ -62,6 +65,7 @@ fn what_is_wrong_is_said_with_the_place_and_the_way_out() {
         ("a version with decimals", Box::new(|j| j["version"] = json!(1.0))),
         ("a newer version", Box::new(|j| j["version"] = json!(2))),
         ("no time", Box::new(|j| j["generation"] = json!("tuesday"))),
+        ("a time of another form", Box::new(|j| j["generation"] = json!("2025-01-15T12:34:56Z[Europe/Berlin]"))),
         ("a name that leads elsewhere", Box::new(|j| j["services"][0]["name"] = json!("../ssh"))),
         ("no store path", Box::new(|j| j["services"][0]["artifact"]["storePath"] = json!("/etc/passwd"))),
         ("a command of two lines", Box::new(|j| j["services"][0]["exec"]["command"] = json!("a\nUser=root"))),
@@ -177,7 +181,7 @@ fn a_publish_keeps_what_it_does_not_speak_of() {
     let path = "/nix/store/1c2mn5xhkzyyx7hbcmxgjvwqyxf1x7bd-podcastitlater-web-1.2.4".to_owned();
     let flags = ServiceFlags { store_path: Some(path.clone()), revision: Some("def".to_owned()), ..Default::default() };
     let service = flags.apply("podcastitlater-web", Some(&before.services[0])).unwrap();
-    let after = Manifest::next(Some(&before), Edit::Put(Box::new(service)), NOW, 0).unwrap();
+    let after = Manifest::next(Some(&before), Edit::Put(Box::new(service)), NOW, &Known::default()).unwrap();
     assert_eq!(after.serial, Some(1));
     assert_eq!(after.generation.as_str(), "2026-11-21T12:08:45Z");
     let told = diff(Some(&before), Some(&after));
@@ -240,6 +244,17 @@ fn what_cannot_be_set_is_said() {
         "`/podcastitlater-web/systemd/restrat` cannot be read: unknown field `restrat`; did you mean `restart`?"
     );
     assert!(said(set("name", json!("x")), before).starts_with("`name` cannot be set: the name is what"));
+    // A list would be taken for the fields in order.
+    let gate = ServiceFlags { gate: Some(json!([null, {"port": 80}])), ..Default::default() };
+    let lists = [
+        (gate, "gate"),
+        (set("http", json!(["x.y", null, null, null, 80])), "http"),
+        (set("exec", json!(["web", "x"])), "exec"),
+    ];
+    for (flags, field) in lists {
+        let expected = format!("`/podcastitlater-web/{field}` cannot be read: it is a list, and should be an object");
+        assert_eq!(said(flags, before).split(';').next(), Some(expected.as_str()));
+    }
     assert!(
         said(set("revision/x", json!(1)), before).starts_with("`revision/x` cannot be set: `revision` has no fields")
     );
@@ -248,12 +263,20 @@ fn what_cannot_be_set_is_said() {
 #[test]
 fn a_service_is_removed_and_comes_back_with_a_new_generation() {
     let first = seed();
-    let without = Manifest::next(Some(&first), Edit::Remove("podcastitlater-web".into()), NOW, 0).unwrap();
+    let without =
+        Manifest::next(Some(&first), Edit::Remove("podcastitlater-web".into()), NOW, &Known::default()).unwrap();
     assert_eq!(without.services, []);
-    let back = Manifest::next(Some(&without), Edit::Restore(first.services.clone()), NOW, 7).unwrap();
+    let back = Manifest::next(
+        Some(&without),
+        Edit::Restore(first.services.clone()),
+        NOW,
+        &Known { serial: 7, ..Known::default() },
+    )
+    .unwrap();
     assert_eq!(back.services, first.services);
     assert_eq!((back.serial, back.generation.as_str()), (Some(8), "2026-11-21T12:08:46Z"));
-    let error = Manifest::next(Some(&first), Edit::Remove("podcastitlater-wep".into()), NOW, 0).unwrap_err();
+    let error =
+        Manifest::next(Some(&first), Edit::Remove("podcastitlater-wep".into()), NOW, &Known::default()).unwrap_err();
     assert_eq!(error.hint().as_deref(), Some("did you mean `podcastitlater-web`?"));
 }
 

@@ -189,6 +189,10 @@ pub const PUBLISH_TRIES: u32 = 12;
 pub const PUBLISH_PAUSE: Duration = Duration::from_millis(20);
 /// How long a claim on the manifest holds, in stores without conditional writes.
 pub const PUBLISH_CLAIM: Duration = Duration::from_secs(60);
+/// Archived manifests that a publisher asks for the highest serial.
+pub const PUBLISH_ARCHIVED_ASKED: usize = 4;
+/// Names that are tried for an archived manifest whose own is taken by another one.
+pub const PUBLISH_ARCHIVED_BESIDE: u16 = 100;
 /// How long a claim is left alone before it is read back.
 pub const PUBLISH_SETTLE: Duration = Duration::from_millis(300);
 /// Services that an agent rolls out at once.

@@ -159,7 +159,7 @@ impl Checker<'_> {
         }
         match best {
             Some(found) if found.iter().all(|d| d.pointer == *at) => {
-                let names: Vec<String> = choices.iter().filter_map(|c| self.describe(c)).collect();
+                let names: Vec<String> = choices.iter().filter_map(|c| self.describe(c, depth)).collect();
                 if names.is_empty() {
                     self.found.extend(found);
                 } else {
@@ -178,15 +178,25 @@ impl Checker<'_> {
         }
     }
 
-    fn describe(&self, schema: &Json) -> Option<String> {
+    /// What a schema takes, in words; `None` when there are none for it.
+    fn describe(&self, schema: &Json, depth: usize) -> Option<String> {
+        if depth > DEPTH {
+            return None;
+        }
         if let Some(target) = schema.get("$ref").and_then(Json::as_str).and_then(|r| self.resolve(r)) {
-            return self.describe(&target);
+            return self.describe(&target, depth + 1);
         }
         if let Some(constant) = schema.get("const") {
             return Some(constant.to_string());
         }
         if let Some(Json::Array(words)) = schema.get("enum") {
             return Some(words.iter().map(Json::to_string).collect::<Vec<_>>().join(" or "));
+        }
+        // Words of which each has a description of its own.
+        if let Some(Json::Array(choices)) = schema.get("oneOf").or_else(|| schema.get("anyOf")) {
+            let mut names: Vec<String> = choices.iter().filter_map(|choice| self.describe(choice, depth + 1)).collect();
+            names.dedup();
+            return (!names.is_empty()).then(|| names.join(" or "));
         }
         match schema.get("type")? {
             Json::String(one) => Some(article(one)),
@@ -318,9 +328,10 @@ mod tests {
                 "nested": { "$ref": "#/$defs/Nested" },
                 "either": { "anyOf": [{ "type": "string" }, { "$ref": "#/$defs/Nested" }] },
                 "form": { "oneOf": [{ "const": "ssh" }, { "const": "age" }] },
+                "may": { "anyOf": [{ "$ref": "#/$defs/Word" }, { "type": "null" }] },
             },
             "required": ["path"],
-            "$defs": { "Nested": { "type": "object", "properties": { "a": { "type": "boolean" } }, "additionalProperties": false } },
+            "$defs": { "Word": { "oneOf": [{ "enum": ["no", "always"], "type": "string" }, { "const": "once", "type": "string" }] }, "Nested": { "type": "object", "properties": { "a": { "type": "boolean" } }, "additionalProperties": false } },
         });
         let Ok(Value::Map(inputs)) = Value::from_json(inputs) else { panic!("not an object") };
         let schema = TypeSchema { inputs: schema, ..TypeSchema::default() };
@@ -395,6 +406,10 @@ mod tests {
         check(json!({ "path": "x", "tags": ["a", 1] }), &["/tags/1: must be a string, not a number"]);
         check(json!({ "path": "x", "nested": { "b": 1 } }), &["/nested/b: `b` is not recognised (there are: a)"]);
         check(json!({ "path": "x", "form": "rsa" }), &["/form: must be \"ssh\" or \"age\", not \"rsa\""]);
+        let words = r#"/may: must be "no" or "always" or "once" or null, not"#;
+        check(json!({ "path": "x", "may": "sometimes" }), &[&format!("{words} \"sometimes\"")]);
+        check(json!({ "path": "x", "may": 1 }), &[&format!("{words} a number")]);
+        check(json!({ "path": "x", "may": "once" }), &[]);
         check(json!({ "path": "x", "form": 1 }), &["/form: must be \"ssh\" or \"age\", not a number"]);
         check(json!({ "path": "x", "either": 1 }), &["/either: must be a string or an attribute set, not a number"]);
         check(json!({ "path": "x", "either": { "a": 1 } }), &["/either/a: must be a boolean, not a number"]);

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use freehold_cache::{CacheError, Condition, Depot, Fetched, Kind};
-use freehold_manifest::{Edit, Generation, Manifest, ManifestError};
+use freehold_manifest::{Edit, Generation, Known, Manifest, ManifestError};
 use freehold_model::limits;
 
 use crate::claim::Claim;
@@ -155,7 +155,7 @@ impl Board {
             let current = self.current()?;
             let next = self.next(current.as_ref(), publisher, edit)?;
             if let Some(current) = &current {
-                self.archive(current)?;
+                self.archive(current, is_guarded)?;
             }
             let condition = match &current {
                 _ if claim.is_some() => Condition::None,
@@ -190,8 +190,8 @@ impl Board {
         let before = current.map(|current| &current.manifest);
         let bad = |source| PublishError::Manifest { what: "what would be published".to_owned(), source };
         // One that an operator copied back by hand, or took away, does not know how far others had come; the archive does.
-        let known = self.newest_archived_serial()?;
-        let next = Manifest::next(before, edit(before).map_err(bad)?, now(), known).map_err(bad)?;
+        let known = self.known()?;
+        let next = Manifest::next(before, edit(before).map_err(bad)?, now(), &known).map_err(bad)?;
         Ok(match publisher {
             Some(publisher) => next.signed(publisher.key),
             None => next,
@@ -203,21 +203,48 @@ impl Board {
         PublishError::Strange { what: format!("`{key}` in {}", self.place()), source }
     }
 
-    fn newest_archived_serial(&self) -> Result<u64, PublishError> {
-        let Some(newest) = self.archived()?.pop() else { return Ok(0) };
-        let object = self.depot.get(&newest.archive_key())?;
-        // An archived manifest that is damaged is in nobody's way.
-        let manifest = object.and_then(|object| Manifest::parse(&object.body).ok());
-        Ok(manifest.and_then(|manifest| manifest.serial).unwrap_or(0))
+    /// How far the archive has come. The latest there has the highest serial; the few before it are asked, too, for it may be damaged,
+    /// or be of a publisher who knew of the newest alone.
+    fn known(&self) -> Result<Known, PublishError> {
+        let mut latest = self.archived()?;
+        let latest = latest.split_off(latest.len().saturating_sub(limits::PUBLISH_ARCHIVED_ASKED));
+        let ask = |generation: &Generation| -> Result<u64, PublishError> {
+            let object = self.depot.get(&generation.archive_key())?;
+            // An archived manifest that is damaged is in nobody's way.
+            let manifest = object.and_then(|object| Manifest::parse(&object.body).ok());
+            Ok(manifest.and_then(|manifest| manifest.serial).unwrap_or(0))
+        };
+        let serials: Vec<Result<u64, PublishError>> = std::thread::scope(|scope| {
+            let asked: Vec<_> = latest.iter().map(|generation| scope.spawn(|| ask(generation))).collect();
+            asked.into_iter().filter_map(|asked| asked.join().ok()).collect()
+        });
+        let serials = serials.into_iter().collect::<Result<Vec<u64>, _>>()?;
+        Ok(Known { generation: latest.last().cloned(), serial: serials.into_iter().max().unwrap_or(0) })
     }
 
-    /// Keeps what was current. One that is kept already stays as it is.
-    fn archive(&self, current: &Current) -> Result<(), PublishError> {
-        let key = current.manifest.generation.archive_key();
-        match self.depot.put(&key, &current.bytes, Kind::Json, &Condition::Absent) {
-            Err(error) if !error.is_precondition() => Err(error.into()),
-            _ => Ok(()),
+    /// Keeps what was current. One that is kept already stays as it is; where another one has its name it is kept beside that.
+    fn archive(&self, current: &Current, is_guarded: bool) -> Result<(), PublishError> {
+        let generation = &current.manifest.generation;
+        let beside = (1..limits::PUBLISH_ARCHIVED_BESIDE).filter_map(|number| generation.beside(number));
+        for name in std::iter::once(generation.clone()).chain(beside) {
+            let key = name.archive_key();
+            let put = |condition| self.depot.put(&key, &current.bytes, Kind::Json, condition);
+            // Who holds the claim is alone, and a store without conditions would take the other one's place.
+            if !is_guarded && self.depot.get(&key)?.is_none() {
+                put(&Condition::None)?;
+                return Ok(());
+            }
+            if is_guarded {
+                match put(&Condition::Absent) {
+                    Err(error) if error.is_precondition() => {}
+                    result => return Ok(result.map(drop)?),
+                }
+            }
+            if self.depot.get(&key)?.is_some_and(|object| object.body == current.bytes) {
+                return Ok(());
+            }
         }
+        Err(PublishError::Unkept { generation: generation.to_string(), place: self.place() })
     }
 
     /// Whether our change is the one that stands.

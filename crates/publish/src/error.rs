@@ -36,6 +36,14 @@ pub enum PublishError {
         /// The bucket.
         place: String,
     },
+    /// What is current cannot be archived: others have its name.
+    #[error("generation `{generation}` of {place} cannot be archived: there are too many others of that name")]
+    Unkept {
+        /// Which.
+        generation: String,
+        /// The bucket.
+        place: String,
+    },
     /// Rivals were faster every time.
     #[error("others changed the manifest {tries} times while this change was being made")]
     Crowded {
@@ -53,7 +61,7 @@ impl PublishError {
         match self {
             Self::Depot(error) => error.kind(),
             Self::Manifest { source, .. } | Self::Strange { source, .. } => source.kind(),
-            Self::NoGeneration { .. } => ErrorKind::User,
+            Self::NoGeneration { .. } | Self::Unkept { .. } => ErrorKind::User,
             Self::Crowded { .. } | Self::Claimed => ErrorKind::Transient,
         }
     }
@@ -68,6 +76,7 @@ impl PublishError {
                  `--adopt` takes it as it is"
                     .to_owned(),
             ),
+            Self::Unkept { .. } => Some("look into `manifests/` there, and move away what nobody needs".to_owned()),
             Self::NoGeneration { .. } => Some("`freehold manifest list` shows what there is".to_owned()),
             Self::Crowded { .. } => Some("publish again".to_owned()),
             Self::Claimed => {

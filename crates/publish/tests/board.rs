@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use freehold_cache::{Depot, DepotUrl};
+use freehold_cache::{Condition, Depot, DepotUrl, Kind};
 use freehold_manifest::{Edit, Manifest, ServiceFlags};
 use freehold_nar::{SecretKey, TrustedKeys};
 use freehold_publish::{Board, Look, Publisher};
@@ -95,6 +95,50 @@ fn one_that_was_copied_back_by_hand_is_counted_on_from_the_newest() {
     assert_eq!(board.current().unwrap().unwrap().manifest, first);
     let next = board.publish(None, &put("web", "5")).unwrap().manifest;
     assert!(next.serial >= Some(4), "{:?}", next.serial);
+}
+
+#[test]
+fn after_one_was_copied_back_by_hand_nothing_is_lost_and_serials_go_on_rising() {
+    let scratch = Scratch::new();
+    let board = directory(&scratch);
+    let publish = |revision: usize| board.publish(None, &put("web", &revision.to_string())).unwrap().manifest;
+    // Faster than one in a second: their generations are ahead of the clock.
+    let first = publish(1);
+    (2..=6).for_each(|revision| drop(publish(revision)));
+    let old = scratch.join("bucket").join(first.generation.archive_key());
+    fs_err_copy(&old, &scratch.join("bucket/manifest.json"));
+    let latest = board.archived().unwrap().pop().unwrap();
+    let after: Vec<Manifest> = (7..=9).map(publish).collect();
+    assert!(after[0].generation.time() > latest.time(), "{after:?}");
+    let serials: Vec<Option<u64>> = after.iter().map(|manifest| manifest.serial).collect();
+    assert_eq!(serials, [Some(6), Some(7), Some(8)]);
+    for manifest in &after {
+        assert_eq!(board.generation(manifest.generation.as_str()).unwrap().manifest, *manifest);
+    }
+}
+
+#[test]
+fn one_that_was_changed_by_hand_is_archived_beside_the_one_whose_name_it_has() {
+    let server = S3Server::start();
+    server.create_bucket("shop");
+    server.honour_conditions(false);
+    let scratch = Scratch::new();
+    for board in [directory(&scratch), bucket(&server)] {
+        let first = board.publish(None, &put("web", "1")).unwrap().manifest;
+        board.publish(None, &put("web", "2")).unwrap();
+        let mut changed = board.from_archive(&first.generation).unwrap().bytes;
+        changed.push(b'\n');
+        for _ in 0..2 {
+            let key = "manifest.json";
+            board.depot().put(key, &changed, Kind::Json, &Condition::None).unwrap();
+            board.publish(None, &put("web", "3")).unwrap();
+        }
+        let archived = board.archived().unwrap();
+        let kept: Vec<bool> =
+            archived.iter().map(|known| board.from_archive(known).unwrap().bytes == changed).collect();
+        assert_eq!(kept, [false, true], "{archived:?}");
+        assert_eq!(board.from_archive(&first.generation).unwrap().manifest, first);
+    }
 }
 
 #[test]

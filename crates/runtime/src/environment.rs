@@ -32,57 +32,106 @@ pub(crate) fn of(service: &ServiceRelease, port: Option<u16>) -> Result<BTreeMap
     Ok(env)
 }
 
-/// Lines `NAME=value`; a value may stand in quotes, a line that begins with `#` or `;` is a comment.
+/// Lines `NAME=value`, as systemd reads them (its `load_env_file`): a line that begins with `#` or `;` is a comment, quotes count where a
+/// value begins or goes on after a quote, and what is no name is passed over with its value.
 fn parse(text: &str) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let mut rest = text;
-    while !rest.is_empty() {
-        let line_end = rest.find('\n').map_or(rest.len(), |at| at + 1);
-        let line = rest[..line_end].trim_start();
-        let is_comment = line.starts_with(['#', ';']);
-        let assignment = line.split_once('=').filter(|(name, _)| !is_comment && is_name(name.trim()));
-        let Some((name, _)) = assignment else {
-            rest = &rest[line_end..];
-            continue;
-        };
-        let value_at = rest.len() - rest.trim_start().len() + name.len() + 1;
-        let (value, used) = read_value(&rest[value_at..]);
-        found.push((name.trim().to_owned(), value));
-        rest = &rest[value_at + used..];
+    let mut reader = Reader::default();
+    let end = text.chars().fold(State::Start, |state, c| reader.step(state, c));
+    if !matches!(end, State::Start | State::Comment | State::Name) {
+        reader.finish(end);
     }
-    found
+    reader.found
 }
 
-/// Reads a value up to the end of its line, quotes and escaped line ends taken into account; and how many bytes it took.
-fn read_value(text: &str) -> (String, usize) {
-    let mut value = String::new();
-    let mut quote = None;
-    let mut chars = text.char_indices();
-    let mut end_of_text = 0;
-    while let Some((at, c)) = chars.next() {
-        match (quote, c) {
-            (None, '\n') => {
-                value.truncate(end_of_text);
-                return (value, at + 1);
+/// Where in a file the reader is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Start,
+    Comment,
+    Name,
+    /// Behind the `=`, or behind a closing quote.
+    Before,
+    Plain,
+    PlainEscape,
+    Single,
+    Double,
+    DoubleEscape,
+}
+
+#[derive(Default)]
+struct Reader {
+    found: Vec<(String, String)>,
+    name: String,
+    value: String,
+    /// Where the white space at the end of a plain value begins, when there is some.
+    blank: Option<usize>,
+}
+
+impl Reader {
+    fn step(&mut self, state: State, c: char) -> State {
+        let (is_end, is_blank) = (matches!(c, '\n' | '\r'), matches!(c, ' ' | '\t' | '\n' | '\r'));
+        match (state, c) {
+            (State::Start, '#' | ';') => State::Comment,
+            (State::Start, _) if is_blank => State::Start,
+            (State::Start, _) => {
+                self.name = c.to_string();
+                State::Name
             }
-            (None, '\'' | '"') => quote = Some(c),
-            (Some(open), c) if c == open => quote = None,
-            (None | Some('"'), '\\') => match chars.next() {
-                Some((_, '\n')) | None => {}
-                Some((_, escaped)) => value.push(escaped),
-            },
-            (None, c) if c.is_whitespace() => {
-                if !value.is_empty() {
-                    value.push(c);
+            (State::Comment | State::Name, _) if is_end => State::Start,
+            (State::Comment, _) => State::Comment,
+            (State::Name, '=') => {
+                (self.value, self.blank) = (String::new(), None);
+                State::Before
+            }
+            (State::Name, _) => {
+                self.name.push(c);
+                State::Name
+            }
+            (State::Before | State::Plain, _) if is_end => self.finish(state),
+            (State::Before, '\'') => State::Single,
+            (State::Before, '"') => State::Double,
+            (State::Before, _) if is_blank => State::Before,
+            (State::Single, '\'') | (State::Double, '"') => State::Before,
+            (State::Before | State::Plain, '\\') => {
+                self.blank = None;
+                State::PlainEscape
+            }
+            (State::Double, '\\') => State::DoubleEscape,
+            // What joins two lines is no part of the value.
+            (State::PlainEscape, _) if is_end => State::Plain,
+            (State::DoubleEscape, '\n') => State::Double,
+            (State::Before | State::Plain | State::PlainEscape, _) => {
+                let is_trailing = is_blank && state == State::Plain;
+                self.blank = is_trailing.then(|| self.blank.unwrap_or(self.value.len()));
+                self.value.push(c);
+                State::Plain
+            }
+            (State::Single, _) => {
+                self.value.push(c);
+                State::Single
+            }
+            (State::Double | State::DoubleEscape, _) => {
+                if state == State::DoubleEscape && !matches!(c, '"' | '\\' | '`' | '$') {
+                    self.value.push('\\');
                 }
-                continue;
+                self.value.push(c);
+                State::Double
             }
-            (_, c) => value.push(c),
         }
-        end_of_text = value.len();
     }
-    value.truncate(end_of_text);
-    (value, text.len())
+
+    /// The value is at its end.
+    fn finish(&mut self, state: State) -> State {
+        if let (State::Plain, Some(blank)) = (state, self.blank) {
+            self.value.truncate(blank);
+        }
+        let (name, value) = (std::mem::take(&mut self.name), std::mem::take(&mut self.value));
+        let name = name.trim_end();
+        if is_name(name) {
+            self.found.push((name.to_owned(), value));
+        }
+        State::Start
+    }
 }
 
 fn is_name(name: &str) -> bool {
@@ -108,6 +157,32 @@ mod tests {
         ];
         let expected: Vec<(String, String)> = expected.map(|(n, v)| (n.to_owned(), v.to_owned())).into();
         assert_eq!(parse(text), expected);
+        let odd = r#"JSON={"a":"b c"}
+REG="a\d\"\$\`\\"
+Q=it's
+AFTER=1
+S='a\'b"c" d
+T=x\ 
+U="a" 'b'   c\
+d	
+V=#no comment
+export W=1
+X=\"q\"
+"#;
+        let expected = [
+            ("JSON", r#"{"a":"b c"}"#),
+            ("REG", "a\\d\"$`\\"),
+            ("Q", "it's"),
+            ("AFTER", "1"),
+            ("S", "a\\b\"c\" d"),
+            ("T", "x "),
+            ("U", "abcd"),
+            ("V", "#no comment"),
+            ("X", "\"q\""),
+        ];
+        let expected: Vec<(String, String)> = expected.map(|(n, v)| (n.to_owned(), v.to_owned())).into();
+        assert_eq!(parse(odd), expected);
+        assert_eq!(parse("A=1\r\nB=\"2\r\n"), [("A", "1"), ("B", "2\r\n")].map(|(n, v)| (n.to_owned(), v.to_owned())));
         assert_eq!(parse("A=unfinished"), [("A".to_owned(), "unfinished".to_owned())]);
         assert_eq!(parse(""), []);
     }

@@ -113,9 +113,10 @@ impl Listener {
             "result" => self.result(&json),
             "msg" => {
                 let level = json["level"].as_u64();
-                let text = json["raw_msg"].as_str().filter(|_| level == Some(0)).or_else(|| json["msg"].as_str())?;
-                let text = text.to_owned();
-                self.message(&text, level == Some(0))
+                match level {
+                    Some(0) => self.message(&error(&json)?, true),
+                    _ => self.message(json["msg"].as_str()?, false),
+                }
             }
             _ => None,
         }
@@ -207,6 +208,29 @@ impl Listener {
     }
 }
 
+/// An error with its place, and with the way to it where Nix was asked for that.
+fn error(json: &Json) -> Option<String> {
+    let Some(text) = json["raw_msg"].as_str() else { return json["msg"].as_str().map(str::to_owned) };
+    let mut whole = placed(text, json);
+    // The outermost comes first.
+    for step in json["trace"].as_array().into_iter().flatten().rev() {
+        if let Some(text) = step["raw_msg"].as_str() {
+            whole += &format!("\n{}", placed(text, step));
+        }
+    }
+    Some(whole)
+}
+
+/// A text, and the place in a file that it is about. What is no file (an expression of ours) has places that say nothing.
+fn placed(text: &str, json: &Json) -> String {
+    match (json["file"].as_str(), json["line"].as_u64(), json["column"].as_u64()) {
+        (Some(file), Some(line), Some(column)) if file.starts_with('/') => {
+            format!("{text}, at {file}:{line}:{column}")
+        }
+        _ => text.to_owned(),
+    }
+}
+
 fn count(json: &Json) -> Option<Count> {
     Some(Count { done: json["fields"][0].as_u64()?, expected: json["fields"][1].as_u64()? })
 }
@@ -279,6 +303,23 @@ mod tests {
         assert_eq!(listener.hear(json), None);
         assert_eq!(listener.hear("error: worse"), None);
         assert_eq!(listener.errors, ["bad", "worse"]);
+    }
+
+    #[test]
+    fn errors_have_their_places_and_the_way_to_them() {
+        let said = |json: &str| {
+            let mut listener = Listener::default();
+            listener.hear(&format!("@nix {json}"));
+            listener.errors.join("|")
+        };
+        let at = r#""action":"msg","level":0,"line":2,"column":7,"msg":"x","raw_msg":"undefined variable 'foo'""#;
+        assert_eq!(said(&format!(r#"{{"file":"/d/n.nix",{at}}}"#)), "undefined variable 'foo', at /d/n.nix:2:7");
+        assert_eq!(said(&format!(r#"{{"file":"(string)",{at}}}"#)), "undefined variable 'foo'");
+        let trace = r#"[{"raw_msg":"while calling","file":null},{"raw_msg":"from call site","file":"/d/m.nix","line":1,"column":2}]"#;
+        assert_eq!(
+            said(&format!(r#"{{"file":"/d/n.nix","trace":{trace},{at}}}"#)),
+            "undefined variable 'foo', at /d/n.nix:2:7\nfrom call site, at /d/m.nix:1:2\nwhile calling"
+        );
     }
 
     #[test]

@@ -17,7 +17,11 @@ const PROGRAMS: [&str; 2] = ["nix-store", "nix-instantiate"];
 pub struct Nix {
     bin: PathBuf,
     environment: Option<Vec<(String, String)>>,
+    traces: bool,
 }
+
+/// Programs that evaluate.
+const EVALUATING: [&str; 2] = ["nix", "nix-instantiate"];
 
 impl Nix {
     /// The Nix of `FREEHOLD_NIX_BIN` if that is set and not empty, else the first on `PATH`, else one in the usual places. Evaluations,
@@ -32,13 +36,20 @@ impl Nix {
 
     /// The Nix whose programs lie in `bin`; nothing is checked.
     pub fn at(bin: impl Into<PathBuf>) -> Self {
-        Self { bin: bin.into(), environment: None }
+        Self { bin: bin.into(), environment: None, traces: false }
     }
 
     /// Runs its programs with exactly this environment instead of our own.
     #[must_use]
     pub fn with_environment(mut self, environment: Vec<(String, String)>) -> Self {
         self.environment = Some(environment);
+        self
+    }
+
+    /// Lets errors of evaluations say how Nix got there.
+    #[must_use]
+    pub fn with_traces(mut self, traces: bool) -> Self {
+        self.traces = traces;
         self
     }
 
@@ -52,6 +63,9 @@ impl Nix {
         let mut command = Command::new(self.bin.join(program));
         if let Some(environment) = &self.environment {
             command.env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
+        }
+        if self.traces && EVALUATING.contains(&program) {
+            command.arg("--show-trace");
         }
         command
     }

@@ -11,7 +11,7 @@ use freehold_model::{Attrs, Value};
 use freehold_nar::{Compression, StorePath};
 use freehold_protocol::v1::{Diagnostic, PlanAction};
 use freehold_provider::sdk::{Context, Existing, Failure, Found, Made, ReadBack, ResourceType, Traits};
-use freehold_rollout::{Gate, Policy};
+use freehold_rollout::{Gate, Http, Policy, Tcp};
 use freehold_store::{Nix, StoreError, Target};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -285,7 +285,7 @@ impl ResourceType for Service {
             as_published: true,
         };
         let notes = Notes { entry: Some(entry.clone()), derivation: None };
-        Ok(vec![Found { inputs: inputs_of(entry), made: Made::new(outputs).private(json!(notes)) }])
+        Ok(vec![Found { inputs: inputs_of(entry, &name_of(ctx)), made: Made::new(outputs).private(json!(notes)) }])
     }
 }
 
@@ -430,17 +430,40 @@ fn entry(inputs: &Inputs, name: String, store_path: String) -> Entry {
     }
 }
 
-/// Inputs by which a published service would be published as it is.
-fn inputs_of(entry: &Entry) -> Attrs {
+/// Inputs by which a published service would be published as it is; without those that say what is so unless it is said otherwise, as
+/// a deployment leaves them out. `usual` is the name that it would have.
+fn inputs_of(entry: &Entry, usual: &str) -> Attrs {
     let mut inputs = Attrs::new();
-    if let Ok(Json::Object(fields)) = serde_json::to_value(entry) {
+    let mut whole = serde_json::to_value(entry).unwrap_or_default();
+    let gate = Gate { http: Some(Http::default()), tcp: Some(Tcp::default()), ..Gate::default() };
+    leave_out(&mut whole, &json!({ "gate": gate, "policy": Policy::default() }));
+    if let Json::Object(fields) = whole {
         let plain = fields.into_iter().filter(|(name, _)| name != "artifact" && name != "name");
         inputs.extend(plain.filter_map(|(name, value)| Some((name, Value::from_json(value).ok()?))));
     }
-    inputs.retain(|name, _| !OURS.contains(&name.as_str()));
-    inputs.insert("name".to_owned(), entry.name.as_str().into());
+    let is_empty = |value: &Value| match value {
+        Value::List(items) => items.is_empty(),
+        Value::Map(attrs) => attrs.is_empty(),
+        _ => false,
+    };
+    inputs.retain(|name, value| !OURS.contains(&name.as_str()) && !is_empty(value));
+    if entry.name != usual {
+        inputs.insert("name".to_owned(), entry.name.as_str().into());
+    }
     inputs.insert("storePath".to_owned(), entry.artifact.store_path.as_str().into());
     inputs
+}
+
+/// Takes out what is as `usual`.
+fn leave_out(value: &mut Json, usual: &Json) {
+    let (Json::Object(fields), Json::Object(usual)) = (value, usual) else { return };
+    for (name, usual) in usual {
+        match fields.get_mut(name) {
+            Some(inner) if inner.is_object() => leave_out(inner, usual),
+            Some(inner) if inner == usual => drop(fields.remove(name)),
+            _ => {}
+        }
+    }
 }
 
 /// The member's path, as one name.

@@ -37,6 +37,8 @@ pub(crate) struct World {
     pub(crate) strategies: Mutex<Vec<Strategy>>,
     pub(crate) routes: Mutex<Vec<Route>>,
     pub(crate) router_is_away: Mutex<bool>,
+    /// How long each takes to end.
+    pub(crate) slowness: Mutex<Duration>,
     /// Services whose routes cannot be made.
     pub(crate) unroutable: Mutex<BTreeSet<String>>,
 }
@@ -223,6 +225,13 @@ impl Runtime for World {
     fn activate(&self, workload: &str, release: &Release, strategy: Strategy) -> Result<(), RuntimeError> {
         self.strategies.lock().unwrap().push(strategy);
         let mut all = self.instances.lock().unwrap();
+        let port = |release: &Release| release.payload()["port"].clone();
+        let is_taken = |(name, running): (&String, &Vec<Release>)| {
+            name != workload && running.iter().any(|other| !port(other).is_null() && port(other) == port(release))
+        };
+        if all.iter().any(is_taken) {
+            self.broken.lock().unwrap().insert(release.id().to_owned());
+        }
         let running = all.entry(workload.to_owned()).or_default();
         if strategy == Strategy::Restart {
             running.clear();
@@ -232,6 +241,7 @@ impl Runtime for World {
     }
 
     fn stop(&self, workload: &str, what: &StopWhat) -> Result<(), RuntimeError> {
+        std::thread::sleep(*self.slowness.lock().unwrap());
         let mut all = self.instances.lock().unwrap();
         let running = all.entry(workload.to_owned()).or_default();
         running.retain(|one| matches!(what, StopWhat::AllBut(release) if one.is(release)));

@@ -222,7 +222,8 @@ fn build(args: &Args, session: &Session) -> Result<Option<StorePath>, Failure> {
         (Some(path), _) => paths::store_paths(std::slice::from_ref(path))?.into_iter().next(),
         (None, Some(installable)) => {
             let stop = session.stopper()?;
-            let built = Nix::find()?.build_installable(installable, &session.cwd()?, &stop, &mut |_| {})?;
+            let nix = Nix::find()?.with_traces(session.global.show_trace);
+            let built = nix.build_installable(installable, &session.cwd()?, &stop, &mut |_| {})?;
             let main =
                 built.main_output().ok_or_else(|| Failure::user(format!("`{installable}` has no output to run")))?;
             Some(StorePath::parse(main)?)

@@ -28,7 +28,7 @@ pub(crate) struct Args {
     /// The bucket or directory with the manifest
     #[arg(long, value_name = "URL")]
     at: String,
-    /// Take the service out when it was not there then: hosts will stop it
+    /// Take out what was not there then: hosts will stop it
     #[arg(long)]
     remove: bool,
     #[command(flatten)]
@@ -50,8 +50,9 @@ pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     let key = old.manifest.generation.archive_key();
     signer.publisher().accept(&old.bytes).map_err(|error| board.strange(&key, error))?;
     let old = old.manifest;
-    if let Some(name) = &args.service {
-        refuse_absent(name, &current.manifest, &old, args.remove)?;
+    match &args.service {
+        Some(name) => refuse_absent(name, &current.manifest, &old, args.remove)?,
+        None => refuse_newer(&current.manifest, &old, args.remove)?,
     }
     let published = board.publish(Some(&signer.publisher()), &|_| {
         Ok(match &args.service {
@@ -88,6 +89,25 @@ fn refuse_absent(name: &str, current: &Manifest, old: &Manifest, remove: bool) -
         }
         _ => Ok(()),
     }
+}
+
+/// Nor one that was published since, by who wants all others back.
+fn refuse_newer(current: &Manifest, old: &Manifest, remove: bool) -> Result<(), Failure> {
+    let newer: Vec<String> = current
+        .services
+        .iter()
+        .filter(|service| old.service(&service.name).is_err())
+        .map(|service| format!("`{}`", service.name))
+        .collect();
+    if remove || newer.is_empty() {
+        return Ok(());
+    }
+    let (service, them) = if newer.len() == 1 { ("service", "it") } else { ("services", "them") };
+    let message =
+        format!("generation {} has no {service} {}: hosts would stop {them}", old.generation, newer.join(", "));
+    Err(Failure::user(message).hint(
+        "say `--remove` if that is meant, name the services to go back with, or take another generation with `--to`",
+    ))
 }
 
 /// The newest archived manifest that said something else. One that cannot be read is in nobody's way.

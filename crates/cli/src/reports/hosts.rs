@@ -94,6 +94,8 @@ pub(super) struct CachePush {
     closure: u64,
     /// How many were not there.
     new: u64,
+    /// How many were there, and lacked our signature, which they have now.
+    signed: u64,
     /// Bytes of their archives.
     nar_bytes: u64,
     /// The same, compressed.

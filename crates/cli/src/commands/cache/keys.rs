@@ -48,6 +48,11 @@ pub(crate) fn trusted(given: &[String]) -> Result<TrustedKeys, Failure> {
             continue;
         }
         let path = Path::new(text);
+        if !text.contains(':') && !path.exists() {
+            return Err(Failure::user(format!("there is no file `{text}` with a key")).hint(
+                "a key is `NAME:BASE64`, or a file of such lines as `freehold cache keygen` writes it (`NAME.pub`)",
+            ));
+        }
         if !path.is_file() {
             // What is wrong with it as a key says more than that there is no such file.
             return Err(PublicKey::parse(text).err().map_or_else(|| Failure::user("no key"), Failure::from));

@@ -55,7 +55,7 @@ pub(crate) fn run(args: Args, session: &Session) -> Result<Exit, Failure> {
     let depot = Depot::open(&args.to)?;
     let compression = compression(args.compression, &depot)?;
     let key = keys::signing(args.key.as_deref(), session)?;
-    let nix = Nix::find()?;
+    let nix = Nix::find()?.with_traces(session.global.show_trace);
     let stop = session.stopper()?;
     depot.heed(&stop);
     let mut roots = paths::store_paths(&args.paths)?;

@@ -54,7 +54,7 @@ pub(super) fn named(text: &str, session: &Session) -> Result<Named, Failure> {
 /// It is a host, does not evaluate, or does not build.
 pub(super) fn build(path: &Path, session: &Session) -> Result<StorePath, Failure> {
     let stop = session.stopper()?;
-    let nix = Nix::find()?;
+    let nix = Nix::find()?.with_traces(session.global.show_trace);
     // Nix paths hold no quotes and no `${` when they are written as strings.
     let quoted = path.display().to_string().replace('\\', "\\\\").replace('"', "\\\"").replace("${", "\\${");
     let text = format!(
