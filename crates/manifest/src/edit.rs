@@ -197,15 +197,16 @@ impl Manifest {
             Edit::RestoreOne { service: Some(service), .. } => put(&mut services, *service),
             Edit::RestoreOne { name, service: None } => services.retain(|service| service.name != name),
         }
-        let serial = before.and_then(|manifest| manifest.serial).unwrap_or(0).max(known.serial);
-        let generations = before.map(|manifest| &manifest.generation).into_iter().chain(&known.generation);
-        let next = Self {
-            version: VERSION,
-            generation: Generation::next(now_millis, generations),
-            serial: Some(serial + 1),
-            services,
-            signatures: Vec::new(),
-        };
+        let (had, now) = (before.and_then(|manifest| manifest.serial).unwrap_or(0), now_millis);
+        let mut generation =
+            Generation::next(now, before.map(|manifest| &manifest.generation).into_iter().chain(&known.generation));
+        let mut serial = had.max(known.serial) + 1;
+        if had < known.serial {
+            // By hand another one was put in the place of one that nobody archived, and that had this number.
+            generation = Generation::next(now, [&generation]);
+            serial += 1;
+        }
+        let next = Self { version: VERSION, generation, serial: Some(serial), services, signatures: Vec::new() };
         next.check()?;
         Ok(next)
     }

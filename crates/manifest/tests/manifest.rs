@@ -274,7 +274,7 @@ fn a_service_is_removed_and_comes_back_with_a_new_generation() {
     )
     .unwrap();
     assert_eq!(back.services, first.services);
-    assert_eq!((back.serial, back.generation.as_str()), (Some(8), "2026-11-21T12:08:46Z"));
+    assert_eq!((back.serial, back.generation.as_str()), (Some(9), "2026-11-21T12:08:47Z"));
     let error =
         Manifest::next(Some(&first), Edit::Remove("podcastitlater-wep".into()), NOW, &Known::default()).unwrap_err();
     assert_eq!(error.hint().as_deref(), Some("did you mean `podcastitlater-web`?"));
