@@ -352,8 +352,7 @@ impl Hands for AppHands<'_> {
         let target = ProbeTarget { env, ..ProbeTarget::default() };
         let is_back = self.target.as_ref().is_some_and(|target| !target.is(release));
         let gates = std::iter::once(gate).chain(self.app.settings.probes.iter().filter(|_| !is_back));
-        // Each release has a gate of its own: the one that is gone back to may be slower.
-        let (begun, limit) = (Instant::now(), Duration::from_secs(u64::from(gate.timeout_seconds)));
+        let (begun, limit) = (Instant::now(), self.app.settings.own_time(gate));
         for gate in gates {
             if let Look::Red { reason } = look(gate, &target) {
                 self.red = Some(Red { reason: reason.clone(), begun, limit });

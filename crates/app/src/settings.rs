@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use freehold_model::limits;
 use freehold_rollout::{Gate, Policy, Settings, Strategy};
@@ -181,6 +182,13 @@ impl AppSettings {
         settings.validate().map_err(wrong)?;
         Ok(settings)
     }
+
+    /// How long a gate that [`AppSettings::rollout`] gave may take by itself, without the time for the tasks. Each release has a gate of
+    /// its own: the one that is gone back to may be slower than today's, and is never given less.
+    pub(crate) fn own_time(&self, gate: &Gate) -> Duration {
+        let own = gate.timeout_seconds.saturating_sub(self.timeout_seconds);
+        Duration::from_secs(u64::from(own.max(self.gate.timeout_seconds)))
+    }
 }
 
 /// What is wrong in a file, with its place there; what is no JSON has a line alone.
@@ -208,7 +216,12 @@ mod tests {
         let path = scratch.write("settings.json", text);
         let read = AppSettings::read(&path).unwrap();
         assert_eq!(read.policy, Some(Policy::AUTO));
-        assert_eq!(read.rollout("blog.example.org").unwrap().gate.timeout_seconds, 1320);
+        let gate = read.rollout("blog.example.org").unwrap().gate;
+        assert_eq!(gate.timeout_seconds, 1320);
+        assert_eq!(read.own_time(&gate), Duration::from_secs(120));
+        let slower = Gate { timeout_seconds: 1500, ..gate.clone() };
+        assert_eq!(read.own_time(&slower), Duration::from_secs(300), "the gate of a slower release");
+        assert_eq!(read.own_time(&Gate { timeout_seconds: 130, ..gate }), Duration::from_secs(120));
         assert_eq!(read.secrets[0].rotation, Rotation::Content);
         read.remember(&scratch.dir("state")).unwrap();
         assert_eq!(AppSettings::remembered(&scratch.join("state")).unwrap(), Some(read));
