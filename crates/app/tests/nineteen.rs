@@ -76,7 +76,8 @@ fn settings(swarm: &Swarm) -> Map<String, Json> {
     proxyDomain = "traefik.example.org";
     healthTimeout = 30;
     timeout = 300;
-    healthOrigin = "http://127.0.0.1:${{toString (20000 + at)}}";
+    # Mumble has no page, and is asked at its own port.
+    ${{if name == "mumble" then null else "healthOrigin"}} = "http://127.0.0.1:${{toString (20000 + at)}}";
     composeFiles = [ "compose.port.yml" ];
     env = {{ HEALTH_PORT = 20000 + at; PROBE_PORT = 20100 + at; }} // needs.${{name}}.env or {{ }};
     secrets = builtins.mapAttrs (_: _: {{ file = "{oidc}"; }}) (needs.${{name}}.secrets or {{ }});
