@@ -108,6 +108,14 @@ impl World {
         self.app().lock(&self.places).unwrap().write(&record).unwrap();
     }
 
+    /// 1.0 was good here, and runs.
+    fn looked_after(&self) {
+        let release = self.release(V1);
+        self.keep(&release);
+        self.good(&release);
+        self.docker.runs(STACK, "app", &[(LABEL, &release.to_string())]);
+    }
+
     /// 1.0 was good here, and `abra` went on to 1.1, with more in the `.env` since. What was good.
     fn upgraded_by_abra(&self, more: &str) -> AppRelease {
         let before = self.release(V1);
@@ -215,10 +223,7 @@ fn a_stack_that_others_made_goes_only_when_that_is_said() {
 #[test]
 fn an_undeploy_that_fails_alerts_and_is_not_undone_at_night() {
     let world = World::new();
-    let release = world.release(V1);
-    world.keep(&release);
-    world.good(&release);
-    world.docker.runs(STACK, "app", &[(LABEL, &release.to_string())]);
+    world.looked_after();
     world.docker.refuses(true);
     let failed = world.undeploy(false).unwrap();
     assert_eq!((failed.action, failed.healthy), (Outcome::Failed, false));
@@ -334,10 +339,7 @@ fn a_version_that_is_withdrawn_is_still_looked_after() {
         return;
     }
     let world = World::new();
-    let release = world.release(V1);
-    world.keep(&release);
-    world.good(&release);
-    world.docker.runs(STACK, "app", &[(LABEL, &release.to_string())]);
+    world.looked_after();
     world.publish("2.0.0+2.0.0");
     world.git(&["tag", "--delete", V1]);
     assert!(world.fresh().mirror("blog").unwrap().resolve(&crate::app::wanted(V1)).is_err());
@@ -438,10 +440,7 @@ fn a_secret_that_is_declared_for_another_version_is_told_and_what_runs_is_looked
         return;
     }
     let world = World::new();
-    let release = world.release(V1);
-    world.keep(&release);
-    world.good(&release);
-    world.docker.runs(STACK, "app", &[(LABEL, &release.to_string())]);
+    world.looked_after();
     let value = world.scratch.write("smtp", "x").display().to_string();
     let mut app = world.app();
     app.settings.secrets =
