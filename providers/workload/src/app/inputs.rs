@@ -164,7 +164,8 @@ impl Inputs {
             expect: self.health_ok.clone().unwrap_or_else(|| known.health_ok.clone()),
             body_matches: self.health_body.clone().or_else(|| {
                 // The recipe's own words are on the recipe's own page.
-                known.health_body.clone().filter(|_| self.health_path.is_none())
+                let is_own = self.health_path.as_ref().is_none_or(|said| *said == known.health_path);
+                known.health_body.clone().filter(|_| is_own)
             }),
             ..Http::default()
         });
@@ -174,6 +175,13 @@ impl Inputs {
     }
 
     fn known_probes(&self, known: &Known) -> Vec<Gate> {
+        // What is taken away, or has no name, is not looked at.
+        let is_gone = |name: &String| match self.env.get(name) {
+            Some(Json::Null) => true,
+            Some(Json::String(text)) => text.is_empty(),
+            _ => false,
+        };
+        let gone: Vec<&String> = known.env.iter().filter(|(name, _)| is_gone(name)).map(|(_, value)| value).collect();
         let filled = |text: &String| {
             // What they look at may have been named otherwise.
             let mut text = text.clone();
@@ -184,7 +192,12 @@ impl Inputs {
             }
             text.replace("{domain}", &self.domain)
         };
+        let looks_at = |probe: &Gate, value: &str| {
+            let url = probe.http.as_ref().and_then(|http| http.url.as_deref());
+            value.contains("{domain}") && url.is_some_and(|url| url.contains(value))
+        };
         let mut probes = known.probes.clone();
+        probes.retain(|probe| !gone.iter().any(|value| looks_at(probe, value)));
         for http in probes.iter_mut().filter_map(|probe| probe.http.as_mut()) {
             http.url = http.url.as_ref().map(filled);
         }
@@ -358,6 +371,16 @@ mod tests {
             probes[0].http.as_ref().unwrap().url.as_deref(),
             Some("https://office.example.org/hosting/discovery")
         );
+        for none in [Json::Null, json!("")] {
+            let without =
+                of(json!({ "recipe": "lasuite-drive", "domain": "d.org", "env": { "COLLABORA_DOMAIN": none } }));
+            assert_eq!(without.known_probes(&Known::of("lasuite-drive")), []);
+        }
+        // The recipe's words are looked for on the recipe's page, also when somebody names that page.
+        let body = |inputs: Json| of(inputs).gate_of(&Known::of("hedgedoc")).http.unwrap().body_matches;
+        let own = Known::of("hedgedoc").health_path.unwrap();
+        assert!(body(json!({ "recipe": "hedgedoc", "domain": "d.org", "healthPath": own })).is_some());
+        assert_eq!(body(json!({ "recipe": "hedgedoc", "domain": "d.org", "healthPath": "/" })), None);
     }
 
     #[test]
